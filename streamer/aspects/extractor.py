@@ -1,0 +1,84 @@
+"""The one interface an aspect's network has to meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInput:
+    """Key frames resized to ``height`` × ``width``, RGB, bicubic, aspect ratio not kept.
+
+    Attributes:
+        height: Pixels.
+        width: Pixels.
+        interval: Seconds between two key frames of one shot.
+    """
+
+    height: int
+    width: int
+    interval: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInput:
+    """Mono windows of ``window`` samples at ``rate`` Hz, one every ``hop`` samples.
+
+    Attributes:
+        rate: Samples a second.
+        window: Samples an embedding sees.
+        hop: Samples from one window to the next.
+    """
+
+    rate: int
+    window: int
+    hop: int
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length of the window."""
+        return Fraction(self.window, self.rate)
+
+
+class Extractor(Protocol):
+    """Turns timed pieces of one kind into tokens; holds weights, no stream state.
+
+    Pieces of many shots and many streams may share one batch: a row's result does not depend
+    on its neighbours.
+    """
+
+    @property
+    def aspect(self) -> str:
+        """Slot it fills: ``place``, ``speaker``, ``vggish``, ``panns``, ``openl3``, …."""
+
+    @property
+    def network(self) -> str:
+        """Honest name of the network that fills the slot, e.g. ``yamnet``."""
+
+    @property
+    def kind(self) -> Literal["picture", "sound"]:
+        """What the pieces are."""
+
+    @property
+    def input(self) -> PictureInput | SoundInput:
+        """What one piece must look like; its length is the extractor's architectural latency."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a token."""
+
+    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        """Embeds a batch.
+
+        Args:
+            pieces: Pictures as uint8 ``(batch, 3, height, width)``, or sound as float32
+                ``(batch, window)`` within [-1, 1].
+
+        Returns:
+            Float32 ``(batch, dim)``, finite for every finite input (silence and black included).
+        """

@@ -1,0 +1,102 @@
+"""Every setting with its default and range; one frozen model per stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Emit = Literal["boundaries", "shots", "scenes"]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StreamSection(Section):
+    """Who the stream is."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    epoch: int = Field(default=0, ge=0)
+
+
+class SourceSection(Section):
+    """How input is read."""
+
+    follow: bool = False
+    idle_timeout: PositiveFloat = 10.0
+    realtime: bool = False
+
+
+class DecodeSection(Section):
+    """Limits and threads of the decoders."""
+
+    threads: int = Field(default=0, ge=0, le=64)
+    max_pixels: PositiveInt = 8192 * 8192
+    queue_pictures: PositiveInt = 32
+    max_interleave: PositiveFloat = 3.0
+
+
+class ShotsSection(Section):
+    """Thresholds of the shot splitter."""
+
+    latency_frames: int = Field(default=4, ge=1, le=48)
+    hard_threshold: Unit = 0.22
+    gradual_threshold: Unit = 0.18
+    min_seconds: PositiveFloat = 0.4
+    max_seconds: PositiveFloat = 30.0
+
+
+class AspectSection(Section):
+    """What fills one aspect slot."""
+
+    network: str
+    enabled: bool = True
+
+
+class AspectsSection(Section):
+    """The slots that feed the mixture, and the key-frame rule."""
+
+    place: AspectSection = AspectSection(network="efficientnet-lite0")
+    speaker: AspectSection = AspectSection(network="ge2e")
+    vggish: AspectSection = AspectSection(network="yamnet")
+    panns: AspectSection = AspectSection(network="aisfx-cnn9")
+    openl3: AspectSection = AspectSection(network="soundnet-conv5")
+    musicnn: AspectSection = AspectSection(network="musicnn-mtt")
+    key_frame_interval: PositiveFloat = 2.0
+    key_frame_offset: float = Field(default=0.2, ge=0.0)
+
+
+class SegmentSection(Section):
+    """The experts-and-mixer checkpoint and how it is read."""
+
+    checkpoint: Path | None = None
+    threshold: Unit | None = None
+    lookahead: int | None = Field(default=None, ge=0, le=9)
+
+
+class OutputSection(Section):
+    """What is written where."""
+
+    emit: tuple[Emit, ...] = ("boundaries",)
+    file: Path | None = None
+
+
+class RuntimeSection(Section):
+    """Compute device and caches."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=0, ge=0, le=256)
+    offline: bool = False
+
+
+class LoggingSection(Section):
+    """What is said on standard error."""
+
+    json_logs: bool = False
+    quiet: bool = False
+    debug: bool = False

@@ -1,0 +1,154 @@
+"""Every error this project raises on purpose, as one tree.
+
+    StreamerError                     1
+    ├── ConfigError                  10   a setting is unknown, of a wrong type or out of range
+    ├── SourceError                  20   the input cannot be segmented
+    │   ├── SourceNotFound           21
+    │   ├── SourceIsFolder           22
+    │   ├── SourcePermission         23
+    │   ├── SourceEmpty              24
+    │   ├── NotMedia                 25
+    │   ├── NoUsableStream           26   neither picture nor sound
+    │   ├── UnknownCodec             27
+    │   └── SourceDamaged            28   events up to the damage were kept
+    ├── WeightsError                 30
+    │   ├── WeightsMissing           31
+    │   ├── WeightsCorrupt           32   a checksum, a shape or a name is wrong
+    │   └── WeightsUnavailable       33   could not be fetched
+    ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
+    ├── DeviceError                  40   the requested device is not there
+    ├── SinkError                    50   events could not be delivered
+    ├── DatasetError                 60   a training dataset is invalid
+    └── ComposeError                 65   a synthetic film could not be composed
+
+The numbers are the exit codes of the command line. 2 is a usage error, 70 an internal error,
+130 an interrupted run.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StreamerError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: One line, for people: what is wrong and, where it helps, what to do next.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(StreamerError):
+    """A configuration key is unknown, or its value has a wrong type or range."""
+
+    exit_code = 10
+
+
+class SourceError(StreamerError):
+    """The input cannot be read or segmented."""
+
+    exit_code = 20
+
+
+class SourceNotFound(SourceError):
+    """The input does not exist."""
+
+    exit_code = 21
+
+
+class SourceIsFolder(SourceError):
+    """The input is a folder."""
+
+    exit_code = 22
+
+
+class SourcePermission(SourceError):
+    """The input may not be read."""
+
+    exit_code = 23
+
+
+class SourceEmpty(SourceError):
+    """The input has zero bytes."""
+
+    exit_code = 24
+
+
+class NotMedia(SourceError):
+    """No demuxer recognises the input."""
+
+    exit_code = 25
+
+
+class NoUsableStream(SourceError):
+    """The container holds neither picture nor sound."""
+
+    exit_code = 26
+
+
+class UnknownCodec(SourceError):
+    """No decoder is linked for the input's streams."""
+
+    exit_code = 27
+
+
+class SourceDamaged(SourceError):
+    """The input is truncated or corrupt; events up to the damage were kept."""
+
+    exit_code = 28
+
+
+class WeightsError(StreamerError):
+    """Pretrained weights of an aspect cannot be used."""
+
+    exit_code = 30
+
+
+class WeightsMissing(WeightsError):
+    """A weight file is not in the cache."""
+
+    exit_code = 31
+
+
+class WeightsCorrupt(WeightsError):
+    """A weight file has a wrong checksum, name or shape."""
+
+    exit_code = 32
+
+
+class WeightsUnavailable(WeightsError):
+    """A pinned release file could not be fetched."""
+
+    exit_code = 33
+
+
+class CheckpointError(StreamerError):
+    """A checkpoint of experts and mixer is missing, wrong or does not fit the configuration."""
+
+    exit_code = 35
+
+
+class DeviceError(StreamerError):
+    """The requested compute device is not available."""
+
+    exit_code = 40
+
+
+class SinkError(StreamerError):
+    """Events could not be delivered."""
+
+    exit_code = 50
+
+
+class DatasetError(StreamerError):
+    """A training dataset is invalid."""
+
+    exit_code = 60
+
+
+class ComposeError(StreamerError):
+    """A synthetic film could not be composed."""
+
+    exit_code = 65
