@@ -98,7 +98,7 @@ class StreamInfo:
     height: int
 
 
-ShotEnd = Literal["cut", "gradual", "forced", "end"]
+ShotEnd = Literal["cut", "gradual", "forced", "window", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Shot:
         start: PTS of its first picture (or first sample on sound-only input).
         end: PTS of the first picture of the next shot; at the end of input, end of the last one.
         ended_by: ``cut`` and ``gradual`` are real cuts, ``forced`` is the maximum length,
-            ``end`` the end of the input.
+            ``window`` a fixed window of sound-only input, ``end`` the end of the input.
     """
 
     index: int

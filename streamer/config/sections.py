@@ -49,6 +49,7 @@ class ShotsSection(Section):
     gradual_threshold: Unit = 0.18
     min_seconds: PositiveFloat = 0.4
     max_seconds: PositiveFloat = 30.0
+    sound_only_seconds: PositiveFloat = 4.0
 
 
 class AspectSection(Section):
