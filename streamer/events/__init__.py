@@ -1,0 +1,1 @@
+"""Boundary, shot and scene events as CloudEvents."""

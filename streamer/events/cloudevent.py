@@ -1,0 +1,71 @@
+"""CloudEvents 1.0 around the payloads, and their one-line JSON form."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from streamer.events.ids import EventKind, event_id
+from streamer.timeline import Instant
+
+if TYPE_CHECKING:
+    from streamer.events.payload import EventData
+
+TYPES: Final[dict[EventKind, str]] = {
+    "boundary": "dev.moae-streamer.scene.boundary.v1",
+    "shot": "dev.moae-streamer.shot.v1",
+    "scene": "dev.moae-streamer.scene.v1",
+}
+SCHEMAS: Final[dict[EventKind, str]] = {
+    kind: f"urn:moae-streamer:schema:{kind}:v1" for kind in TYPES
+}
+
+_FORMAT: Final = JSONFormat()
+
+
+def cloud_event(data: EventData, time: datetime | None = None) -> CloudEvent:
+    """Wraps a payload.
+
+    ``id`` follows from stream, epoch and position alone, ``source`` from the stream's name.
+
+    Args:
+        data: What happened.
+        time: When it was decided, aware; now when None.
+
+    Returns:
+        A CloudEvents 1.0 event whose ``data`` is plain JSON values.
+
+    Raises:
+        ValueError: The time has no offset.
+    """
+    moment = datetime.now(UTC) if time is None else time
+    if moment.tzinfo is None:
+        raise ValueError("the time of an event needs an offset")
+    position = Instant(data.pts, Fraction(data.time_base))
+    return CloudEvent(
+        {
+            "specversion": "1.0",
+            "id": event_id(data.kind, data.stream, data.epoch, position),
+            "source": f"/moae-streamer/streams/{quote(data.stream, safe='')}",
+            "type": TYPES[data.kind],
+            "subject": data.stream,
+            "time": moment.astimezone(UTC),
+            "datacontenttype": "application/json",
+            "dataschema": SCHEMAS[data.kind],
+        },
+        data.model_dump(mode="json"),
+    )
+
+
+def to_line(event: CloudEvent) -> bytes:
+    """Writes an event in the structured JSON format as one line.
+
+    Returns:
+        ASCII bytes that end in the only newline they hold.
+    """
+    return _FORMAT.write(event) + b"\n"

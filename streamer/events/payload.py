@@ -1,0 +1,274 @@
+"""What an event says: the ``data`` of the three kinds of events.
+
+The models are open for readers and closed for writers: the shipped JSON Schemas allow properties
+they do not name, so that a later minor version may add one, while the models here refuse them.
+A field is never removed, renamed or given another type or unit within ``v1``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from streamer.timeline import Instant, ShotEnd
+
+if TYPE_CHECKING:
+    from streamer.events.ids import EventKind
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0.0)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Rational = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Payload(BaseModel):
+    """A frozen group of fields without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Position(Payload):
+    """A point on the stream's clock.
+
+    Attributes:
+        pts: Ticks on the stream's own clock, as the container has them.
+        time_base: Seconds a tick, ``num/den``.
+        seconds: Seconds since the start of the stream, nearest double of the exact value.
+        timecode: The same as a timecode; see `streamer.events.timecode`.
+    """
+
+    pts: int = Field(description="ticks on the stream's own clock")
+    time_base: Rational = Field(description="seconds a tick, as num/den")
+    seconds: Seconds = Field(description="seconds since the start of the stream")
+    timecode: str = Field(description="HH:MM:SS:FF, HH:MM:SS;FF (drop-frame) or HH:MM:SS.mmm")
+
+    @classmethod
+    def of(cls, position: Instant, start: Instant, frame_rate: Fraction | None) -> Self:
+        """Describes an instant relative to the stream's start.
+
+        Args:
+            position: Where.
+            start: The stream's first instant; not after ``position``.
+            frame_rate: Pictures a second, None for sound-only input.
+
+        Raises:
+            ValueError: The position lies before the start.
+        """
+        from streamer.events.timecode import timecode
+
+        relative = position.seconds - start.seconds
+        base = position.time_base
+        return cls(
+            pts=position.pts,
+            time_base=f"{base.numerator}/{base.denominator}",
+            seconds=float(relative),
+            timecode=timecode(relative, frame_rate),
+        )
+
+
+class Wallclock(Payload):
+    """When the position happened in the world, and who says so.
+
+    Attributes:
+        time: Date and time with offset, or None.
+        origin: ``source`` when the container or protocol carries it, ``arrival`` when the data
+            was seen to arrive, ``none`` for files.
+    """
+
+    time: AwareDatetime | None = None
+    origin: Literal["source", "arrival", "none"] = "none"
+
+    @classmethod
+    def of(cls, source: float | None, arrival: float | None) -> Self:
+        """Prefers the source's clock to the arrival time.
+
+        Args:
+            source: Seconds since the Unix epoch, None when the source has no clock.
+            arrival: Seconds since the Unix epoch, None when it means nothing (files).
+        """
+        from datetime import UTC
+
+        if source is not None:
+            return cls(time=datetime.fromtimestamp(source, UTC), origin="source")
+        if arrival is not None:
+            return cls(time=datetime.fromtimestamp(arrival, UTC), origin="arrival")
+        return cls()
+
+
+class ExpertVoice(Payload):
+    """What one expert said and how far it was listened to (the paper's Figure 2, live).
+
+    Attributes:
+        name: Row of the paper's Table II, e.g. ``HLSS_PANNs`` or ``MME_place_speaker``.
+        weight: The mixer's weight after masking and renormalisation; the weights sum to one.
+        probability: The expert's own boundary probability; None when it was absent.
+        absent: The expert lacked its aspect at this boundary; its weight is zero.
+    """
+
+    name: Name
+    weight: Unit
+    probability: Unit | None
+    absent: bool
+
+
+class AspectUse(Payload):
+    """Which network filled an aspect slot, and whether it had anything to say.
+
+    Attributes:
+        network: Honest name of the network, e.g. ``yamnet`` in slot ``vggish``.
+        absent: Nothing was observed in either of the two shots at the boundary (or in the shot).
+    """
+
+    network: Name
+    absent: bool
+
+
+class Latency(Payload):
+    """Why the event did not come at once.
+
+    Attributes:
+        media_seconds: Media time between the position and the newest input the decision needed.
+        compute_seconds: Wall time spent after that input had been read.
+    """
+
+    media_seconds: Seconds
+    compute_seconds: Seconds
+
+
+class SceneSpan(Payload):
+    """The scene that just ended.
+
+    Attributes:
+        index: 0-based within the epoch.
+        start: Seconds since the start of the stream.
+        end: Seconds since the start of the stream.
+        shots: Number of shots, forced closes counted as the pieces they made.
+        first_shot: Index of its first shot.
+    """
+
+    index: Count
+    start: Seconds
+    end: Seconds
+    shots: Annotated[int, Field(ge=1)]
+    first_shot: Count
+
+
+class ModelRef(Payload):
+    """The checkpoint that decided.
+
+    Attributes:
+        name: Its name, e.g. ``MOAE_A``.
+        sha256: Of the checkpoint file, 64 lower-case hex digits.
+    """
+
+    name: Name
+    sha256: Sha256
+
+
+class BoundaryData(Position):
+    """One scene ends and the next begins. The position is the first picture of the new scene.
+
+    Attributes:
+        stream: The stream's name.
+        epoch: Counts reconnections of a live stream, from 0.
+        boundary_index: Index of the shot boundary: the boundary after shot ``boundary_index``.
+        shot_index: Index of the first shot of the new scene.
+        wallclock: When the new scene began in the world.
+        score: The mixture's boundary probability.
+        threshold: What the score had to reach.
+        experts: Every expert of the model, in the model's order.
+        aspects: Slot → the network that fills it.
+        lookahead_shots: Shots after the boundary that the decision saw beyond the window's own.
+        latency_seconds: ``media_seconds + compute_seconds``.
+        latency: Its two parts.
+        scene: The scene that just ended.
+        model: The checkpoint that decided.
+    """
+
+    kind: ClassVar[EventKind] = "boundary"
+
+    stream: Name
+    epoch: Count
+    boundary_index: Count
+    shot_index: Count
+    wallclock: Wallclock
+    score: Unit
+    threshold: Unit
+    experts: tuple[ExpertVoice, ...]
+    aspects: dict[str, AspectUse]
+    lookahead_shots: Count
+    latency_seconds: Seconds
+    latency: Latency
+    scene: SceneSpan
+    model: ModelRef
+
+
+class ShotData(Position):
+    """A shot was closed. The position is its first picture.
+
+    Attributes:
+        stream: The stream's name.
+        epoch: Counts reconnections of a live stream, from 0.
+        shot_index: 0-based within the epoch.
+        end_pts: First tick after the shot, in ticks of ``end_time_base``.
+        end_time_base: Seconds a tick, ``num/den``.
+        end_seconds: Seconds since the start of the stream.
+        end_timecode: The same as a timecode.
+        wallclock: When the shot began in the world.
+        ended_by: ``cut``, ``gradual``, ``forced`` (maximum length), ``window`` (fixed window of
+            sound-only input) or ``end``.
+        aspects: Slot → the network that fills it.
+        latency_seconds: ``media_seconds + compute_seconds``.
+        latency: Its two parts.
+    """
+
+    kind: ClassVar[EventKind] = "shot"
+
+    stream: Name
+    epoch: Count
+    shot_index: Count
+    end_pts: int
+    end_time_base: Rational
+    end_seconds: Seconds
+    end_timecode: str
+    wallclock: Wallclock
+    ended_by: ShotEnd
+    aspects: dict[str, AspectUse]
+    latency_seconds: Seconds
+    latency: Latency
+
+
+class SceneData(Position):
+    """A scene is complete. The position is its first picture.
+
+    Attributes:
+        stream: The stream's name.
+        epoch: Counts reconnections of a live stream, from 0.
+        scene: Where it lies.
+        end_pts: First tick after the scene, in ticks of ``end_time_base``.
+        end_time_base: Seconds a tick, ``num/den``.
+        end_timecode: The end as a timecode.
+        wallclock: When the scene began in the world.
+        ended_by: ``boundary`` or ``end`` (of the input).
+        model: The checkpoint that decided.
+    """
+
+    kind: ClassVar[EventKind] = "scene"
+
+    stream: Name
+    epoch: Count
+    scene: SceneSpan
+    end_pts: int
+    end_time_base: Rational
+    end_timecode: str
+    wallclock: Wallclock
+    ended_by: Literal["boundary", "end"]
+    model: ModelRef
+
+
+EventData = BoundaryData | ShotData | SceneData
