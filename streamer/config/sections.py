@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from pydantic_settings import NoDecode
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Emit = Literal["boundaries", "shots", "scenes"]
 
 
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+EmitList = Annotated[tuple[Emit, ...], BeforeValidator(_split), NoDecode, Field(min_length=1)]
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class StreamSection(Section):
@@ -51,6 +67,15 @@ class ShotsSection(Section):
     max_seconds: PositiveFloat = 30.0
     sound_only_seconds: PositiveFloat = 4.0
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(
+                f"min_seconds ({self.min_seconds:g}) must be less than "
+                f"max_seconds ({self.max_seconds:g})"
+            )
+        return self
+
 
 class AspectSection(Section):
     """What fills one aspect slot."""
@@ -83,7 +108,7 @@ class SegmentSection(Section):
 class OutputSection(Section):
     """What is written where."""
 
-    emit: tuple[Emit, ...] = ("boundaries",)
+    emit: EmitList = ("boundaries",)
     file: Path | None = None
 
 

@@ -1,0 +1,195 @@
+"""Reads settings from the command line, the environment and a TOML file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource, SettingsError
+
+from streamer.config.describe import allowed, suggestion
+from streamer.config.settings import Settings
+from streamer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+PREFIX: Final = "STREAMER__"
+FILE_VARIABLE: Final = "STREAMER_CONFIG"
+MAX_FILE_BYTES: Final = 1 << 20
+_MAX_SHOWN: Final = 60
+
+
+def load_settings(
+    config: Path | None = None, overrides: Mapping[str, object] | None = None
+) -> Settings:
+    """Merges the four sources: command line > environment > file > defaults.
+
+    A file is read only when it is named, by ``config`` or else by the environment variable
+    ``STREAMER_CONFIG``; a ``config.toml`` that happens to lie in the working folder is not.
+    In the environment ``STREAMER__SHOTS__MAX_SECONDS=20`` sets ``shots.max_seconds``; an empty
+    value counts as unset. Types in a file are strict (``"30"`` is not a number).
+
+    Args:
+        config: A TOML file.
+        overrides: Dotted key → value from the command line; None stands for not given.
+
+    Returns:
+        Frozen settings.
+
+    Raises:
+        ConfigError: A file cannot be read, a key is unknown, or a value has a wrong type or
+            range; the message names where it stands, the key, the value and what is allowed.
+    """
+    path = config or _path_from_environment()
+    sources = [_command_line(overrides or {}), _environment()]
+    if path is not None:
+        sources.append(_file(path))
+    merged = Settings().model_dump()
+    for source in reversed(sources):
+        merged = _merge(merged, source.values)
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise ConfigError(_explain(error.errors(), sources)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    values: dict[str, Any]
+    label: str
+    from_environment: bool = False
+
+    def place(self, path: Sequence[str]) -> str:
+        return PREFIX + "__".join(path).upper() if self.from_environment else self.label
+
+    def find(self, path: Sequence[str]) -> tuple[bool, object]:
+        value: object = self.values
+        for part in path:
+            if not isinstance(value, dict) or part not in value:
+                return False, None
+            value = value[part]
+        return True, value
+
+
+def _path_from_environment() -> Path | None:
+    named = os.environ.get(FILE_VARIABLE)
+    return Path(named) if named else None
+
+
+def _command_line(overrides: Mapping[str, object]) -> _Source:
+    values: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if value is None:
+            continue
+        *parents, leaf = key.split(".")
+        table = values
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        table[leaf] = value
+    return _Source(values, "command line")
+
+
+def _environment() -> _Source:
+    for name, value in os.environ.items():
+        section = name[len(PREFIX) :].split("__")[0].lower()
+        if name.upper().startswith(PREFIX) and value and section not in Settings.model_fields:
+            parts = [part.lower() for part in name[len(PREFIX) :].split("__")]
+            raise ConfigError(f"{name}: {_unknown(parts[:1])}")
+    try:
+        return _Source(EnvSettingsSource(Settings)(), "environment", from_environment=True)
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}") from error
+
+
+def _file(path: Path) -> _Source:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a configuration file")
+    try:
+        values = tomllib.loads(raw.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    source = _Source(values, str(path))
+    for name, table in values.items():
+        if name not in Settings.model_fields:
+            raise ConfigError(f"{path}: {_unknown([name])}")
+        if details := _strict_violations(name, table):
+            raise ConfigError(_explain(details, [source]))
+    return source
+
+
+def _strict_violations(name: str, table: object) -> list[ErrorDetails]:
+    section = getattr(Settings(), name)
+    if isinstance(table, dict):
+        table = _merge(section.model_dump(mode="json"), table)
+    # JSON is the strict mode in which text may still be a path and a list a tuple; dates,
+    # which no setting takes, become something that no setting accepts.
+    text = json.dumps(table, default=lambda value: [str(value)])
+    try:
+        type(section).model_validate_json(text, strict=True)
+    except ValidationError as error:
+        # Rules between keys wait until all sources are merged.
+        found = [detail for detail in error.errors() if detail["type"] != "value_error"]
+        for detail in found:
+            detail["loc"] = (name, *detail["loc"])
+        return found
+    return []
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
+    path, text = _violation(errors[0])
+    holder = next((source for source in sources if source.find(path)[0]), None)
+    if holder is not None and errors[0]["type"] not in {"extra_forbidden", "value_error"}:
+        text = f"{'.'.join(path)} = {_shown(holder.find(path)[1])}: {text}"
+    place = holder.place(path) if holder is not None else "settings"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{place}: {text}{more}"
+
+
+def _violation(detail: ErrorDetails) -> tuple[list[str], str]:
+    path = [part for part in detail["loc"] if isinstance(part, str)]
+    if detail["type"] == "extra_forbidden":
+        return path, _unknown(path)
+    if detail["type"] == "value_error":
+        return path, f"{'.'.join(path)}: {detail['msg'].removeprefix('Value error, ')}"
+    try:
+        return path, f"must be {allowed(path)}"
+    except KeyError:
+        return path, detail["msg"]
+
+
+def _unknown(path: Sequence[str]) -> str:
+    near = suggestion(path)
+    hint = f"; did you mean {near}?" if near else ""
+    return f"unknown key {'.'.join(path)}{hint}"
+
+
+def _shown(value: object) -> str:
+    try:
+        text = json.dumps(value)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"

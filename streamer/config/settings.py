@@ -1,0 +1,55 @@
+"""All sections together."""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streamer.config.sections import (
+    AspectsSection,
+    DecodeSection,
+    LoggingSection,
+    OutputSection,
+    RuntimeSection,
+    SegmentSection,
+    ShotsSection,
+    SourceSection,
+    StreamSection,
+)
+
+
+class Settings(BaseSettings):
+    """Every setting of one stream.
+
+    ``Settings()`` holds the defaults and reads nothing from its surroundings; the environment
+    and files come in through `load_settings` only.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="STREAMER__",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
+
+    stream: StreamSection = StreamSection()
+    source: SourceSection = SourceSection()
+    decode: DecodeSection = DecodeSection()
+    shots: ShotsSection = ShotsSection()
+    aspects: AspectsSection = AspectsSection()
+    segment: SegmentSection = SegmentSection()
+    output: OutputSection = OutputSection()
+    runtime: RuntimeSection = RuntimeSection()
+    logging: LoggingSection = LoggingSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leaves only what the caller passes."""
+        return (init_settings,)
