@@ -1,0 +1,54 @@
+"""Chooses a sink by URL."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import unquote, urlsplit
+
+from connectors.sinks.jsonl import FileSink, StdoutSink
+from streamer.errors import SinkError
+
+if TYPE_CHECKING:
+    from connectors.sinks.sink import Sink
+
+# Scheme → "module:factory"; a factory takes the URL. A connector's own requirements are imported
+# only when its scheme is used.
+_FACTORIES: Final[dict[str, str]] = {"file": "connectors.sinks.registry:file_sink"}
+
+
+def open_sink(location: str) -> Sink:
+    """Makes and opens a sink.
+
+    Args:
+        location: ``-`` for standard output, a path, or a URL whose scheme is registered.
+
+    Raises:
+        SinkError: The scheme is unknown, or the sink cannot be opened.
+    """
+    sink = _make(location)
+    sink.open()
+    return sink
+
+
+def file_sink(url: str) -> FileSink:
+    """Makes a sink of a ``file:`` URL without a host."""
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or not parts.path:
+        raise SinkError("a file: URL names a local path, such as file:///var/lib/events.jsonl")
+    return FileSink(Path(unquote(parts.path)))
+
+
+def _make(location: str) -> Sink:
+    if location == "-":
+        return StdoutSink()
+    scheme, colon, _ = location.partition(":")
+    if "://" not in location and not (colon and scheme in _FACTORIES):
+        return FileSink(Path(location))
+    target = _FACTORIES.get(scheme.lower())
+    if target is None:
+        known = ", ".join(sorted(_FACTORIES))
+        raise SinkError(f"no sink for {scheme}: URLs; known: {known}, a path, or - for stdout")
+    module, _, factory = target.partition(":")
+    return cast("Sink", getattr(import_module(module), factory)(location))
