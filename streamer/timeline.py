@@ -49,7 +49,7 @@ class Picture:
         start: When it is shown first.
         frame: The decoder's frame; rotation metadata is not applied yet.
         wallclock: Seconds since the Unix epoch when the source says so, else None.
-        arrival: Seconds since the Unix epoch when the packet arrived (live) or was read.
+        arrival: Seconds since the Unix epoch when its packet arrived, None for recordings.
     """
 
     start: Instant

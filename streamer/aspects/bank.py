@@ -1,0 +1,123 @@
+"""All aspects of one stream, advanced while a shot is still running."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from streamer.aspects.pictures import PictureAspects
+from streamer.aspects.sounds import SoundAspects
+from streamer.timeline import EmbeddedShot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streamer.aspects.extractor import Extractor
+    from streamer.config.sections import AspectsSection
+    from streamer.timeline import Picture, Shot, Sound
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """A shot that has ended and may still wait for its sound."""
+
+    shot: Shot
+    pictures: dict[str, NDArray[np.float32]]
+    since: float
+
+
+class AspectBank:
+    """Feeds pictures and sound to every extractor, shot by shot.
+
+    A piece is embedded as soon as no cut can fall into it any more, so at a cut only the last
+    piece of each aspect is left to do.
+
+    Args:
+        extractors: One per aspect.
+        settings: The key-frame rule.
+        batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
+        max_interleave: Seconds that sound may trail the pictures in the input before it is
+            taken as missing; bounds how long a closed shot waits.
+        has_sound: The stream has sound.
+    """
+
+    def __init__(
+        self,
+        extractors: Sequence[Extractor],
+        settings: AspectsSection,
+        *,
+        batch: int,
+        max_interleave: Fraction,
+        has_sound: bool,
+    ) -> None:
+        self._pictures = PictureAspects(extractors, settings, batch=batch)
+        self._sounds = SoundAspects(extractors, batch=batch)
+        self._max_interleave = max_interleave
+        self._sound_ended = not has_sound or self._sounds.idle
+        self._picture_start = self._sound_start = self._read = Fraction(0)
+        self._closing: deque[_Closing] = deque()
+
+    def begin(self, start: Fraction) -> None:
+        """Says where the first shot begins, seconds on the stream's clock; before ``advance``."""
+        self._picture_start = self._sound_start = self._read = start
+
+    def push_picture(self, picture: Picture) -> None:
+        """Takes the next picture in presentation order."""
+        self._read = max(self._read, picture.start.seconds)
+        self._pictures.push(picture)
+
+    def push_sound(self, sound: Sound) -> None:
+        """Takes the next block of sound."""
+        if not self._sound_ended:
+            self._sounds.push(sound)
+
+    def end_sound(self) -> None:
+        """Says that no more sound will come, so nothing waits for it."""
+        self._sounds.end()
+        self._sound_ended = True
+
+    def advance(self, watermark: Fraction, closed: Sequence[Shot]) -> list[EmbeddedShot]:
+        """Embeds what has become certain.
+
+        Args:
+            watermark: No cut will be reported before this instant any more.
+            closed: Shots that ended since the last call, oldest first.
+
+        Returns:
+            Shots whose tokens are complete, oldest first; a shot may come out of a later call
+            than the one that closed it, when its sound is still on the way.
+        """
+        now = time.perf_counter()
+        for shot in closed:
+            tokens = self._pictures.close(shot.start.seconds, shot.end.seconds)
+            self._closing.append(_Closing(shot, tokens, now))
+            self._picture_start = shot.end.seconds
+        self._pictures.advance(self._picture_start, watermark)
+        self._read = max(self._read, watermark)
+        return self._drain(watermark)
+
+    def _drain(self, watermark: Fraction) -> list[EmbeddedShot]:
+        done = []
+        while self._closing and self._heard(self._closing[0].shot.end.seconds):
+            closing = self._closing.popleft()
+            start, end = closing.shot.start.seconds, closing.shot.end.seconds
+            tokens = closing.pictures | self._sounds.close(start, end)
+            self._sound_start = end
+            elapsed = time.perf_counter() - closing.since
+            done.append(EmbeddedShot(closing.shot, tokens, self._read, elapsed))
+        if not self._closing and (heard := self._sounds.heard) is not None:
+            self._sounds.advance(self._sound_start, min(watermark, heard))
+        return done
+
+    def _heard(self, until: Fraction) -> bool:
+        """Sound up to ``until`` is here, or given up."""
+        if self._sound_ended or until <= self._read - self._max_interleave:
+            return True
+        heard = self._sounds.heard
+        return heard is not None and heard >= until

@@ -1,0 +1,54 @@
+"""One extractor at work on the current shot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamer.aspects.extractor import Extractor
+
+
+@dataclass(slots=True)
+class Lane:
+    """Collects pieces into batches and batches into the tokens of one shot.
+
+    Attributes:
+        extractor: Who embeds.
+        batch: Pieces embedded together; 1 gives the lowest latency.
+    """
+
+    extractor: Extractor
+    batch: int
+    _waiting: list[torch.Tensor] = field(default_factory=list)
+    _tokens: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, piece: torch.Tensor) -> None:
+        """Takes the shot's next piece."""
+        self._waiting.append(piece)
+        if len(self._waiting) >= self.batch:
+            self._embed()
+
+    def close(self) -> NDArray[np.float32] | None:
+        """The shot's tokens ``(tokens, dim)``, or None when it gave no piece; starts the next."""
+        self._embed()
+        tokens, self._tokens = self._tokens, []
+        return np.concatenate(tokens) if tokens else None
+
+    def _embed(self) -> None:
+        if self._waiting:
+            with torch.inference_mode():
+                tokens = self.extractor.embed(torch.stack(self._waiting))
+            self._tokens.append(tokens.float().cpu().numpy())
+            self._waiting.clear()
+
+
+def close_all(lanes: list[Lane]) -> dict[str, NDArray[np.float32]]:
+    """Closes a shot on every lane: aspect → tokens, without the aspects that gave none."""
+    closed = ((lane.extractor.aspect, lane.close()) for lane in lanes)
+    return {aspect: tokens for aspect, tokens in closed if tokens is not None}

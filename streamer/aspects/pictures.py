@@ -1,0 +1,65 @@
+"""The picture aspects of one stream: key frames, one resize per size, embedding."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from streamer.aspects.extractor import Extractor, PictureInput
+from streamer.aspects.keyframes import KeyFrames
+from streamer.aspects.lane import Lane, close_all
+from streamer.aspects.resize import Resizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streamer.config.sections import AspectsSection
+    from streamer.timeline import Picture
+
+
+class PictureAspects:
+    """Embeds the key frames of the running shot.
+
+    Args:
+        extractors: Those of kind ``picture``.
+        settings: The key-frame rule.
+        batch: Key frames embedded together.
+    """
+
+    def __init__(
+        self, extractors: Iterable[Extractor], settings: AspectsSection, *, batch: int
+    ) -> None:
+        self._lanes: dict[PictureInput, list[Lane]] = defaultdict(list)
+        for extractor in extractors:
+            if isinstance(extractor.input, PictureInput):
+                self._lanes[extractor.input].append(Lane(extractor, batch))
+        self._resizers = {spec: Resizer(spec.height, spec.width) for spec in self._lanes}
+        self._key_frames = KeyFrames(
+            Fraction(settings.key_frame_offset).limit_denominator(1000),
+            Fraction(settings.key_frame_interval).limit_denominator(1000),
+        )
+
+    def push(self, picture: Picture) -> None:
+        """Takes the next picture in presentation order."""
+        if self._lanes:
+            self._key_frames.push(picture)
+
+    def advance(self, start: Fraction, until: Fraction) -> None:
+        """Embeds what the shot that began at ``start`` shows before ``until``."""
+        self._embed(self._key_frames.take(start, until))
+
+    def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
+        """Tokens of the shot ``[start, end)`` by aspect."""
+        self._embed(self._key_frames.close(start, end))
+        return close_all([lane for lanes in self._lanes.values() for lane in lanes])
+
+    def _embed(self, chosen: list[Picture]) -> None:
+        for picture in chosen:
+            for spec, lanes in self._lanes.items():
+                piece = self._resizers[spec](picture)
+                for lane in lanes:
+                    lane.add(piece)

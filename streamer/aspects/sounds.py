@@ -1,0 +1,100 @@
+"""The sound aspects of one stream: one resampling per rate, windows, embedding."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from streamer.aspects.extractor import Extractor, SoundInput
+from streamer.aspects.lane import Lane, close_all
+from streamer.aspects.track import SoundTrack
+from streamer.aspects.windows import full_windows, last_window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+    from streamer.timeline import Sound
+
+SILENCE = 1e-4
+"""Peak (-80 dBFS) under which a piece of sound says nothing: the aspect is not observed."""
+
+MIN_RECEIVED = 0.5
+"""Share of a piece's samples that must have been received for it to count."""
+
+
+class SoundAspects:
+    """Embeds the windows of the running shot.
+
+    Args:
+        extractors: Those of kind ``sound``.
+        batch: Windows of one aspect embedded together.
+    """
+
+    def __init__(self, extractors: Iterable[Extractor], *, batch: int) -> None:
+        self._lanes: dict[SoundInput, list[Lane]] = defaultdict(list)
+        for extractor in extractors:
+            if isinstance(extractor.input, SoundInput):
+                self._lanes[extractor.input].append(Lane(extractor, batch))
+        self._done = dict.fromkeys(self._lanes, 0)
+        self._tracks = {rate: SoundTrack(rate) for rate in {spec.rate for spec in self._lanes}}
+
+    @property
+    def idle(self) -> bool:
+        """No aspect wants sound."""
+        return not self._lanes
+
+    @property
+    def heard(self) -> Fraction | None:
+        """Seconds up to which sound can be read at every rate; None before the first."""
+        ends = [track.end for track in self._tracks.values()]
+        known = [end for end in ends if end is not None]
+        return min(known) if len(known) == len(ends) and known else None
+
+    def push(self, sound: Sound) -> None:
+        """Takes the next block."""
+        for track in self._tracks.values():
+            track.push(sound)
+
+    def end(self) -> None:
+        """Says that no more sound will come."""
+        for track in self._tracks.values():
+            track.flush()
+
+    def advance(self, start: Fraction, until: Fraction) -> None:
+        """Embeds the whole windows that the shot begun at ``start`` has before ``until``."""
+        for spec, lanes in self._lanes.items():
+            total = full_windows(round(until * spec.rate) - round(start * spec.rate), spec)
+            for index in range(self._done[spec], total):
+                self._embed(spec, lanes, start, (index * spec.hop, index * spec.hop + spec.window))
+            self._done[spec] = max(self._done[spec], total)
+
+    def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
+        """Tokens of the shot ``[start, end)`` by aspect."""
+        self.advance(start, end)
+        for spec, lanes in self._lanes.items():
+            rest = last_window(round(end * spec.rate) - round(start * spec.rate), spec)
+            if rest is not None:
+                self._embed(spec, lanes, start, rest)
+            self._done[spec] = 0
+        for rate, track in self._tracks.items():
+            track.drop(round(end * rate))
+        return close_all([lane for lanes in self._lanes.values() for lane in lanes])
+
+    def _embed(
+        self, spec: SoundInput, lanes: list[Lane], start: Fraction, span: tuple[int, int]
+    ) -> None:
+        origin = round(start * spec.rate)
+        samples, received = self._tracks[spec.rate].read(origin + span[0], origin + span[1])
+        if received < MIN_RECEIVED * len(samples) or np.abs(samples).max() < SILENCE:
+            return
+        # A short piece is repeated to the window's length: padding with zeros would tell the
+        # network of an onset that is not in the sound.
+        piece = torch.from_numpy(np.resize(samples, spec.window))
+        for lane in lanes:
+            lane.add(piece)

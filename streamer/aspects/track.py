@@ -1,0 +1,115 @@
+"""A stream's sound as mono samples at one rate, addressed by absolute time."""
+
+from __future__ import annotations
+
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av import AudioFrame, AudioResampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from streamer.timeline import Sound
+
+RESYNC = Fraction(1, 25)
+"""A block that starts this far from where the last one ended is a gap or a jump, not jitter."""
+
+
+class SoundTrack:
+    """Resamples a stream to one rate and keeps the part that open shots still need.
+
+    Sample ``n`` sounds at ``n / rate`` seconds on the stream's clock. What was never received
+    reads as zeros and is counted as missing. Memory is bounded by ``capacity`` seconds.
+
+    Args:
+        rate: Target rate, Hz.
+        capacity: Most seconds kept; older samples are dropped first.
+    """
+
+    def __init__(self, rate: int, capacity: Fraction = Fraction(60)) -> None:
+        self.rate = rate
+        self._capacity = int(capacity * rate)
+        self._resampler: AudioResampler | None = None
+        self._format: tuple[int, str, str] | None = None
+        self._expected: Fraction | None = None
+        self._blocks: deque[tuple[int, NDArray[np.float32]]] = deque()
+        self._end: int | None = None
+
+    @property
+    def end(self) -> Fraction | None:
+        """Seconds up to which sound has come out of the resampler; None before the first."""
+        return None if self._end is None else Fraction(self._end, self.rate)
+
+    def push(self, sound: Sound) -> None:
+        """Adds the next block; a change of format, a gap or a jump restarts the resampler."""
+        frame, start = sound.frame, sound.start.seconds
+        kind = (frame.sample_rate, frame.layout.name, frame.format.name)
+        jumped = self._expected is None or abs(start - self._expected) > RESYNC
+        if self._resampler is None or kind != self._format or jumped:
+            self.flush()
+            # To 16 bits because only then does the downmix keep full scale at full scale.
+            self._resampler = AudioResampler(format="s16", layout="mono", rate=self.rate)
+            self._format = kind
+            self._next = round(start * self.rate)
+            self._expected = start
+        assert self._expected is not None
+        self._expected += Fraction(frame.samples, frame.sample_rate)
+        self._append(self._resampler.resample(_untimed(frame)))
+
+    def flush(self) -> None:
+        """Brings out what the resampler holds back; the end of the input or of a run of blocks."""
+        if self._resampler is not None:
+            self._append(self._resampler.resample(None))
+            self._resampler = None
+            self._expected = None
+
+    def _append(self, frames: Iterable[AudioFrame]) -> None:
+        for frame in frames:
+            samples = frame.to_ndarray().reshape(-1).astype(np.float32) / np.float32(32768)
+            start, self._next = self._next, self._next + len(samples)
+            # A jump back repeats time already heard: the first hearing counts.
+            overlap = 0 if self._end is None else max(0, self._end - start)
+            if overlap < len(samples):
+                self._blocks.append((start + overlap, samples[overlap:]))
+                self._end = start + len(samples)
+        if self._end is not None:
+            self.drop(self._end - self._capacity)
+
+    def drop(self, before: int) -> None:
+        """Forgets whole blocks that end at or before sample ``before``."""
+        while self._blocks and self._blocks[0][0] + len(self._blocks[0][1]) <= before:
+            self._blocks.popleft()
+
+    def read(self, start: int, end: int) -> tuple[NDArray[np.float32], int]:
+        """Reads ``[start, end)``.
+
+        Returns:
+            The samples, zeros where nothing was received, and how many were received.
+        """
+        out = np.zeros(end - start, np.float32)
+        received = 0
+        for first, samples in self._blocks:
+            if first >= end:
+                break
+            low, high = max(first, start), min(first + len(samples), end)
+            if low < high:
+                out[low - start : high - start] = samples[low - first : high - first]
+                received += high - low
+        return out, received
+
+
+def _untimed(frame: AudioFrame) -> AudioFrame:
+    """The frame with finite samples and without its PTS, which may jitter by a tick or more."""
+    samples = frame.to_ndarray()
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        samples[~np.isfinite(samples)] = 0
+        clean = AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
+        clean.sample_rate = frame.sample_rate
+        return clean
+    frame.pts = None
+    return frame
