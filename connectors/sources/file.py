@@ -1,0 +1,99 @@
+"""A finished file on disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from streamer.errors import (
+    SourceEmpty,
+    SourceError,
+    SourceIsFolder,
+    SourceNotFound,
+    SourcePermission,
+)
+
+
+def check_file(path: Path, *, may_be_empty: bool = False) -> os.stat_result:
+    """Says what is wrong with a path before a demuxer does, which would say less.
+
+    Args:
+        path: A regular file or a named pipe.
+        may_be_empty: A file that is about to be written is no mistake.
+
+    Returns:
+        What the system knows about the path.
+
+    Raises:
+        SourceNotFound: There is nothing.
+        SourceIsFolder: There is a folder.
+        SourcePermission: It may not be read.
+        SourceEmpty: It has zero bytes.
+        SourceError: It is a device or a socket, or cannot be examined.
+    """
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise SourceIsFolder(f"{path}: is a folder; give a media file")
+        if stat.S_ISFIFO(found.st_mode):
+            return found
+        if not stat.S_ISREG(found.st_mode):
+            raise SourceError(f"{path}: is neither a file nor a pipe")
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceNotFound(f"{path}: no such file") from None
+    except PermissionError:
+        raise SourcePermission(f"{path}: may not be read") from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if found.st_size == 0 and not may_be_empty:
+        raise SourceEmpty(f"{path}: has zero bytes")
+    return found
+
+
+class FileSource:
+    """Reads a finished file through the demuxer's own file access, which may seek.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stopped = False
+
+    @property
+    def name(self) -> str:
+        """The path as given."""
+        return str(self._path)
+
+    @property
+    def live(self) -> bool:
+        """A finished file is not."""
+        return False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopped
+
+    def open(self) -> str:
+        """Checks the file.
+
+        Returns:
+            A ``file:`` URL, so that no name can be taken for another protocol.
+
+        Raises:
+            SourceError: As :func:`check_file` says.
+        """
+        check_file(self._path)
+        return f"file:{self._path.absolute()}"
+
+    def stop(self) -> None:
+        """Marks the input as ended; reads of a regular file do not block."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,108 @@
+"""From the demuxer's timestamps to strictly increasing instants."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from streamer.timeline import Instant
+
+RESTART_SECONDS = Fraction(1)
+JITTER_SECONDS = Fraction(1, 100)
+
+
+class Regimes:
+    """Offsets that all streams of one input share, one for each time its clock restarted."""
+
+    def __init__(self) -> None:
+        self.offsets: list[Fraction] = [Fraction(0)]
+
+
+class StreamClock:
+    """Gives each frame of one stream its instant; instants only increase.
+
+    - A missing PTS is the DTS if that is later than the last frame, else the end of the last
+      frame (its start plus its duration).
+    - A step back of more than a second is a restart of the clock (joined recordings): this and
+      all later frames are shifted so that time goes on; the other stream shifts by the same
+      amount when it reaches the restart, so that sound and picture stay together.
+    - A smaller step back, or a repeat, is a frame that must be dropped; for sound, up to 10 ms
+      back is rounding by the container, and the block is put at the end of the last one.
+
+    A step forward of any size is a gap and is kept.
+
+    Args:
+        regimes: Shared by the streams of one input.
+        tolerant: Whether rounding is put right (sound) or dropped (pictures).
+    """
+
+    def __init__(self, regimes: Regimes, *, tolerant: bool) -> None:
+        self._regimes = regimes
+        self._regime = 0
+        self._tolerant = tolerant
+        self._last: Fraction | None = None
+        self._end = Fraction(0)
+        self.dropped = 0
+        self.derived = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether a frame has been placed."""
+        return self._last is not None
+
+    @property
+    def restarts(self) -> int:
+        """How often this stream's clock went back by more than a second."""
+        return self._regime
+
+    @property
+    def end(self) -> Fraction:
+        """Seconds at which the last frame ends; 0 before the first."""
+        return self._end
+
+    def stamp(
+        self, pts: int | None, dts: int | None, duration: Fraction, time_base: Fraction
+    ) -> Instant | None:
+        """Places the next frame.
+
+        Args:
+            pts: Presentation time in ticks, if known.
+            dts: Decoding time in ticks, if known.
+            duration: Seconds the frame lasts; 0 when unknown.
+            time_base: Seconds in a tick.
+
+        Returns:
+            When the frame starts, later than every earlier answer, or None to drop it.
+        """
+        seconds = self._source_seconds(pts, dts, time_base)
+        last = self._last
+        if last is not None and seconds < last - RESTART_SECONDS:
+            seconds = self._restart(seconds)
+        if last is not None and seconds <= last:
+            if not self._tolerant or seconds < last - JITTER_SECONDS or self._end <= last:
+                self.dropped += 1
+                return None
+            seconds = self._end
+        ticks = round(seconds / time_base)
+        if last is not None and ticks * time_base <= last:
+            ticks += 1
+        instant = Instant(ticks, time_base)
+        self._last = instant.seconds
+        self._end = self._last + duration
+        return instant
+
+    def _source_seconds(self, pts: int | None, dts: int | None, time_base: Fraction) -> Fraction:
+        offset = self._regimes.offsets[self._regime]
+        if pts is not None:
+            return pts * time_base + offset
+        self.derived += 1
+        if dts is not None and (self._last is None or dts * time_base + offset > self._last):
+            return dts * time_base + offset
+        return max(self._end, Fraction(0)) if self._last is None else self._end
+
+    def _restart(self, seconds: Fraction) -> Fraction:
+        offsets = self._regimes.offsets
+        source = seconds - offsets[self._regime]
+        self._regime += 1
+        if self._regime == len(offsets):
+            offsets.append(self._end - source)
+        return source + offsets[self._regime]

@@ -1,0 +1,117 @@
+"""What a damaged file is, and where the damage begins."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+
+from streamer.decode.formats import DECLARES_DURATION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+FORGIVEN = 2
+MISSING_SECONDS = Fraction(1, 2)
+
+
+class Damage:
+    """Collects what went wrong in one input.
+
+    Attributes:
+        lost: Packets that could not be read or decoded.
+        fatal: A stream had to be given up.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.fatal = False
+        self._real = 0
+        self._first: tuple[Fraction, str] | None = None
+        self._early_end: tuple[Fraction, Fraction] | None = None
+
+    def add(self, seconds: Fraction, reason: str, *, real: bool = True) -> None:
+        """Notes a lost packet.
+
+        Args:
+            seconds: Media time reached.
+            reason: A few words.
+            real: False for what is lost before a stream's first frame.
+        """
+        self.lost += 1
+        if real:
+            self._real += 1
+            if self._first is None:
+                self._first = (seconds, reason)
+
+    def check_end(self, reached: Fraction, declared: Fraction | None) -> None:
+        """Notes a file that ends before its header says.
+
+        Args:
+            reached: End of the last frame, in seconds.
+            declared: What the header promised, in seconds; None when it promised nothing.
+        """
+        if declared is not None and reached < declared - MISSING_SECONDS:
+            self._early_end = (reached, declared)
+
+    def describe(self) -> str | None:
+        """One line with the second at which the damage begins, None for a sound file."""
+        if self._early_end is not None:
+            reached, declared = self._early_end
+            first = min(reached, self._first[0]) if self._first else reached
+            return (
+                f"damaged at {float(first):.1f} s: "
+                f"ends at {float(reached):.1f} s of {float(declared):.1f} s"
+            )
+        if self._first is not None and (self.fatal or self._real > FORGIVEN):
+            seconds, reason = self._first
+            return f"damaged at {float(seconds):.1f} s: {reason}; {self._real} packets lost"
+        return None
+
+
+def declared_end(
+    container: InputContainer, streams: Sequence[VideoStream | AudioStream]
+) -> Fraction | None:
+    """When the used streams should end by the container's header.
+
+    Args:
+        container: An open input.
+        streams: The streams that are decoded.
+
+    Returns:
+        Seconds, or None where the header does not say or only estimates.
+    """
+    if container.format.name not in DECLARES_DURATION:
+        return None
+    ends = [_stream_end(stream) for stream in streams]
+    known = [end for end in ends if end is not None]
+    if known:
+        return max(known)
+    if container.duration and len(container.streams) == len(streams):
+        start = container.start_time or 0
+        return Fraction(start + container.duration, av.time_base)
+    return None
+
+
+def _stream_end(stream: VideoStream | AudioStream) -> Fraction | None:
+    time_base = stream.time_base
+    if time_base is None:
+        return None
+    start = (stream.start_time or 0) * time_base
+    if stream.duration is not None:
+        return start + stream.duration * time_base
+    return _matroska_seconds(stream.metadata.get("DURATION", ""))
+
+
+def _matroska_seconds(tag: str) -> Fraction | None:
+    hours, _, rest = tag.partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    except (ValueError, ZeroDivisionError):
+        return None
