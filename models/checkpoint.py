@@ -1,0 +1,151 @@
+"""The mixture as one safetensors file: parameters, and in its metadata everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from models.files import write_atomically
+from models.mixture import Moae, MoaeConfig
+from streamer.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEY = "moae"
+_MAX_BYTES = 1 << 30
+
+DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "moae_a.safetensors"
+"""The mixture that ships with the package."""
+
+
+class CheckpointHeader(BaseModel):
+    """The file's metadata.
+
+    Attributes:
+        format: Layout of the file.
+        config: Names, sizes and constants of the mixture.
+        notes: What people should know: data, metrics, versions; free text by key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["moae-streamer-checkpoint/1"] = "moae-streamer-checkpoint/1"
+    config: MoaeConfig
+    notes: dict[str, str] = Field(default_factory=dict)
+
+
+def save_moae(model: Moae, path: Path, notes: Mapping[str, str] | None = None) -> str:
+    """Writes a mixture, whole or not at all.
+
+    The bytes depend on nothing but the model and the notes.
+
+    Args:
+        model: What to save.
+        path: Where to.
+        notes: See ``CheckpointHeader``.
+
+    Returns:
+        SHA-256 of the file, in hexadecimal.
+    """
+    header = CheckpointHeader(config=model.config, notes=dict(notes or {}))
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
+    content = save(tensors, metadata={_KEY: text})
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_header(path: Path) -> CheckpointHeader:
+    """Reads the metadata alone.
+
+    Args:
+        path: Checkpoint file.
+
+    Raises:
+        CheckpointError: Missing, unreadable, not a checkpoint, or with invalid metadata.
+    """
+    _content(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
+    if _KEY not in metadata:
+        raise CheckpointError(f"{path} is a safetensors file, but not a mixture of experts")
+    try:
+        return CheckpointHeader.model_validate_json(metadata[_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "its metadata"
+        raise CheckpointError(f"{path}: {where}: {first['msg']}") from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def load(path: Path | None = None, device: torch.device | str = "cpu") -> Moae:
+    """Loads a mixture for inference.
+
+    Args:
+        path: Checkpoint file; None takes the one that ships.
+        device: Where it runs.
+
+    Returns:
+        The mixture in evaluation mode, its ``digest`` the file's SHA-256.
+
+    Raises:
+        CheckpointError: Missing or unreadable, or a tensor is missing, unexpected, of a wrong
+            shape or type, or not finite; the message names it.
+    """
+    where = DEFAULT_CHECKPOINT if path is None else path
+    header = read_header(where)
+    model = Moae(header.config, digest=hashlib.sha256(_content(where)).hexdigest())
+    expected = model.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    try:
+        with safe_open(where, framework="pt") as file:
+            names = set(file.keys())
+            _compare(where, names, set(expected))
+            for name in sorted(names):
+                tensors[name] = file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{where} is damaged: {error}") from error
+    for name, tensor in tensors.items():
+        wanted = expected[name]
+        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+            raise CheckpointError(
+                f"{where}: tensor {name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"expected {wanted.dtype} {tuple(wanted.shape)}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{where}: tensor {name} is not finite")
+    model.load_state_dict(tensors)
+    return model.eval().to(device)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"{path} is larger than any checkpoint")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no checkpoint at {path}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _compare(path: Path, found: set[str], expected: set[str]) -> None:
+    missing, surplus = sorted(expected - found), sorted(found - expected)
+    if missing:
+        raise CheckpointError(f"{path}: tensor {missing[0]} is missing")
+    if surplus:
+        raise CheckpointError(f"{path}: tensor {surplus[0]} is not expected")

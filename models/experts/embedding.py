@@ -1,0 +1,77 @@
+"""LSTM shot embedding: a shot's tokens become one vector (paper, section II-B)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+if TYPE_CHECKING:
+    from models.experts.tokens import TokenBatch
+
+
+class ShotEmbedding(nn.Module):
+    """Final hidden state of an LSTM over the tokens of a shot.
+
+    Args:
+        dim: Length of a token.
+        width: Length of the shot vector, ``D``.
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.lstm = nn.LSTM(dim, width, batch_first=True)
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Embeds whole shots.
+
+        Args:
+            batch: Tokens ``(S, T, dim)`` and their numbers.
+
+        Returns:
+            Shot vectors; zero where the shot lacks the aspect.
+
+        Shape:
+            ``(S, D)``
+        """
+        # An empty sequence cannot be packed: it runs over one padding token and is zeroed below.
+        packed = pack_padded_sequence(
+            batch.tokens,
+            batch.lengths.clamp_min(1).cpu(),
+            batch_first=True,
+            enforce_sorted=False,
+        )
+        _, (final, _) = self.lstm(packed)
+        vectors: Tensor = final[0]
+        return vectors.masked_fill(~batch.present[:, None], 0.0)
+
+    def start(self, shots: int = 1) -> tuple[Tensor, Tensor]:
+        """State of shots that have no token yet.
+
+        Shape:
+            Hidden and cell state, each ``(S, D)``.
+        """
+        zero = torch.zeros(shots, self.width, device=next(self.parameters()).device)
+        return zero, zero
+
+    def advance(self, state: tuple[Tensor, Tensor], tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Continues running shots by the tokens that arrived; any split gives the same vectors.
+
+        Args:
+            state: From ``start`` or an earlier call.
+            tokens: ``(S, t, dim)``, t ≥ 0.
+
+        Returns:
+            The new state; its first part is the shot vector so far.
+
+        Shape:
+            Each ``(S, D)``.
+        """
+        if tokens.shape[1] == 0:
+            return state
+        hidden, cell = (part.unsqueeze(0).contiguous() for part in state)
+        _, (hidden, cell) = self.lstm(tokens, (hidden, cell))
+        return hidden[0], cell[0]

@@ -1,0 +1,234 @@
+"""Boundary decisions while shots arrive: the causal form of the mixture.
+
+Each new shot costs one shot embedding, one BNet a branch and one pass over ``L`` cached boundary
+representations. Nothing recurrent is carried from window to window, so that an endless stream
+cannot drift.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from models.experts.tokens import pad_tokens
+from streamer.errors import CheckpointError
+from streamer.segment.decision import Decision, ExpertVote
+from streamer.window.buffer import SlidingBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from models.mixture import Moae
+
+_Row = tuple["Tensor", "Tensor"]
+
+
+class CausalSegmenter:
+    """Scores every boundary of one stream, each exactly once and in order.
+
+    The boundary after shot ``i`` is decided at position ``L - 1 - lookahead`` of its sequence,
+    once shot ``i + w_b + lookahead`` has closed, or at the end of the input.
+
+    Args:
+        model: The mixture; shared between streams, never changed.
+        lookahead: Boundaries to wait for beyond the one decided, ``0 … L-1``; None takes the
+            checkpoint's.
+
+    Raises:
+        CheckpointError: The look-ahead does not fit the model's sequence.
+    """
+
+    def __init__(self, model: Moae, lookahead: int | None = None) -> None:
+        config = model.config
+        chosen = config.lookahead if lookahead is None else lookahead
+        if not 0 <= chosen < config.sequence:
+            raise CheckpointError(
+                f"a look-ahead of {chosen} does not fit sequences of {config.sequence} boundaries"
+            )
+        self.model = model
+        self.lookahead = chosen
+        self._shots: SlidingBuffer[_Row] = SlidingBuffer(2 * config.reach)
+        self._boundaries: SlidingBuffer[_Row] = SlidingBuffer(config.sequence)
+        self._pushed = 0
+        self._decided = 0
+        self._finished = False
+
+    @property
+    def latency_shots(self) -> int:
+        """Shots that must close after a boundary before it is decided: ``w_b + lookahead``."""
+        return self.model.config.reach + self.lookahead
+
+    def push(self, tokens: Mapping[str, NDArray[np.float32]]) -> tuple[Decision, ...]:
+        """Takes a closed shot.
+
+        Args:
+            tokens: Aspect → float32 ``(n, dim)``; an aspect that is missing is not a key or has
+                no rows. Aspects the mixture does not use are ignored.
+
+        Returns:
+            The decision that became possible, if any.
+
+        Raises:
+            CheckpointError: Tokens have another length than the mixture was trained on.
+            ValueError: Tokens are not finite, or the input had ended.
+        """
+        if self._finished:
+            raise ValueError("the input has ended")
+        self._check(tokens)
+        config = self.model.config
+        with torch.inference_mode():
+            batch = {
+                name: pad_tokens(
+                    [tokens.get(name)], spec.dim, config.size.max_tokens, self.model.device
+                )
+                for name, spec in config.aspects.items()
+            }
+            vectors, present = self.model.embed(batch)
+            window = self._shots.push((vectors[0], present[0]))
+            self._pushed += 1
+            return self._advance(window, self._pushed)
+
+    def finish(self) -> tuple[Decision, ...]:
+        """Ends the input: decides what is left, the last shot repeated as padding.
+
+        Returns:
+            The remaining decisions; none when there were fewer than two shots or on a second
+            call.
+        """
+        decisions: list[Decision] = []
+        self._finished = True
+        seen = self._pushed
+        with torch.inference_mode():
+            while self._decided < self._pushed - 1:
+                seen += 1
+                decisions += self._advance(self._shots.repeat(), seen)
+        return tuple(decisions)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Everything needed to go on in another process, as plain arrays.
+
+        Its size does not depend on how long the stream is.
+        """
+        state: dict[str, NDArray[np.generic]] = {
+            "counters": np.array(
+                [self._pushed, self._decided, self._finished, self.lookahead], dtype=np.int64
+            ),
+            "model": np.frombuffer(self.model.digest.encode("ascii"), dtype=np.uint8).copy(),
+        }
+        for name, buffer in self._buffers():
+            rows = buffer.window()
+            if rows:
+                state[f"{name}.values"] = torch.stack([row[0] for row in rows]).cpu().numpy()
+                state[f"{name}.present"] = torch.stack([row[1] for row in rows]).cpu().numpy()
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Goes on from a saved state.
+
+        Args:
+            state: From ``state`` of a segmenter with the same checkpoint and look-ahead.
+
+        Raises:
+            CheckpointError: The state is incomplete or belongs to another checkpoint or
+                look-ahead; this segmenter is then unchanged.
+        """
+        try:
+            counters = [int(value) for value in state["counters"]]
+            digest = bytes(np.asarray(state["model"], dtype=np.uint8)).decode("ascii")
+        except (KeyError, ValueError, TypeError) as error:
+            raise CheckpointError(f"the saved stream state is incomplete: {error}") from error
+        if digest != self.model.digest:
+            raise CheckpointError("the saved stream state belongs to another checkpoint")
+        if len(counters) != 4 or not 0 <= counters[1] <= max(0, counters[0] - 1):
+            raise CheckpointError("the saved stream state has impossible counters")
+        if counters[3] != self.lookahead:
+            raise CheckpointError(
+                f"the saved stream state has a look-ahead of {counters[3]}, not {self.lookahead}"
+            )
+        restored = [self._rows(name, buffer.width, state) for name, buffer in self._buffers()]
+        if any((len(rows) > 0) != (counters[0] > 0) for rows in restored):
+            raise CheckpointError("the saved stream state is incomplete")
+        for (_, buffer), rows in zip(self._buffers(), restored, strict=True):
+            buffer.fill(rows)
+        self._pushed, self._decided = counters[:2]
+        self._finished = bool(counters[2])
+
+    def _buffers(self) -> tuple[tuple[str, SlidingBuffer[_Row]], ...]:
+        return ("shots", self._shots), ("boundaries", self._boundaries)
+
+    def _rows(self, name: str, width: int, state: Mapping[str, NDArray[np.generic]]) -> list[_Row]:
+        values, present = state.get(f"{name}.values"), state.get(f"{name}.present")
+        if values is None or present is None:
+            return []
+        size = self.model.config.size
+        length = size.embedding if name == "shots" else size.relation
+        branches = len(self.model.branches)
+        if values.shape != (width, branches, length) or present.shape != (width, branches):
+            raise CheckpointError(f"the saved stream state has {name} of another shape")
+        device = self.model.device
+        return list(
+            zip(
+                torch.from_numpy(values.astype(np.float32)).to(device),
+                torch.from_numpy(present.astype(np.bool_)).to(device),
+                strict=True,
+            )
+        )
+
+    def _check(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
+        for name, spec in self.model.config.aspects.items():
+            array = tokens.get(name)
+            if array is None:
+                continue
+            if array.ndim != 2 or array.shape[1] != spec.dim:
+                raise CheckpointError(
+                    f"aspect {name} has tokens of shape {array.shape}, "
+                    f"the checkpoint wants (n, {spec.dim})"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"aspect {name} has tokens that are not finite")
+
+    def _advance(self, window: tuple[_Row, ...], seen: int) -> tuple[Decision, ...]:
+        """Adds the boundary whose window is complete and decides the one ``lookahead`` before.
+
+        Args:
+            window: The last ``2*w_b`` shots, padding included.
+            seen: Shots pushed so far, padding included.
+        """
+        config = self.model.config
+        values, present = self.model.relate(
+            torch.stack([row[0] for row in window])[None],
+            torch.stack([row[1] for row in window])[None],
+        )
+        sequence = self._boundaries.push((values[0], present[0]))
+        index = seen - 1 - config.reach - self.lookahead
+        if index < 0:
+            return ()
+        mixed = self.model.decide(
+            torch.stack([row[0] for row in sequence])[None],
+            torch.stack([row[1] for row in sequence])[None],
+        )
+        position = config.sequence - 1 - self.lookahead
+        weights = mixed.weights[0, position].tolist()
+        probability = mixed.probability[0, position].tolist()
+        there = mixed.present[0, position].tolist()
+        self._decided = index + 1
+        first_shot = index - position - (config.reach - 1)
+        return (
+            Decision(
+                boundary_index=index,
+                score=min(1.0, max(0.0, mixed.score[0, position].item())),
+                experts=tuple(
+                    ExpertVote(name, weight, chance, not is_there)
+                    for name, weight, chance, is_there in zip(
+                        config.experts, weights, probability, there, strict=True
+                    )
+                ),
+                lookahead_shots=min(self._pushed - 1 - index, self.latency_shots),
+                padded=first_shot < 0 or seen > self._pushed,
+            ),
+        )
