@@ -1,0 +1,165 @@
+"""The command line: finds a command, imports only what it needs, and maps errors to exit codes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from streamer import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEGMENT: Final = "Segment"
+WEIGHTS: Final = "Networks and settings"
+LEARN: Final = "Learn and measure"
+
+# Name → (panel, one-line help). The module streamer.cli.NAME holds a typer.Typer called `app` or
+# a function called NAME; it is imported when the command is used, never for --help.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "tail": (SEGMENT, "Print scene boundaries of a film while it plays."),
+    "sample": (SEGMENT, "Compose the demo's sample film with known scene times."),
+    "compare": (SEGMENT, "Show true scene times beside those found."),
+    "schema": (SEGMENT, "Print the JSON Schema of an event."),
+    "weights": (WEIGHTS, "Pull, list and verify the pretrained networks."),
+    "compose": (LEARN, "Compose annotated synthetic films."),
+    "extract": (LEARN, "Turn annotated films into a dataset of shot features."),
+    "train": (LEARN, "Train experts and mixer."),
+    "evaluate": (LEARN, "Measure a checkpoint on a dataset."),
+    "calibrate": (LEARN, "Choose the decision threshold on training movies."),
+    "bench": (LEARN, "Measure speed and memory."),
+}
+
+EPILOG: Final = "\n\n".join(
+    (
+        "Examples:",
+        "  streamer tail film.mkv",
+        "  streamer tail film.mkv --emit boundaries,shots --output events.jsonl",
+        "  streamer tail recording.ts --follow --idle-timeout 30",
+        "  ffmpeg -i film.mkv -c copy -f mpegts - | streamer tail -",
+        "  streamer weights pull",
+    )
+)
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands from a table and imports one when it is run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, (panel, text) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=text, rich_help_panel=panel))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Replaces the table's entry by the real command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What the options before the command say; ``typer.Context.obj`` of every command.
+
+    Attributes:
+        debug: Tracebacks and debug log lines are wanted.
+    """
+
+    debug: bool = False
+
+
+def load(name: str) -> Any:
+    """Imports a command.
+
+    Args:
+        name: A key of `COMMANDS`.
+
+    Returns:
+        What typer makes of it.
+    """
+    module = import_module(f"streamer.cli.{name}")
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False)
+        group.command(name)(getattr(module, name))
+    command = get_command(group)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=LazyGroup, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"moae-streamer {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOG)
+def streamer(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show tracebacks and debug log lines; may stand anywhere."),
+    ] = False,
+) -> None:
+    """Live scene boundaries in video: where one scene ends and the next begins."""
+    context.obj = Shell(debug=debug)
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit code: 0, one of `streamer.errors`, 2 for wrong usage, 70 for an internal error,
+        130 after an interrupt.
+    """
+    from connectors.sinks.sink import ConsumerGone
+    from streamer.cli.errors import INTERRUPTED, USAGE, handle, report
+
+    words, debug = _debug_first(arguments)
+    try:
+        result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
+    except typer.TyperException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
+        report(f"{error.format_message().rstrip('.')}. See {command} --help")
+        return USAGE
+    except ConsumerGone:
+        return 0
+    except typer.Abort:
+        return INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # the last line of defence
+        return handle(error, debug=debug, json_logs="--json-logs" in words)
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point of the ``streamer`` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _debug_first(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    debug = len(kept) < end
+    return ["--debug"] * debug + kept + words[end:], debug
