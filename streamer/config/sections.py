@@ -21,7 +21,9 @@ Emit = Literal["boundaries", "shots", "scenes"]
 
 
 def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return tuple(value) if isinstance(value, list) else value
 
 
 EmitList = Annotated[tuple[Emit, ...], BeforeValidator(_split), NoDecode, Field(min_length=1)]
@@ -95,6 +97,12 @@ class AspectsSection(Section):
     musicnn: AspectSection = AspectSection(network="musicnn-mtt")
     key_frame_interval: PositiveFloat = 2.0
     key_frame_offset: float = Field(default=0.2, ge=0.0)
+
+    @property
+    def slots(self) -> dict[str, AspectSection]:
+        """Aspect slot → what fills it, in the order of the paper's Table I."""
+        sections = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: section for name, section in sections if isinstance(section, AspectSection)}
 
 
 class SegmentSection(Section):

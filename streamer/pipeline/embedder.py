@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamer.aspects.bank import AspectBank
 from streamer.shots.fixed import FixedSplitter
-from streamer.shots.signature import sign
+from streamer.shots.signature import Signer
 from streamer.shots.splitter import ShotSplitter
 from streamer.timeline import Instant, Picture, Sound
 
@@ -47,6 +47,7 @@ class ShotEmbedder:
     ) -> None:
         self._pictures = ShotSplitter(shots, info.frame_rate) if info.has_picture else None
         self._windows = FixedSplitter(shots)
+        self._signer = Signer()
         self._bank = AspectBank(
             extractors,
             aspects,
@@ -88,7 +89,7 @@ class ShotEmbedder:
         self._bank.push_picture(picture)
         self._end = _after(picture.start, self._lasts(picture))
         self._last = picture.start
-        return self._advance(self._pictures.push(picture.start, sign(picture.frame)))
+        return self._advance(self._pictures.push(picture.start, self._signer.sign(picture.frame)))
 
     def _push_window(self, sound: Sound) -> list[EmbeddedShot]:
         self._begin(sound.start)

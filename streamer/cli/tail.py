@@ -1,0 +1,136 @@
+"""``streamer tail``: scene boundaries of one input while it plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from streamer.cli.app import Shell
+    from streamer.config.settings import Settings
+
+
+def tail(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A media file, or - for standard input.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the stream in events; from the file.")
+    ] = None,
+    follow: Annotated[
+        bool | None,
+        typer.Option("--follow", "-f", help="Wait for a growing file, like tail -f."),
+    ] = None,
+    idle_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="With --follow: end after so long without growth."),
+    ] = None,
+    realtime: Annotated[
+        bool | None, typer.Option("--realtime", help="Play a file at the speed of life.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the networks run.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Score that makes a boundary, 0 to 1; the checkpoint's.")
+    ] = None,
+    lookahead: Annotated[
+        int | None, typer.Option(metavar="K", help="Extra shots to wait for; the checkpoint's.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Experts and mixer; the one shipped.")
+    ] = None,
+    emit: Annotated[
+        str | None, typer.Option(metavar="KINDS", help="Of boundaries,shots,scenes; boundaries.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write events here, not to stdout.")
+    ] = None,
+    quiet: Annotated[
+        bool | None, typer.Option("--quiet", "-q", help="No progress and no summary.")
+    ] = None,
+    json_logs: Annotated[
+        bool | None, typer.Option("--json-logs", help="Progress and summary as JSON lines.")
+    ] = None,
+) -> int:
+    """Print scene boundaries of a film while it plays.
+
+    One JSON object a line on standard output, one for each scene boundary, as soon as it is
+    decided; progress and a summary on standard error. SIGINT and SIGTERM end the running shot,
+    flush and print the summary; the exit code is then 130, or 0 with --follow.
+
+    Examples:
+
+      streamer tail film.mkv
+
+      streamer tail film.mkv --emit boundaries,shots --output events.jsonl
+
+      streamer tail recording.ts --follow --idle-timeout 30
+
+      ffmpeg -i film.mkv -c copy -f mpegts - | streamer tail -
+    """
+    from streamer.config.load import load_settings
+
+    shell: Shell = context.obj
+    overrides = {
+        "stream.name": name,
+        "source.follow": follow,
+        "source.idle_timeout": idle_timeout,
+        "source.realtime": realtime,
+        "runtime.device": device,
+        "segment.threshold": threshold,
+        "segment.lookahead": lookahead,
+        "segment.checkpoint": checkpoint,
+        "output.emit": emit,
+        "output.file": output,
+        "logging.quiet": quiet,
+        "logging.json_logs": json_logs,
+        "logging.debug": shell.debug or None,
+    }
+    return _run(source, load_settings(config, overrides))
+
+
+def _run(location: str, settings: Settings) -> int:
+    from connectors.sinks.registry import open_sink
+    from connectors.sources.registry import open_source
+    from streamer.cli.errors import INTERRUPTED
+    from streamer.cli.interrupt import stop_on_signals
+    from streamer.cli.progress import make_reporter
+    from streamer.cli.watch import Watch
+    from streamer.errors import StreamerError
+    from streamer.events.names import default_stream_name
+
+    source = open_source(location, settings.source)
+    stream = settings.stream.name or default_stream_name(location)
+    sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
+    reporter = make_reporter(stream, settings.logging)
+    try:
+        from models.weights.store import open_store
+
+        from streamer.pipeline.engine import load_engine
+        from streamer.pipeline.run import StreamRun
+
+        engine = load_engine(settings, open_store(settings.runtime))
+        watch = Watch(stream, reporter)
+        run = StreamRun(stream, source, settings, engine, [sink], watch)
+        ended = "end of input"
+        with stop_on_signals(run.stop) as received:
+            try:
+                run.run()
+            except StreamerError:
+                ended = "damaged input" if run.progress.shots else "error"
+                raise
+            finally:
+                if received:
+                    ended = "interrupted"
+                watch.finish(run.progress, ended)
+    finally:
+        reporter.close()
+        sink.close()
+    return INTERRUPTED if received and not settings.source.follow else 0

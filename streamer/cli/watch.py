@@ -1,0 +1,63 @@
+"""Shows a run to people: progress line, warnings, closing summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamer.cli.statistics import RunStatistics
+
+if TYPE_CHECKING:
+    from streamer.cli.progress import Reporter
+    from streamer.events.payload import BoundaryData
+    from streamer.pipeline.observer import Progress
+    from streamer.timeline import StreamInfo
+
+
+class Watch:
+    """The command line's observer of one run.
+
+    Args:
+        stream: The stream's name.
+        reporter: Where it shows.
+    """
+
+    def __init__(self, stream: str, reporter: Reporter) -> None:
+        self._stream = stream
+        self._reporter = reporter
+        self._statistics = RunStatistics()
+
+    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
+        """Passes the decoder's warnings on and says what is missing."""
+        for warning in warnings:
+            self._reporter.warn(warning)
+        if not info.has_sound:
+            self._reporter.warn("no sound: acoustic experts are absent")
+        if not info.has_picture:
+            self._reporter.warn("no picture: splitting sound into fixed windows")
+
+    def progressed(self, progress: Progress) -> None:
+        """Moves the progress line."""
+        self._reporter.update(
+            progress.position,
+            duration=progress.duration,
+            shots=progress.shots,
+            scenes=progress.scenes,
+            lag=progress.lag,
+        )
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Notes the latency."""
+        self._statistics.event(boundary.latency_seconds)
+
+    def finish(self, progress: Progress, ended: str) -> None:
+        """Prints the summary."""
+        self._reporter.finish(
+            self._statistics.summary(
+                self._stream,
+                ended,
+                progress.position,
+                shots=progress.shots,
+                scenes=progress.scenes,
+                boundaries=progress.boundaries,
+            )
+        )

@@ -1,0 +1,98 @@
+"""Everything with weights that one process loads once: the mixture and its extractors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import torch
+from models.networks.registry import build
+
+from models.checkpoint import load
+from streamer.errors import CheckpointError, DeviceError
+
+if TYPE_CHECKING:
+    from models.weights.store import WeightStore
+
+    from models.mixture import Moae
+    from streamer.aspects.extractor import Extractor
+    from streamer.config.sections import AspectsSection, RuntimeSection
+    from streamer.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Loaded networks, shared by every stream of a process.
+
+    Attributes:
+        model: Experts and mixer.
+        extractors: One for each enabled aspect.
+        device: Where they run.
+    """
+
+    model: Moae
+    extractors: tuple[Extractor, ...]
+    device: torch.device
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """Aspect slot → honest name of the network that fills it."""
+        return {extractor.aspect: extractor.network for extractor in self.extractors}
+
+
+def choose_device(settings: RuntimeSection) -> torch.device:
+    """Turns ``auto|cpu|cuda`` into a device and sets the number of compute threads.
+
+    Raises:
+        DeviceError: CUDA was asked for and is not there.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("no CUDA device is available; use --device auto or --device cpu")
+    use_cuda = settings.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+def load_extractors(
+    settings: AspectsSection, store: WeightStore, device: torch.device
+) -> tuple[Extractor, ...]:
+    """Builds the extractor of every enabled aspect.
+
+    Raises:
+        ConfigError: A network is unknown or does not fit its slot.
+        WeightsError: Its weights are missing or corrupt.
+    """
+    interval = Fraction(settings.key_frame_interval).limit_denominator(1000)
+    return tuple(
+        build(aspect, section.network, store, device, interval)
+        for aspect, section in settings.slots.items()
+        if section.enabled
+    )
+
+
+def load_engine(settings: Settings, store: WeightStore) -> Engine:
+    """Loads the checkpoint and the networks it was trained on.
+
+    Raises:
+        CheckpointError: The checkpoint is unusable, or an aspect is filled by another network
+            than the one it was trained on.
+        DeviceError: The device is not there.
+        WeightsError: Weights are missing or corrupt.
+    """
+    device = choose_device(settings.runtime)
+    model = load(settings.segment.checkpoint, device)
+    extractors = load_extractors(settings.aspects, store, device)
+    for extractor in extractors:
+        expected = model.config.aspects.get(extractor.aspect)
+        if expected is not None and (expected.network, expected.dim) != (
+            extractor.network,
+            extractor.dim,
+        ):
+            raise CheckpointError(
+                f"the checkpoint was trained on {expected.network} ({expected.dim}-d) in slot "
+                f"{extractor.aspect}, which is filled by {extractor.network} ({extractor.dim}-d); "
+                f"set aspects.{extractor.aspect}.network or train a checkpoint for it"
+            )
+    return Engine(model, extractors, device)
