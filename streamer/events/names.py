@@ -36,7 +36,7 @@ def default_stream_name(location: str) -> str:
         raw = PurePath(location).stem
     plain = unicodedata.normalize("NFKD", raw).encode("ascii", "ignore").decode("ascii")
     # A name in a script without Latin letters would vanish; its code points keep it distinct.
-    if raw and not re.search(r"[A-Za-z0-9]", plain):
-        plain = "-".join(f"{ord(letter):x}" for letter in raw)
+    if not re.search(r"[A-Za-z0-9]", plain):
+        plain = "-".join(f"{ord(letter):x}" for letter in raw if letter.isalnum())
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")
     return name[:MAX_LENGTH].rstrip("-.") or "stream"

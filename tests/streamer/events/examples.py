@@ -1,0 +1,84 @@
+"""One valid payload of each kind."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from streamer.events.payload import (
+    AspectUse,
+    BoundaryData,
+    ExpertVoice,
+    Latency,
+    ModelRef,
+    Position,
+    SceneData,
+    SceneSpan,
+    ShotData,
+    Wallclock,
+)
+from streamer.timeline import Instant
+
+START = Instant(900_000, Fraction(1, 90_000))
+PLACE = Instant(2_700_000, Fraction(1, 90_000))
+RATE = Fraction(25)
+MODEL = ModelRef(name="MOAE_A", sha256="ab" * 32)
+SPAN = SceneSpan(index=0, start=0.0, end=20.0, shots=4, first_shot=0)
+
+
+def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) -> BoundaryData:
+    return BoundaryData(
+        **Position.of(position, START, RATE).model_dump(),
+        stream=stream,
+        epoch=epoch,
+        boundary_index=3,
+        shot_index=4,
+        wallclock=Wallclock.of(None, 1_700_000_000.25),
+        score=0.75,
+        threshold=0.5,
+        experts=(
+            ExpertVoice(name="HLSS_VGGish", weight=1.0, probability=0.75, absent=False),
+            ExpertVoice(name="HLSS_speaker", weight=0.0, probability=None, absent=True),
+        ),
+        aspects={
+            "place": AspectUse(network="efficientnet-lite0", absent=False),
+            "speaker": AspectUse(network="ge2e", absent=True),
+        },
+        lookahead_shots=2,
+        latency_seconds=6.5,
+        latency=Latency(media_seconds=6.25, compute_seconds=0.25),
+        scene=SPAN,
+        model=MODEL,
+    )
+
+
+def shot() -> ShotData:
+    return ShotData(
+        **Position.of(START, START, RATE).model_dump(),
+        stream="film",
+        epoch=0,
+        shot_index=0,
+        end_pts=PLACE.pts,
+        end_time_base="1/90000",
+        end_seconds=20.0,
+        end_timecode="00:00:20:00",
+        wallclock=Wallclock(),
+        ended_by="cut",
+        aspects={"place": AspectUse(network="efficientnet-lite0", absent=False)},
+        latency_seconds=0.5,
+        latency=Latency(media_seconds=0.25, compute_seconds=0.25),
+    )
+
+
+def scene() -> SceneData:
+    return SceneData(
+        **Position.of(START, START, None).model_dump(),
+        stream="film",
+        epoch=0,
+        scene=SPAN,
+        end_pts=PLACE.pts,
+        end_time_base="1/90000",
+        end_timecode="00:00:20.000",
+        wallclock=Wallclock.of(0.0, 5.0),
+        ended_by="boundary",
+        model=MODEL,
+    )
