@@ -1,0 +1,86 @@
+"""Which networks there are; adding one is a file beside this one and a line in `_MODULES`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from importlib import import_module
+from typing import Protocol
+
+import torch
+
+from models.networks.base import Architecture
+from streamer.aspects.extractor import Extractor
+from streamer.errors import ConfigError
+
+# Network → the module whose NETWORK describes it; imported when asked for.
+_MODULES: Mapping[str, str] = {
+    "efficientnet-lite0": "efficientnet_lite0",
+    "ge2e": "ge2e",
+    "yamnet": "yamnet",
+    "aisfx-cnn9": "aisfx_cnn9",
+    "soundnet-conv5": "soundnet_conv5",
+    "musicnn-mtt": "musicnn_mtt",
+}
+
+
+class Weights(Protocol):
+    """Where `build` gets tensors from; `models.weights.store.WeightStore` is one."""
+
+    def load(self, network: str) -> dict[str, torch.Tensor]:
+        """Tensors of a network by name, float32 on the CPU."""
+
+
+def architecture(network: str) -> Architecture:
+    """Looks a network up.
+
+    Args:
+        network: Name in the settings.
+
+    Returns:
+        What there is to know about it apart from its weights.
+
+    Raises:
+        ConfigError: There is no such network; the message lists those there are.
+    """
+    if network not in _MODULES:
+        known = ", ".join(sorted(_MODULES))
+        raise ConfigError(f"no network is called {network}; there are {known}")
+    found = import_module(f"models.networks.{_MODULES[network]}").NETWORK
+    if not isinstance(found, Architecture):
+        raise TypeError(f"models.networks.{_MODULES[network]}.NETWORK is not an Architecture")
+    return found
+
+
+def build(
+    aspect: str,
+    network: str,
+    store: Weights,
+    device: torch.device,
+    interval: Fraction,
+) -> Extractor:
+    """Makes the extractor that fills a slot.
+
+    Args:
+        aspect: The slot, e.g. ``place``.
+        network: Its network, e.g. ``efficientnet-lite0``.
+        store: Where the weights are.
+        device: Where it runs.
+        interval: Seconds between two key frames of a shot; only pictures use it.
+
+    Returns:
+        An extractor ready to embed.
+
+    Raises:
+        ConfigError: There is no such network, or it cannot fill this slot.
+        WeightsMissing: Its weights have not been pulled.
+        WeightsCorrupt: Its weights are damaged.
+    """
+    found = architecture(network)
+    if aspect not in found.slots:
+        fitting = ", ".join(name for name in _MODULES if aspect in architecture(name).slots)
+        raise ConfigError(
+            f"aspects.{aspect}.network: {network} fills {', '.join(found.slots)};"
+            f" {aspect} can be filled by {fitting or 'no network there is'}"
+        )
+    return found.build(aspect, store.load(network), device, interval)

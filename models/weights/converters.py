@@ -1,0 +1,215 @@
+"""Release files → tensors under this project's names; values are kept bit for bit, float32."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.weights.readers.onnx import read_onnx
+from models.weights.readers.pickles import read_pickled_npy, read_torch
+from models.weights.readers.tensorflow import read_tensorflow
+from streamer.errors import WeightsCorrupt
+
+Tensors = dict[str, NDArray[np.float32]]
+# Member contents in the manifest's order → tensors.
+Converter = Callable[[Sequence[bytes]], Tensors]
+
+_NORM = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), ("var", "running_var"))
+
+
+def efficientnet_lite0(members: Sequence[bytes]) -> Tensors:
+    """Torch state dict; the classifier is left out.
+
+    Args:
+        members: The ``.pth`` file.
+
+    Returns:
+        Tensors of `models.networks.efficientnet_lite0`.
+
+    Raises:
+        WeightsCorrupt: The file is damaged or of another layout.
+    """
+    rules = (
+        (r"_conv_stem\.", "stem.conv."),
+        (r"_bn0\.", "stem.norm."),
+        (r"_conv_head\.", "head.conv."),
+        (r"_bn1\.", "head.norm."),
+        (r"_blocks\.(\d+)\._expand_conv\.", r"blocks.\1.expand.conv."),
+        (r"_blocks\.(\d+)\._bn0\.", r"blocks.\1.expand.norm."),
+        (r"_blocks\.(\d+)\._depthwise_conv\.", r"blocks.\1.depthwise.conv."),
+        (r"_blocks\.(\d+)\._bn1\.", r"blocks.\1.depthwise.norm."),
+        (r"_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.conv."),
+        (r"_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.norm."),
+    )
+    state = _mapping(read_torch(members[0], "efficientnet-lite0"))
+    return _rename(state, rules, "efficientnet-lite0")
+
+
+def ge2e(members: Sequence[bytes]) -> Tensors:
+    """Torch checkpoint; the training loss's two scalars are left out.
+
+    Args:
+        members: The ``.pt`` file.
+
+    Returns:
+        Tensors of `models.networks.ge2e`.
+
+    Raises:
+        WeightsCorrupt: The file is damaged or of another layout.
+    """
+    state = _mapping(_mapping(read_torch(members[0], "ge2e")).get("model_state"))
+    return _rename(state, ((r"(lstm|linear)\.", r"\1."),), "ge2e")
+
+
+def aisfx_cnn9(members: Sequence[bytes]) -> Tensors:
+    """Torch pair of state dict and dataset sizes; the classifiers are left out.
+
+    Args:
+        members: The ``.pth`` file.
+
+    Returns:
+        Tensors of `models.networks.aisfx_cnn9`.
+
+    Raises:
+        WeightsCorrupt: The file is damaged or of another layout.
+    """
+    saved = read_torch(members[0], "aisfx-cnn9")
+    if not isinstance(saved, tuple) or not saved:
+        raise WeightsCorrupt("aisfx-cnn9: unexpected layout")
+    state = _mapping(saved[0])
+    rules = tuple(
+        (
+            rf"embedding_net\.conv_block{block + 1}\.{kind}{layer + 1}\.",
+            f"blocks.{block}.{layer}.{ours}.",
+        )
+        for block in range(4)
+        for layer in range(2)
+        for kind, ours in (("conv", "conv"), ("bn", "norm"))
+    )
+    return _rename(state, rules, "aisfx-cnn9")
+
+
+def soundnet_conv5(members: Sequence[bytes]) -> Tensors:
+    """Pickled dict of arrays, kernels as ``(time, 1, in, out)``; layers 6 to 8 are left out.
+
+    Args:
+        members: The ``.npy`` file.
+
+    Returns:
+        Tensors of `models.networks.soundnet_conv5`.
+
+    Raises:
+        WeightsCorrupt: The file is damaged or of another layout.
+    """
+    layers = _mapping(read_pickled_npy(members[0], "soundnet-conv5"))
+    tensors: Tensors = {}
+    channels = 1
+    for index, (outputs, kernel) in enumerate(((16, 64), (32, 32), (64, 16), (128, 8), (256, 4))):
+        layer = _mapping(layers.get(f"conv{index + 1}"))
+        weights = _floats(layer, "weights", "soundnet-conv5").reshape(kernel, channels, outputs)
+        tensors[f"layers.{index}.conv.weight"] = weights.transpose(2, 1, 0)
+        tensors[f"layers.{index}.conv.bias"] = _floats(layer, "biases", "soundnet-conv5").ravel()
+        for theirs, ours in _NORM:
+            values = _floats(layer, theirs, "soundnet-conv5").ravel()
+            tensors[f"layers.{index}.norm.{ours}"] = values
+        channels = outputs
+    return tensors
+
+
+def musicnn_mtt(members: Sequence[bytes]) -> Tensors:
+    """TensorFlow checkpoint; optimiser slots and the tag layer are left out.
+
+    Args:
+        members: The ``.index`` and the ``.data`` file.
+
+    Returns:
+        Tensors of `models.networks.musicnn_mtt`.
+
+    Raises:
+        WeightsCorrupt: A file is damaged or of another layout.
+    """
+    saved = read_tensorflow(members[0], members[1], "musicnn-mtt")
+
+    def pick(name: str) -> NDArray[np.float32]:
+        return _floats(saved, name, "musicnn-mtt")
+
+    def numbered(base: str, index: int) -> str:
+        return f"{base}_{index}" if index else base
+
+    tensors: Tensors = {}
+    convolutions = [f"front.{index}" for index in range(5)] + [f"middle.{i}" for i in range(3)]
+    for index, ours in enumerate(convolutions):
+        theirs = numbered("conv2d", index)
+        kernel = pick(f"{theirs}/kernel").transpose(3, 2, 0, 1)
+        # The middle filters see one "frequency", whose axis TensorFlow calls the channels.
+        tensors[f"{ours}.conv.weight"] = (
+            kernel if index < 5 else pick(f"{theirs}/kernel")[:, :, 0].transpose(2, 1, 0)
+        )
+        tensors[f"{ours}.conv.bias"] = pick(f"{theirs}/bias")
+    norms = [
+        "input_norm",
+        *(f"{ours}.norm" for ours in convolutions),
+        "pool_norm",
+        "dense_norm",
+    ]
+    for index, ours in enumerate(norms):
+        theirs = numbered("batch_normalization", index)
+        tensors[f"{ours}.weight"] = pick(f"{theirs}/gamma")
+        tensors[f"{ours}.bias"] = pick(f"{theirs}/beta")
+        tensors[f"{ours}.running_mean"] = pick(f"{theirs}/moving_mean")
+        tensors[f"{ours}.running_var"] = pick(f"{theirs}/moving_variance")
+    tensors["dense.weight"] = pick("dense/kernel").T
+    tensors["dense.bias"] = pick("dense/bias")
+    return tensors
+
+
+def yamnet(members: Sequence[bytes]) -> Tensors:
+    """ONNX graph with normalisation folded in; the classifier is left out.
+
+    Args:
+        members: The ``.onnx`` file and its external data.
+
+    Returns:
+        Tensors of `models.networks.yamnet`.
+
+    Raises:
+        WeightsCorrupt: A file is damaged or of another layout.
+    """
+    graph = read_onnx(members[0], members[1], "yamnet")
+    tensors: Tensors = {}
+    layers = [node for node in graph.nodes if node.kind == "Conv"]
+    for index, node in enumerate(layers):
+        tensors[f"layers.{index}.conv.weight"] = graph.weight(node.inputs[1])
+        tensors[f"layers.{index}.conv.bias"] = graph.weight(node.inputs[2])
+    return tensors
+
+
+def _rename(state: Mapping[str, object], rules: Sequence[tuple[str, str]], network: str) -> Tensors:
+    tensors: Tensors = {}
+    for name in state:
+        for pattern, ours in rules:
+            renamed, count = re.subn(rf"^{pattern}", ours, name)
+            if count and not name.endswith("num_batches_tracked"):
+                tensors[renamed] = _floats(state, name, network)
+    return tensors
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise WeightsCorrupt(f"expected named tensors, found {type(value).__name__}")
+    return value
+
+
+def _floats(state: Mapping[str, object], name: str, network: str) -> NDArray[np.float32]:
+    value = state.get(name)
+    if isinstance(value, torch.Tensor):
+        value = value.detach().numpy()
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+        raise WeightsCorrupt(f"{network}: {name} is not a float32 tensor")
+    if not np.isfinite(value).all():
+        raise WeightsCorrupt(f"{network}: {name} is not finite")
+    return value

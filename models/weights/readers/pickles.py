@@ -1,0 +1,84 @@
+"""Pickled tensors, read by unpicklers that can build arrays and plain containers only."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core.multiarray import _reconstruct, scalar
+from numpy.lib import format as npy
+
+from streamer.errors import WeightsCorrupt
+
+# Old pickles name numpy's pre-2.0 modules.
+_NUMPY_NAMES: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Knows the names in `_NUMPY_NAMES` and refuses every other."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        try:
+            return _NUMPY_NAMES[module_name, global_name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"{module_name}.{global_name} is not allowed") from None
+
+
+def read_pickled_npy(data: bytes, name: str) -> Any:
+    """Reads an ``.npy`` file whose one element is a pickled tree of arrays.
+
+    Args:
+        data: The file.
+        name: What to call it in an error.
+
+    Returns:
+        Dicts, lists, tuples, strings, numbers and arrays.
+
+    Raises:
+        WeightsCorrupt: It is not such a file, or the pickle asks for anything but arrays.
+    """
+    stream = io.BytesIO(data)
+    try:
+        if npy.read_magic(stream) != (1, 0):
+            raise ValueError("version is not 1.0")
+        shape, _, dtype = npy.read_array_header_1_0(stream)
+        if shape != () or not dtype.hasobject:
+            raise ValueError("it does not hold one object")
+        array = _ArrayUnpickler(stream, encoding="latin1").load()
+        return array.item() if isinstance(array, np.ndarray) else array
+    except Exception as error:  # a hostile pickle can raise anything
+        raise WeightsCorrupt(f"{name}: {error}") from error
+
+
+def read_torch(data: bytes, name: str) -> Any:
+    """Reads a ``torch.save`` file of tensors, containers and numpy numbers.
+
+    Args:
+        data: The file, zip or the older format.
+        name: What to call it in an error.
+
+    Returns:
+        What was saved, on the CPU.
+
+    Raises:
+        WeightsCorrupt: It is not such a file, or asks for any other class or function.
+    """
+    allowed: list[Any] = [
+        (scalar, "numpy.core.multiarray.scalar"),
+        np.dtype,
+        type(np.dtype(np.int64)),
+    ]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # as above
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsCorrupt(f"{name}: {reason}") from error
