@@ -66,7 +66,7 @@ def list_() -> None:
     store = WeightStore()
     table = Table()
     for column in ("slot", "network", "in the paper", "dim", "licence", "MB", "here"):
-        table.add_column(column, no_wrap=column != "in the paper")
+        table.add_column(column, no_wrap=column != "in the paper", overflow="fold")
     for entry in MANIFEST.values():
         for slot in entry.slots:
             table.add_row(
