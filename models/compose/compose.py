@@ -1,0 +1,232 @@
+"""Composes many films: plans them, renders them in several processes, writes them whole."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.compose.annotations import describe, write_description, write_scenes, write_shots
+from models.compose.film import write_film
+from models.compose.library import scan
+from models.compose.plan import FilmPlan
+from models.compose.screenplay import Bounds, Screenwriter
+from models.compose.soundtrack import SoundWriter
+from models.compose.style import draw_style
+from streamer.errors import ComposeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from models.compose.library import Library, Side
+    from models.compose.plan import SoundTrack
+
+SUFFIXES = (".mp4", ".scenes.csv", ".shots.csv", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be composed.
+
+    Attributes:
+        media: Media folder.
+        out: Folder that receives the films.
+        movies: How many.
+        minutes: Least length of each; a film ends with the scene it is in, at most three
+            shots later.
+        seed: Decides everything that is left to chance.
+        side: Side of the split, or None for all media.
+        width: Pixels, even, at least 64.
+        height: Pixels, even, at least 64.
+        rate: Frames a second.
+        sound: Layers heard in all films, or None to draw it for each.
+        prefix: First part of the films' names.
+        median_shots: Half of the scenes have fewer shots.
+        most_shots: No scene has more.
+        pace: Factor on the length of shots; they stay within 1 … 12 s.
+    """
+
+    media: Path
+    out: Path
+    movies: int
+    minutes: float
+    seed: int
+    side: Side | None = None
+    width: int = 480
+    height: int = 270
+    rate: Fraction = Fraction(25)
+    sound: SoundTrack | None = None
+    prefix: str = "film"
+    median_shots: float = 9.0
+    most_shots: int = 40
+    pace: float = 1.0
+
+    def check(self) -> None:
+        """Refuses what cannot be composed.
+
+        Raises:
+            ComposeError: A value is out of range.
+        """
+        if self.movies < 1 or self.minutes <= 0 or self.minutes > 600:
+            raise ComposeError("at least one movie of more than 0 and at most 600 minutes")
+        if self.width % 2 or self.height % 2 or min(self.width, self.height) < 64:
+            raise ComposeError(f"{self.width}x{self.height}: sides must be even and at least 64")
+        if self.width * self.height > 4096 * 2304:
+            raise ComposeError(f"{self.width}x{self.height}: larger than 4096x2304")
+        if not 5 <= self.rate <= 120:
+            raise ComposeError(f"{self.rate} frames a second: must lie within 5 … 120")
+        if self.seed < 0:
+            raise ComposeError("the seed must not be negative")
+        if not 3 <= self.most_shots <= 40:
+            raise ComposeError("a scene has between 3 and 40 shots")
+
+    def terms(self) -> dict[str, object]:
+        """What the films depend on besides the media, as plain JSON values."""
+        return {
+            "minutes": self.minutes,
+            "split": self.side,
+            "width": self.width,
+            "height": self.height,
+            "rate": f"{self.rate.numerator}/{self.rate.denominator}",
+            "sound": self.sound,
+            "median_shots": self.median_shots,
+            "most_shots": self.most_shots,
+            "pace": self.pace,
+        }
+
+    def name(self, index: int) -> str:
+        """Base name of one film's files."""
+        side = f"-{self.side}" if self.side else ""
+        return f"{self.prefix}{side}-{self.seed}-{index:03d}"
+
+
+def plan_film(order: Order, library: Library, index: int) -> FilmPlan:
+    """Draws one film completely, without reading a picture or a sound.
+
+    Args:
+        order: What is to be composed.
+        library: The side of the media to draw from.
+        index: Which of the order's films.
+    """
+    seed = (order.seed, index)
+    style = draw_style(np.random.default_rng([*seed, 0]), order.sound)
+    bounds = Bounds(
+        frames=max(1, round(order.minutes * 60 * order.rate)),
+        rate=order.rate,
+        median_shots=order.median_shots,
+        most_shots=order.most_shots,
+        pace=order.pace,
+    )
+    writer = Screenwriter(library, np.random.default_rng([*seed, 1]), bounds)
+    scenes, shots = writer.write()
+    cast = [person.name for person in writer.cast]
+    sounds = SoundWriter(
+        library, np.random.default_rng([*seed, 3]), order.rate, style.sound, cast
+    ).write(scenes, shots)
+    return FilmPlan(
+        name=order.name(index),
+        seed=seed,
+        width=order.width,
+        height=order.height,
+        rate=order.rate,
+        style=style,
+        scenes=scenes,
+        shots=shots,
+        sounds=sounds,
+    )
+
+
+def compose_film(
+    order: Order, index: int, advance: Callable[[int], None] | None = None
+) -> FilmPlan:
+    """Composes one film and its annotation; either all its files appear or none.
+
+    Raises:
+        ComposeError: A source cannot be read or a file cannot be written.
+    """
+    library = scan(order.media).side(order.side)
+    film = plan_film(order, library, index)
+    drafts = {s: order.out / f".{film.name}.part{s}" for s in SUFFIXES}
+    try:
+        order.out.mkdir(parents=True, exist_ok=True)
+        write_film(film, library, drafts[".mp4"], advance)
+        write_scenes(film, drafts[".scenes.csv"])
+        write_shots(film, drafts[".shots.csv"])
+        facts = {**describe(film, library, order.side), "order": order.terms()}
+        write_description(facts, drafts[".json"])
+        for suffix, draft in drafts.items():
+            draft.replace(order.out / f"{film.name}{suffix}")
+    except OSError as error:
+        raise ComposeError(f"{order.out}: cannot be written: {error}") from error
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+    return film
+
+
+def finished(order: Order, index: int) -> bool:
+    """Whether a film lies in the folder already, whole.
+
+    Raises:
+        ComposeError: A film of that name was composed from another order.
+    """
+    path = order.out / f"{order.name(index)}.json"
+    if not path.exists():
+        return False
+    try:
+        held = json.loads(path.read_text("utf-8"))
+        same = held["order"] == order.terms()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ComposeError(f"{path}: not a description of a composed film") from error
+    if not same:
+        raise ComposeError(f"{path}: composed with other options; choose another folder")
+    return True
+
+
+def _compose_one(order: Order, index: int) -> int:
+    compose_film(order, index)
+    return index
+
+
+def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = None) -> list[str]:
+    """Composes all films of an order; those whose description exists already are kept.
+
+    Args:
+        order: What is to be composed.
+        jobs: Processes; the films do not depend on it.
+        done: Told the name of each film as it is finished.
+
+    Returns:
+        The names of all films, in order.
+
+    Raises:
+        ComposeError: The order or the media are unusable, or a film could not be written.
+    """
+    order.check()
+    scan(order.media).side(order.side)
+    missing = []
+    for index in range(order.movies):
+        # The description is put in place last: where it lies, the film is whole.
+        if not finished(order, index):
+            missing.append(index)
+        elif done is not None:
+            done(order.name(index))
+    if jobs == 1:
+        for index in missing:
+            compose_film(order, index)
+            if done is not None:
+                done(order.name(index))
+    elif missing:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(jobs, len(missing)), context) as pool:
+            for future in as_completed(pool.submit(_compose_one, order, i) for i in missing):
+                index = future.result()
+                if done is not None:
+                    done(order.name(index))
+    return [order.name(index) for index in range(order.movies)]
