@@ -1,0 +1,186 @@
+"""Exit codes, one-line errors, and imports that stay cheap."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+
+import streamer.cli.app as cli
+from connectors.sinks.sink import ConsumerGone
+from streamer.cli.errors import handle, one_line
+from streamer.errors import NotMedia, StreamerError
+
+HEAVY = {"torch", "av", "numpy", "pydantic", "jsonschema", "sklearn", "cloudevents", "faust"}
+
+
+def modules_after(arguments: list[str]) -> tuple[set[str], str]:
+    code = (
+        "import io, json, sys\n"
+        "from contextlib import redirect_stdout\n"
+        "from streamer.cli.app import run\n"
+        "text = io.StringIO()\n"
+        "with redirect_stdout(text): code = run(json.loads(sys.argv[1]))\n"
+        "print(json.dumps([code, list(sys.modules), text.getvalue()]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code_, modules, text = json.loads(done.stdout)
+    assert code_ == 0
+    return {name.partition(".")[0] for name in modules}, text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    modules, _ = modules_after(arguments)
+    # typer itself imports pydantic once it has options to convert.
+    allowed = set() if arguments == ["--help"] else {"pydantic"}
+    assert modules & HEAVY <= allowed
+
+
+def test_help_names_every_command_and_shows_examples() -> None:
+    _, text = modules_after(["--help"])
+    assert all(f" {name} " in text for name in cli.COMMANDS)
+    assert "streamer tail film.mkv" in text
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_every_command_has_help_without_torch(name: str) -> None:
+    modules, text = modules_after([name, "--help"])
+    assert f"streamer {name}" in text
+    assert modules & {"torch", "av", "sklearn", "faust"} == set()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == "moae-streamer 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tial"], "error: No such command 'tial'. Did you mean 'tail'?. See streamer --help\n"),
+        (["--nope"], "error: No such option: --nope. See streamer --help\n"),
+        (["schema", "--nope"], "error: No such option: --nope. See streamer schema --help\n"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.replace("?.", "?") == message.replace("?.", "?")
+
+
+def failing(error: BaseException) -> typer.Typer:
+    app = typer.Typer()
+
+    @app.command()
+    def boom() -> None:
+        raise error
+
+    return app
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, arguments: list[str]) -> int:
+    command = cli.get_command(failing(error))
+    monkeypatch.setattr(cli, "load", lambda name: command)
+    return cli.run(arguments)
+
+
+def every_error() -> list[type[StreamerError]]:
+    found, left = [], [StreamerError]
+    while left:
+        kind = left.pop()
+        found.append(kind)
+        left += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_each_error_is_one_line_with_its_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: type[StreamerError],
+) -> None:
+    assert run_with(monkeypatch, kind("it\nbroke"), ["tail"]) == kind.exit_code
+    assert capsys.readouterr().err == "error: it broke\n"
+
+
+def test_exit_codes_are_distinct() -> None:
+    codes = [kind.exit_code for kind in every_error()]
+    assert len(set(codes)) == len(codes)
+    assert not set(codes) & {0, 2, 70, 130}
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "tail"], ["tail", "--debug"]])
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run_with(monkeypatch, NotMedia("no film"), arguments) == 25
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback")
+    assert shown.endswith("error: no film\n")
+
+
+def test_surprises_are_one_line_and_70(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, ZeroDivisionError("oh"), ["tail"]) == 70
+    assert capsys.readouterr().err == (
+        "error: internal: ZeroDivisionError: oh (run again with --debug for the traceback)\n"
+    )
+
+
+def test_interrupts_are_130_and_lost_readers_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, KeyboardInterrupt(), ["tail"]) == 130
+    assert run_with(monkeypatch, ConsumerGone("stdout"), ["tail"]) == 0
+    assert run_with(monkeypatch, typer.Exit(7), ["tail"]) == 7
+    assert capsys.readouterr().err == ""
+
+
+def test_debug_after_a_double_dash_is_an_argument() -> None:
+    assert cli._debug_first(["tail", "--", "--debug"]) == (["tail", "--", "--debug"], False)
+    assert cli._debug_first(["tail", "x", "--debug"]) == (["--debug", "tail", "x"], True)
+
+
+def test_errors_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert handle(NotMedia("no film"), json_logs=True) == 25
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["message"], line["exit_code"]) == ("error", "no film", 25)
+
+
+def test_colours_only_where_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    handle(NotMedia("no film"))
+    assert "\x1b[" in capsys.readouterr().err
+    monkeypatch.delenv("FORCE_COLOR")
+    handle(NotMedia("no film"))
+    assert capsys.readouterr().err == "error: no film\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\n b\t c", "a b c"),
+        ("\x1b[2Jfilm", "\\x1b[2Jfilm"),
+        ("bad\udcff", "bad\\udcff"),
+        ("[bold]x[/bold]", "[bold]x[/bold]"),
+        ("Amélie", "Amélie"),
+    ],
+)
+def test_hostile_text_is_harmless(text: str, line: str) -> None:
+    assert one_line(text) == line
+    assert len(one_line("x" * 10_000)) == 2000
