@@ -1,0 +1,97 @@
+"""Fixed windows for input that has sound only."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from streamer.shots.splitter import Step
+from streamer.timeline import Instant, Shot
+
+if TYPE_CHECKING:
+    from streamer.config.sections import ShotsSection
+
+
+class FixedSplitter:
+    """Closes a shot every ``sound_only_seconds``, to the nearest tick of the sound's clock.
+
+    A gap in the sound becomes one longer window that ends on a multiple of the window, so that
+    a leap of hours does not make thousands of empty shots.
+
+    Args:
+        settings: The length of a window.
+    """
+
+    def __init__(self, settings: ShotsSection) -> None:
+        self._window = Fraction(settings.sound_only_seconds).limit_denominator(10**6)
+        self._origin: Instant | None = None
+        self._start: Instant | None = None
+        self._latest: Instant | None = None
+        self._count = 0
+        self._index = 0
+
+    @property
+    def latency_frames(self) -> int:
+        """A window is closed with the first block at or after its end."""
+        return 0
+
+    def push(self, start: Instant) -> Step:
+        """Takes the start of the next block of sound.
+
+        Args:
+            start: When its first sample sounds; not earlier than the block before.
+
+        Returns:
+            Windows that closed, and the time before which no window can end any more.
+
+        Raises:
+            ValueError: The block is earlier than the one before.
+        """
+        if self._latest is not None and start < self._latest:
+            raise ValueError(f"sound at {start.seconds} s is before the last block")
+        self._latest = start
+        if self._origin is None or self._start is None:
+            self._origin = self._start = start
+            return Step((), start)
+        closed: list[Shot] = []
+        passed = (start.seconds - self._origin.seconds) // self._window
+        while self._edge(self._count + 1) <= start:
+            # After a gap: one whole window, then all the rest of the gap at once.
+            jump = self._count + 1 if not closed else max(passed, self._count + 1)
+            self._count = jump if self._edge(jump) <= start else jump - 1
+            closed.append(self._close(self._edge(self._count), "window"))
+        return Step(tuple(closed), start)
+
+    def finish(self, end: Instant) -> tuple[Shot, ...]:
+        """Closes the last window, which may be shorter.
+
+        Args:
+            end: When the last block ends.
+
+        Returns:
+            The remaining shots; empty when no sound came.
+
+        Raises:
+            ValueError: The end lies before the last block.
+        """
+        if self._latest is None:
+            return ()
+        if end < self._latest:
+            raise ValueError(f"the end at {end.seconds} s is before the last block")
+        closed = self.push(end).closed
+        if closed and closed[-1].end == end:
+            last = closed[-1]
+            return (*closed[:-1], Shot(last.index, last.start, end, "end"))
+        return (*closed, self._close(end, "end"))
+
+    def _edge(self, number: int) -> Instant:
+        assert self._origin is not None
+        ticks = round(number * self._window / self._origin.time_base)
+        return Instant(self._origin.pts + ticks, self._origin.time_base)
+
+    def _close(self, end: Instant, kind: str) -> Shot:
+        assert self._start is not None
+        shot = Shot(self._index, self._start, end, "window" if kind == "window" else "end")
+        self._index += 1
+        self._start = end
+        return shot

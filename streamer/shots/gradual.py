@@ -1,0 +1,79 @@
+"""Notices a dissolve when it has ended, from the past alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamer.shots.compare import unlikeness
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamer.shots.signature import Signature
+
+STEP_SECONDS = 1 / 12
+_SPANS = (5, 8, 12, 18, 27)
+_OFF_LINE = 0.42
+_JUMP = 0.7
+_SETTLED = 0.5
+
+
+class GradualDetector:
+    """Looks for spans in which the picture slid along a line from one content to another.
+
+    A dissolve is the only common change in which every picture on the way is a mixture of the
+    first and the last: moving things and cameras leave that line. Spans from 0.4 to 2.25 s are
+    tried on a history of one picture each twelfth of a second.
+
+    Args:
+        threshold: How unlike the ends of a span must be, in [0, 1].
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._signatures: deque[Signature] = deque(maxlen=_SPANS[-1] + 1)
+        self._vectors: deque[NDArray[np.float32]] = deque(maxlen=_SPANS[-1] + 1)
+        self._next = float("-inf")
+
+    def reset(self) -> None:
+        """Forgets the past: what comes belongs to another shot."""
+        self._signatures.clear()
+        self._vectors.clear()
+        self._next = float("-inf")
+
+    def push(self, seconds: float, signature: Signature) -> bool:
+        """Looks at the next picture.
+
+        Args:
+            seconds: Its time; only used to thin the history, so rounding does no harm.
+            signature: Its numbers.
+
+        Returns:
+            Whether a dissolve has just ended.
+        """
+        # A millisecond of grace: container rounding must not turn 12 pictures a second into 6.
+        if seconds < self._next - 1e-3:
+            return False
+        self._next = max(self._next + STEP_SECONDS, seconds + STEP_SECONDS / 2)
+        self._signatures.append(signature)
+        self._vectors.append(np.concatenate((signature.luma.ravel(), signature.chroma.ravel())))
+        return any(self._slid(span) for span in _SPANS if span < len(self._vectors))
+
+    def _slid(self, span: int) -> bool:
+        if unlikeness(self._signatures[-1 - span], self._signatures[-1]) < self._threshold:
+            return False
+        path = np.stack([self._vectors[k] for k in range(-1 - span, 0)])
+        path -= path[0].copy()
+        line = path[-1]
+        length = float(line @ line)
+        if length <= 0.0:
+            return False
+        shares = path @ line / length
+        steps = np.diff(shares)
+        if steps.max() > _JUMP or steps[-1] > _SETTLED * steps.max():
+            return False
+        away = path - shares[:, None] * line
+        return bool(np.sqrt((away * away).sum(axis=1).mean() / length) < _OFF_LINE)

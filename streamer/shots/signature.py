@@ -1,0 +1,89 @@
+"""A few numbers that stand for a picture when shots are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+if TYPE_CHECKING:
+    import av
+    from numpy.typing import NDArray
+
+ROWS: Final = 18
+COLUMNS: Final = 32
+CHROMA_ROWS: Final = 9
+CHROMA_COLUMNS: Final = 16
+_SAMPLES: Final = 8
+_SMALL: Final = (COLUMNS * _SAMPLES, ROWS * _SAMPLES)
+
+# Planar 8-bit formats whose planes are read in place: how many chroma samples a luma sample has.
+_IN_PLACE: Final = frozenset(
+    {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A picture pooled to thumbnail size; the whole width and height whatever their ratio.
+
+    Attributes:
+        luma: Float32 ``(18, 32)`` in [0, 255].
+        chroma: Float32 ``(2, 9, 16)`` in [0, 255], 128 is grey.
+    """
+
+    luma: NDArray[np.float32]
+    chroma: NDArray[np.float32]
+
+
+class Signer:
+    """Makes signatures; keeps only a scaler's buffers between pictures.
+
+    Pictures in a planar 8-bit format of a usual size are pooled straight from the decoder's
+    memory, on a grid of at most 144 × 256 samples; all others go through a scaler first.
+    """
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()
+
+    def sign(self, frame: av.VideoFrame) -> Signature:
+        """Pools one picture.
+
+        Args:
+            frame: Any size and pixel format; it is not changed.
+
+        Returns:
+            Its signature: a pure function of the picture.
+        """
+        in_place = frame.format.name in _IN_PLACE and min(p.line_size for p in frame.planes) > 0
+        if not in_place or frame.height < _SMALL[1] or frame.width < _SMALL[0]:
+            frame = self._scaler.reformat(
+                frame, _SMALL[0], _SMALL[1], "yuv420p", interpolation="BILINEAR"
+            )
+        planes = frame.planes
+        luma = _pool(planes[0], ROWS, COLUMNS, _SAMPLES)
+        if len(planes) < 3:
+            grey = np.full((2, CHROMA_ROWS, CHROMA_COLUMNS), 128, np.float32)
+            return Signature(luma, grey)
+        chroma = [_pool(p, CHROMA_ROWS, CHROMA_COLUMNS, _SAMPLES) for p in planes[1:3]]
+        return Signature(luma, np.stack(chroma))
+
+
+def _pool(
+    plane: av.video.plane.VideoPlane, rows: int, columns: int, most: int
+) -> NDArray[np.float32]:
+    height, width, line = plane.height, plane.width, plane.line_size
+    pixels = np.frombuffer(plane, np.uint8, height * line).reshape(height, line)
+    tall, wide = min(most, height // rows), min(most, width // columns)
+    down, right = height // (rows * tall), width // (columns * wide)
+    top = (height - rows * tall * down) // 2
+    left = (width - columns * wide * right) // 2
+    grid = pixels[
+        top : top + rows * tall * down : down, left : left + columns * wide * right : right
+    ]
+    # Rows first: their sums run along memory, and what is left to add up is small.
+    summed = grid.reshape(rows, tall, columns * wide).sum(axis=1, dtype=np.uint32)
+    blocks = summed.reshape(rows, columns, wide).sum(axis=2, dtype=np.uint32)
+    return blocks.astype(np.float32) / np.float32(tall * wide)

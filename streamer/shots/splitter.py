@@ -1,0 +1,199 @@
+"""Splits pictures into shots while they come in."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from streamer.shots.compare import is_flat, unlikeness
+from streamer.shots.gradual import GradualDetector
+from streamer.timeline import Shot
+
+if TYPE_CHECKING:
+    from streamer.config.sections import ShotsSection
+    from streamer.shots.signature import Signature
+    from streamer.timeline import Instant, ShotEnd
+
+# Pictures before the one in question that are kept; more would not change a decision.
+_BEFORE = 8
+_RATIO = 2.5
+_RETURNED = 0.5
+_FADE_SECONDS = Fraction(1, 8)
+_BLACK_SECONDS = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one more picture has decided.
+
+    Attributes:
+        closed: Shots that are now closed, oldest first.
+        watermark: Every later cut lies at or after this; only grows.
+    """
+
+    closed: tuple[Shot, ...]
+    watermark: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    start: Instant
+    signature: Signature
+    change: float
+    flat: bool
+
+
+class ShotSplitter:
+    """Finds hard cuts, dissolves and fades with a fixed delay, in bounded memory.
+
+    The picture ``latency_frames`` ago is decided with each new one:
+
+    - a *hard cut* is a change that stands out from the changes around it and after which the
+      old content does not come back at once (a flash);
+    - a *dissolve* is one cut, placed where it has ended (:mod:`streamer.shots.gradual`);
+    - a *fade* through black or white is one cut, placed where the new content appears;
+    - a shot that has lasted ``max_seconds`` is closed as ``forced`` at the next picture.
+
+    No real cut comes within ``min_seconds`` of another.
+
+    Args:
+        settings: Thresholds.
+        frame_rate: Pictures a second, None when unknown; above 25 the delay in pictures grows
+            so that it stays the same in seconds.
+    """
+
+    def __init__(self, settings: ShotsSection, frame_rate: Fraction | None = None) -> None:
+        self._settings = settings
+        self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
+        self._longest = Fraction(settings.max_seconds).limit_denominator(10**6)
+        faster = max(1.0, min(4.8, float(frame_rate or 0) / 25))
+        self._latency = round(settings.latency_frames * faster)
+        self._gradual = GradualDetector(settings.gradual_threshold)
+        self._pending: deque[_Seen] = deque()
+        self._past: deque[_Seen] = deque(maxlen=max(_BEFORE, self._latency))
+        self._index = 0
+        self._start: Instant | None = None
+        self._last_cut: Instant | None = None
+        self._flat_since: Instant | None = None
+
+    @property
+    def latency_frames(self) -> int:
+        """Pictures that are looked at after a cut before it is decided."""
+        return self._latency
+
+    def push(self, start: Instant, signature: Signature) -> Step:
+        """Takes the next picture.
+
+        Args:
+            start: When it is shown; later than all before.
+            signature: Its numbers.
+
+        Returns:
+            Shots that closed, and the time before which no cut can come any more.
+
+        Raises:
+            ValueError: The picture is not later than the one before.
+        """
+        newest = self._pending[-1] if self._pending else self._past[-1] if self._past else None
+        change = 0.0
+        if newest is not None:
+            if start <= newest.start:
+                raise ValueError(f"picture at {start.seconds} s is not after the last")
+            change = unlikeness(newest.signature, signature)
+        if self._start is None:
+            self._start = start
+        self._pending.append(_Seen(start, signature, change, is_flat(signature)))
+        closed = self._decide() if len(self._pending) > self._latency else ()
+        return Step(closed, self._pending[0].start)
+
+    def finish(self, end: Instant) -> tuple[Shot, ...]:
+        """Decides what is left at the end of the input.
+
+        Args:
+            end: When the last picture ends.
+
+        Returns:
+            The remaining shots; empty when no picture came.
+
+        Raises:
+            ValueError: The end lies before the last picture.
+        """
+        if self._start is None:
+            return ()
+        newest = self._pending[-1] if self._pending else self._past[-1]
+        if end < newest.start:
+            raise ValueError(f"the end at {end.seconds} s is before the last picture")
+        closed: list[Shot] = []
+        while self._pending:
+            closed += self._decide()
+        closed.append(self._close(end, "end"))
+        return tuple(closed)
+
+    def _decide(self) -> tuple[Shot, ...]:
+        seen = self._pending.popleft()
+        if not self._past:
+            self._start = seen.start
+        kind = self._kind(seen) if self._past else None
+        self._note_flat(seen)
+        self._past.append(seen)
+        if kind is None:
+            return ()
+        if kind != "forced":
+            self._last_cut = seen.start
+            self._gradual.reset()
+        return (self._close(seen.start, kind),)
+
+    def _kind(self, seen: _Seen) -> ShotEnd | None:
+        dissolved = self._gradual.push(float(seen.start.seconds), seen.signature)
+        if not self._too_early(seen.start):
+            if self._is_hard(seen):
+                return "cut"
+            if self._ends_fade(seen) or (dissolved and not seen.flat):
+                return "gradual"
+        assert self._start is not None
+        over = seen.start.seconds - self._start.seconds >= self._longest
+        return "forced" if over else None
+
+    def _too_early(self, start: Instant) -> bool:
+        last = self._last_cut
+        return last is not None and start.seconds - last.seconds < self._shortest
+
+    def _is_hard(self, seen: _Seen) -> bool:
+        if seen.change < self._settings.hard_threshold:
+            return False
+        around = [p.change for p in self._past][-self._latency :]
+        around += [p.change for p in self._pending][: self._latency]
+        # The largest neighbour is left out: it may be the other end of a flash.
+        calm = sorted(around)[:-1]
+        level = sum(calm) / len(calm) if calm else 0.0
+        if seen.change < _RATIO * level:
+            return False
+        return not self._comes_back(seen)
+
+    def _comes_back(self, seen: _Seen) -> bool:
+        before = [p.signature for p in self._past][-self._latency :]
+        after = [seen.signature, *(p.signature for p in self._pending)]
+        nearest = min(unlikeness(a, b) for a in before for b in after)
+        return nearest < _RETURNED * seen.change
+
+    def _note_flat(self, seen: _Seen) -> None:
+        if not seen.flat:
+            self._flat_since = None
+        elif self._flat_since is None:
+            self._flat_since = seen.start
+
+    def _ends_fade(self, seen: _Seen) -> bool:
+        since = self._flat_since
+        if since is None or seen.flat or seen.start.seconds - since.seconds < _FADE_SECONDS:
+            return False
+        last = self._last_cut if self._last_cut is not None else self._past[0].start
+        return seen.start.seconds - last.seconds >= _BLACK_SECONDS
+
+    def _close(self, end: Instant, kind: ShotEnd) -> Shot:
+        assert self._start is not None
+        shot = Shot(self._index, self._start, end, kind)
+        self._index += 1
+        self._start = end
+        return shot
