@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from connectors.sinks.sink import ConsumerGone
@@ -10,6 +13,7 @@ from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cloudevents.core.v1.event import CloudEvent
@@ -46,7 +50,7 @@ class StdoutSink:
 
 
 class FileSink:
-    """Appends to a file, one system call a line, so that several writers never mix lines.
+    """Appends to a file, whole lines only, also beside other writers.
 
     Args:
         path: Made when missing; an existing file has to be JSON Lines. Named pipes and devices
@@ -56,6 +60,7 @@ class FileSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._shared = False
 
     @property
     def name(self) -> str:
@@ -71,19 +76,29 @@ class FileSink:
         if self._descriptor is not None:
             return
         try:
-            torn = self._inspect()
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o666)
+            descriptor = os.open(self._path, flags, 0o666)
         except OSError as error:
             raise SinkError(f"{self.name}: cannot be written: {error.strerror}") from error
-        if torn:
-            _write(self._descriptor, b"\n", self.name)
+        try:
+            self._shared = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            if self._shared:
+                with _locked(descriptor):
+                    self._mend(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise SinkError(f"{self.name}: cannot be written: {error.strerror}") from error
+        except SinkError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
 
     def add(self, event: CloudEvent) -> None:
         """Writes a line."""
         if self._descriptor is None:
             raise SinkError(f"{self.name}: not open")
-        _write(self._descriptor, to_line(event), self.name)
+        with _locked(self._descriptor) if self._shared else nullcontext():
+            _write(self._descriptor, to_line(event), self.name)
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -94,17 +109,28 @@ class FileSink:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _inspect(self) -> bool:
-        """Says whether the last line lacks its end, as after a disk that ran full."""
-        if not self._path.is_file() or self._path.stat().st_size == 0:
-            return False
+    def _mend(self, descriptor: int) -> None:
+        """Ends a line that a full disk or a kill has torn, so that the next one stays whole."""
         with self._path.open("rb") as file:
-            if file.read(1) != b"{":
+            first = file.read(1)
+            if not first:
+                return
+            if first != b"{":
                 raise SinkError(
                     f"{self.name}: holds something else than events; not appending to it"
                 )
             file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
+            if file.read(1) != b"\n":
+                _write(descriptor, b"\n", self.name)
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _write(descriptor: int, line: bytes, name: str) -> None:
