@@ -194,6 +194,8 @@ class LiveReporter(PlainReporter):
         finally:
             if running:
                 self._live.start()
+                # The line stays away for a moment: what was printed may still be in a pipe.
+                self._drawn = time.monotonic()
 
 
 class JsonReporter:
