@@ -169,10 +169,19 @@ class Moae(nn.Module):
         Shape:
             ``(S, R, D)`` and bool ``(S, R)``, ``R`` branches.
         """
-        projected = {
-            name: TokenBatch(self.projection(name)(tokens[name].tokens), tokens[name].lengths)
-            for name in self.projections
-        }
+        return self.embed_projected(
+            {
+                name: TokenBatch(self.projection(name)(tokens[name].tokens), tokens[name].lengths)
+                for name in self.projections
+            }
+        )
+
+    def embed_projected(self, projected: Mapping[str, TokenBatch]) -> tuple[Tensor, Tensor]:
+        """As ``embed``, of tokens that were projected before.
+
+        Shape:
+            ``(S, R, D)`` and bool ``(S, R)``.
+        """
         vectors = [
             self.expert(name).embed(aspect, projected[aspect]) for name, aspect in self.branches
         ]

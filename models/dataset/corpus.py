@@ -32,14 +32,28 @@ class SequenceBatch:
     """Sequences of boundaries of one or several movies.
 
     Attributes:
+        movie: Index of each sequence's movie, ``(B,)``.
+        start: Its first boundary, ``(B,)``; negative at padding.
         shots: Rows of the corpus, ``(B, L + 2*w_b - 1)``.
         labels: 1 at a scene boundary, int64 ``(B, L)``.
         valid: Bool ``(B, L)``; false at padding.
     """
 
+    movie: Tensor
+    start: Tensor
     shots: Tensor
     labels: Tensor
     valid: Tensor
+
+    def rows(self, index: Tensor) -> SequenceBatch:
+        """Some of the sequences, in the order of ``index``."""
+        return SequenceBatch(
+            self.movie[index],
+            self.start[index],
+            self.shots[index],
+            self.labels[index],
+            self.valid[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,8 @@ class Corpus:
         valid = (indices >= 0) & (indices < len(rows) - 1)
         labels = self.boundary[np.clip(indices, 0, len(rows) - 1) + rows.start] & valid
         return SequenceBatch(
+            torch.full((len(starts),), movie),
+            torch.from_numpy(starts),
             torch.from_numpy(shots),
             torch.from_numpy(labels.astype(np.int64)),
             torch.from_numpy(valid),
@@ -132,6 +148,8 @@ class Corpus:
 def join_batches(batches: Sequence[SequenceBatch]) -> SequenceBatch:
     """Puts sequences of several movies into one batch."""
     return SequenceBatch(
+        torch.cat([batch.movie for batch in batches]),
+        torch.cat([batch.start for batch in batches]),
         torch.cat([batch.shots for batch in batches]),
         torch.cat([batch.labels for batch in batches]),
         torch.cat([batch.valid for batch in batches]),

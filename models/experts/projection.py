@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 _LIMIT = 8.0
@@ -52,32 +50,23 @@ class Projection(nn.Module):
             centred = centred @ self.basis
         return (centred * self.scale).clamp(-_LIMIT, _LIMIT)
 
-    def fit(self, pieces: Iterable[NDArray[np.floating]]) -> None:
-        """Fits mean, basis and scales, in double precision and one pass over the data.
+    def fit(self, moments: Moments) -> None:
+        """Sets mean, basis and scales.
 
         Each scale is the inverse of the component's deviation, damped by a hundredth of the
         mean variance so that noise in the last components is not blown up.
 
         Args:
-            pieces: Arrays ``(n, dim)``; together at least one token.
+            moments: Of training tokens, gathered for this projection.
+
+        Raises:
+            ValueError: No token was gathered.
         """
-        count = 0
-        total = np.zeros(self.dim)
-        square: NDArray[np.float64] = np.zeros(
-            (self.dim, self.dim) if self.basis is not None else self.dim
-        )
-        for piece in pieces:
-            block = piece.astype(np.float64)
-            count += len(block)
-            total += block.sum(axis=0)
-            square += block.T @ block if self.basis is not None else (block**2).sum(axis=0)
-        if count == 0:
-            raise ValueError("a projection cannot be fitted on no tokens")
-        mean = total / count
+        mean, spread = moments.mean_and_spread()
         if self.basis is None:
-            variance = np.maximum(square / count - mean**2, 0.0)
+            variance = np.maximum(spread, 0.0)
         else:
-            values, vectors = np.linalg.eigh(square / count - np.outer(mean, mean))
+            values, vectors = np.linalg.eigh(spread)
             order = np.argsort(values)[::-1][: self.width]
             variance = np.maximum(values[order], 0.0)
             vectors = vectors[:, order]
@@ -88,3 +77,41 @@ class Projection(nn.Module):
         ridge = _RIDGE * float(variance.mean()) + 1e-12
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(1.0 / np.sqrt(variance + ridge)))
+
+
+class Moments:
+    """First and second moments of tokens, gathered block by block in double precision.
+
+    Args:
+        projection: What will be fitted; without a basis the covariances are not needed.
+    """
+
+    def __init__(self, projection: Projection) -> None:
+        dim = projection.dim
+        self._full = projection.basis is not None
+        self._count = 0
+        self._sum = np.zeros(dim)
+        self._square: NDArray[np.float64] = np.zeros((dim, dim) if self._full else dim)
+
+    def add(self, tokens: NDArray[np.floating]) -> None:
+        """Takes tokens.
+
+        Args:
+            tokens: ``(n, dim)``, n ≥ 0.
+        """
+        block = tokens.astype(np.float64)
+        self._count += len(block)
+        self._sum += block.sum(axis=0)
+        self._square += block.T @ block if self._full else (block**2).sum(axis=0)
+
+    def mean_and_spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean ``(dim,)`` and covariance ``(dim, dim)``, or variance ``(dim,)`` without basis.
+
+        Raises:
+            ValueError: No token was taken.
+        """
+        if not self._count:
+            raise ValueError("a projection cannot be fitted on no tokens")
+        mean = self._sum / self._count
+        outer = np.outer(mean, mean) if self._full else mean**2
+        return mean, self._square / self._count - outer

@@ -32,6 +32,18 @@ class TokenBatch:
         """Bool ``(S,)``: shots that have the aspect."""
         return self.lengths > 0
 
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same on another device."""
+        return TokenBatch(self.tokens.to(device), self.lengths.to(device))
+
+    def without(self, dropped: Tensor) -> TokenBatch:
+        """The same with the aspect missing in some shots.
+
+        Args:
+            dropped: Bool ``(S,)``.
+        """
+        return TokenBatch(self.tokens, self.lengths.masked_fill(dropped, 0))
+
 
 def thinned(count: int, limit: int) -> NDArray[np.int64]:
     """Indices of at most ``limit`` of ``count`` tokens, evenly spread, first and last included.

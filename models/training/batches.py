@@ -1,0 +1,80 @@
+"""Shuffled batches of sequences, and the holes torn into them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from models.dataset.corpus import Corpus, SequenceBatch, join_batches
+from models.dataset.sequences import tile_starts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from models.training.settings import TrainingSettings
+
+
+def epoch_batches(
+    corpus: Corpus,
+    movies: Sequence[int],
+    settings: TrainingSettings,
+    stride: int,
+    random: np.random.Generator,
+) -> Iterator[SequenceBatch]:
+    """Cuts all movies into sequences at a new random phase and shuffles them.
+
+    Args:
+        corpus: The movies.
+        movies: Indices of those to train on.
+        settings: ``sequence``, ``reach`` and ``batch`` are used.
+        stride: Boundaries from one sequence to the next.
+        random: Draws phases and order.
+    """
+    cuts = []
+    for movie in movies:
+        boundaries = len(corpus.rows(movie)) - 1
+        if boundaries < 1:
+            continue
+        # Overlapping sequences start up to L - 1 before the film: edges are seen as often.
+        spare = (settings.sequence - 1) // stride * stride
+        phase = min(int(random.integers(stride)) + spare, settings.sequence - 1)
+        starts = tile_starts(boundaries, stride, phase)
+        cuts.append(corpus.cut(movie, starts, settings.sequence, settings.reach))
+    if not cuts:
+        return
+    whole = join_batches(cuts)
+    order = torch.from_numpy(random.permutation(len(whole.shots)))
+    for begin in range(0, len(order), settings.batch):
+        yield whole.rows(order[begin : begin + settings.batch])
+
+
+def holes(
+    shape: tuple[int, int], settings: TrainingSettings, random: np.random.Generator
+) -> Tensor:
+    """Draws where one aspect is to be missing, so that experts and mixer meet it in training.
+
+    Args:
+        shape: ``(B, S)`` sequences and shots (or boundaries).
+        settings: ``drop_aspect`` and ``drop_run`` are used.
+        random: Draws.
+
+    Returns:
+        True where the aspect is to be dropped: everywhere in some sequences, for a run of
+        shots in others.
+
+    Shape:
+        Bool ``(B, S)``
+    """
+    count, shots = shape
+    draw = random.random(count)
+    everywhere = draw < settings.drop_aspect
+    run = ~everywhere & (draw < settings.drop_aspect + settings.drop_run)
+    begin = random.integers(0, shots, count)
+    length = random.integers(1, shots + 1, count)
+    position = np.arange(shots)[None]
+    inside = (position >= begin[:, None]) & (position < (begin + length)[:, None])
+    return torch.from_numpy(everywhere[:, None] | (run[:, None] & inside))

@@ -1,0 +1,163 @@
+"""Training of one expert (paper, section III-A)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from models.evaluation.expert_scoring import score_expert
+from models.evaluation.metrics import average_precision
+from models.experts.build import build_expert
+from models.rows import find_row
+from models.training.batches import epoch_batches, holes
+from models.training.loop import Progress, Schedule, run_epochs
+from models.training.loss import expert_loss
+from models.training.settings import TrainingSettings, seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from models.dataset.corpus import Corpus, SequenceBatch
+    from models.experts.expert import Expert
+    from models.experts.tokens import TokenBatch
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertJob:
+    """One expert at one learning rate.
+
+    Attributes:
+        row: Printed name.
+        rate: Learning rate.
+        settings: Of the whole training.
+        train: Indices of the movies to train on.
+        held: Indices of the movies to choose by; may be empty.
+        state: File that lets it survive a kill.
+        device: Where it runs.
+    """
+
+    row: str
+    rate: float
+    settings: TrainingSettings
+    train: tuple[int, ...]
+    held: tuple[int, ...]
+    state: Path
+    device: str = "cpu"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.row} lr {self.rate:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertOutcome:
+    """A trained expert.
+
+    Attributes:
+        job: How it was trained.
+        progress: Losses and scores by epoch.
+        weights: Its parameters.
+    """
+
+    job: ExpertJob
+    progress: Progress
+    weights: dict[str, Tensor]
+
+
+def train_expert(
+    corpus: Corpus, job: ExpertJob, report: Callable[[Progress], None]
+) -> ExpertOutcome:
+    """Trains an expert, from where an earlier run was killed.
+
+    Args:
+        corpus: Holds the expert's aspects.
+        job: What to do.
+        report: Called after every epoch.
+
+    Raises:
+        DatasetError: The loss is not finite, or the saved state is damaged.
+    """
+    settings = job.settings
+    device = torch.device(job.device)
+    row = find_row(job.row)
+    dims = {aspect: int(corpus.tokens[aspect].shape[1]) for aspect in row.aspects}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(settings.seed, job.row, "weights"))
+        expert = build_expert(job.row, dims, settings.size, settings.reach).to(device)
+
+    def train(epoch: int, optimizer: torch.optim.Optimizer) -> float:
+        random = np.random.default_rng(seed_of(settings.seed, job.row, epoch))
+        losses = []
+        for batch in epoch_batches(corpus, job.train, settings, settings.stride, random):
+            shots = _with_holes(corpus, expert, batch, settings, random, device)
+            judged = expert(shots, len(batch.shots))
+            counted = batch.valid.to(device) & judged.present
+            loss = expert_loss(
+                judged.logits, batch.labels.to(device), counted, settings.class_weight
+            )
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses)) if losses else 0.0
+
+    def validate() -> float:
+        scored = [
+            score_expert(expert, corpus, movie, settings.sequence, settings.lookahead)
+            for movie in job.held
+        ]
+        labels = np.concatenate([corpus.labels(movie) for movie in job.held])
+        return average_precision(labels, np.concatenate(scored)) or 0.0
+
+    progress = run_epochs(
+        expert,
+        Schedule(
+            epochs=settings.epochs,
+            rate=job.rate,
+            step=settings.step,
+            decay=settings.decay,
+            patience=settings.patience if job.held else None,
+            seed=seed_of(settings.seed, job.row, "dropout"),
+        ),
+        train,
+        validate if job.held else None,
+        job.state,
+        report,
+    )
+    weights = {name: tensor.cpu() for name, tensor in expert.state_dict().items()}
+    return ExpertOutcome(job, progress, weights)
+
+
+def best_outcome(outcomes: list[ExpertOutcome]) -> ExpertOutcome:
+    """The learning rate with the best score on held-out movies, or the lowest training loss."""
+    return max(outcomes, key=lambda outcome: outcome.progress.best)
+
+
+def _with_holes(
+    corpus: Corpus,
+    expert: Expert,
+    batch: SequenceBatch,
+    settings: TrainingSettings,
+    random: np.random.Generator,
+    device: torch.device,
+) -> dict[str, TokenBatch]:
+    rows = batch.shots.flatten()
+    held: dict[str, TokenBatch] = {}
+    for index, aspect in enumerate(expert.aspects):
+        tokens = corpus.gather(aspect, rows)
+        # Without its leading aspect an expert is absent: nothing could be learnt from that.
+        if index or len(expert.aspects) == 1:
+            shape = (int(batch.shots.shape[0]), int(batch.shots.shape[1]))
+            dropped = holes(shape, settings, random)
+            if len(expert.aspects) == 1:
+                dropped &= ~dropped.all(dim=1, keepdim=True)
+            tokens = tokens.without(dropped.flatten())
+        held[aspect] = tokens.to(device)
+    return held

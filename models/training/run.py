@@ -1,0 +1,304 @@
+"""A whole training: projections, experts, mixer, threshold, checkpoint and model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from models.checkpoint import save_moae
+from models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
+from models.evaluation.metrics import Metrics, best_threshold, measure
+from models.experts.projection import Moments, Projection
+from models.files import write_atomically
+from models.mixture import AspectInput, Moae, MoaeConfig
+from models.rows import EXPERT_ROWS
+from models.training.card import model_card
+from models.training.experts import ExpertJob, ExpertOutcome, best_outcome
+from models.training.mixer import relate_corpus, score_corpus, train_mixer
+from models.training.parallel import train_experts
+from models.training.settings import TrainingSettings, seed_of
+from streamer.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from models.dataset.folder import AspectSummary, DatasetFolder
+    from models.dataset.movie import Movie
+    from models.training.loop import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training leaves behind.
+
+    Attributes:
+        checkpoint: The mixture.
+        card: Markdown beside it.
+        sha256: Of the checkpoint.
+        threshold: Chosen on held-out movies, or on the training movies without any.
+        metrics: On the movies the threshold was chosen on: optimistic, not a result.
+    """
+
+    checkpoint: Path
+    card: Path
+    sha256: str
+    threshold: float
+    metrics: Metrics
+
+
+def train_mixture(
+    dataset: DatasetFolder,
+    out: Path,
+    settings: TrainingSettings,
+    held: Sequence[str] = (),
+    workers: int = 1,
+    device: str = "cpu",
+    report: Callable[[str, Progress], None] = lambda _label, _progress: None,
+) -> Trained:
+    """Trains experts and mixer and writes them; a killed run goes on where it was.
+
+    Args:
+        dataset: Annotated movies.
+        out: Folder for the results and, under ``state/``, what a killed run goes on from.
+        settings: Hyperparameters.
+        held: Movies kept back: learning rates, epochs and the threshold are chosen on them.
+        workers: Experts trained at a time.
+        device: Where training runs.
+        report: Called with what is trained, after every epoch.
+
+    Raises:
+        DatasetError: Unknown movies, no movie to train on, no scene boundary among them, no
+            expert whose aspects are there, or training diverged.
+    """
+    train = _training_names(dataset, held)
+    aspects = dataset.aspects()
+    experts = [row for row in EXPERT_ROWS if all(aspect in aspects for aspect in row.aspects)]
+    if not experts:
+        raise DatasetError(
+            f"{dataset.path} has only {', '.join(aspects) or 'no aspects'}: "
+            "no expert can be trained"
+        )
+    used = {aspect: aspects[aspect] for row in experts for aspect in row.aspects}
+    hashes = {name: _sha256(dataset.path / f"{name}.safetensors") for name in dataset.names}
+    told = json.dumps([hashes, sorted(held), [row.name for row in experts]])
+    state = out / "state" / settings.fingerprint(told)
+    projections, corpus = _prepare(dataset, train, used, settings, state)
+    train_rows = tuple(i for i, name in enumerate(corpus.names) if name in train)
+    held_rows = tuple(i for i, name in enumerate(corpus.names) if name not in train)
+    _check_labels(corpus, train_rows)
+
+    jobs = [
+        ExpertJob(
+            row=row.name,
+            rate=rate,
+            settings=settings,
+            train=train_rows,
+            held=held_rows,
+            state=state / f"{row.name}-{rate:g}.safetensors",
+            device=device,
+        )
+        for row in experts
+        for rate in settings.rates
+    ]
+    outcomes = train_experts(state / "corpus.safetensors", jobs, workers, report)
+    chosen = [
+        best_outcome([outcome for outcome in outcomes if outcome.job.row == row.name])
+        for row in experts
+    ]
+    config = _config(settings, used, [row.name for row in experts])
+    model = assemble(config, projections, chosen, settings.seed).to(device)
+    relations = {movie: relate_corpus(model, corpus, movie) for movie in range(len(corpus.names))}
+    mixer = train_mixer(
+        model,
+        corpus,
+        relations,
+        settings,
+        train_rows,
+        held_rows,
+        state / f"{settings.row}.safetensors",
+        lambda progress: report(settings.row, progress),
+    )
+    judged = held_rows or train_rows
+    scored = score_corpus(model, corpus, relations, judged, settings.lookahead)
+    threshold = best_threshold(scored)
+    model.config = config.model_copy(update={"threshold": threshold})
+    metrics = measure(scored, threshold)
+    card = model_card(
+        settings=settings,
+        config=model.config,
+        hashes=hashes,
+        train=[corpus.names[row] for row in train_rows],
+        held=[corpus.names[row] for row in held_rows],
+        outcomes=chosen,
+        mixer=mixer,
+        metrics=metrics,
+        corpus=corpus,
+    )
+    name = settings.row.lower()
+    checkpoint = out / f"{name}.safetensors"
+    digest = save_moae(
+        model.cpu(),
+        checkpoint,
+        {
+            "trained_on": f"{len(train_rows)} movies, {_shots(corpus, train_rows)} shots",
+            "held_out": f"{len(held_rows)} movies, {_shots(corpus, held_rows)} shots",
+            "seed": str(settings.seed),
+            "torch": torch.__version__,
+        },
+    )
+    write_atomically(out / f"{name}.md", card.replace("{sha256}", digest).encode())
+    write_atomically(
+        out / f"{name}.json",
+        json.dumps(
+            {
+                "sha256": digest,
+                "settings": settings.model_dump(mode="json"),
+                "metrics": asdict(metrics),
+                "experts": {o.job.row: [o.job.rate, asdict(o.progress)] for o in chosen},
+                "mixer": asdict(mixer),
+            },
+            indent=1,
+        ).encode(),
+    )
+    return Trained(checkpoint, out / f"{name}.md", digest, threshold, metrics)
+
+
+def assemble(
+    config: MoaeConfig,
+    projections: dict[str, Projection],
+    outcomes: Sequence[ExpertOutcome],
+    seed: int,
+) -> Moae:
+    """Puts trained experts and a fresh mixer together.
+
+    Args:
+        config: Of the mixture.
+        projections: Fitted, one an aspect.
+        outcomes: One for each expert of the configuration.
+        seed: Of the mixer's weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, config.row, "weights"))
+        model = Moae(config)
+    for aspect, projection in projections.items():
+        model.projection(aspect).load_state_dict(projection.state_dict())
+    for outcome in outcomes:
+        model.expert(outcome.job.row).load_state_dict(outcome.weights)
+    return model.eval()
+
+
+def _training_names(dataset: DatasetFolder, held: Sequence[str]) -> set[str]:
+    unknown = sorted(set(held) - set(dataset.names))
+    if unknown:
+        raise DatasetError(f"there is no movie {unknown[0]!r} in {dataset.path}")
+    train = set(dataset.names) - set(held)
+    if not train:
+        raise DatasetError("every movie is held out: there is none to train on")
+    return train
+
+
+def _prepare(
+    dataset: DatasetFolder,
+    train: set[str],
+    used: dict[str, AspectSummary],
+    settings: TrainingSettings,
+    state: Path,
+) -> tuple[dict[str, Projection], Corpus]:
+    """Fits projections on training movies and projects all movies, once."""
+    projections = {
+        aspect: Projection(summary.dim, settings.size.projection)
+        for aspect, summary in used.items()
+    }
+    fitted, prepared = state / "projections.safetensors", state / "corpus.safetensors"
+    if fitted.exists() and prepared.exists():
+        try:
+            tensors = load_file(fitted)
+        except (SafetensorError, OSError) as error:
+            raise DatasetError(f"the training state {fitted} is damaged: {error}") from error
+        for aspect, projection in projections.items():
+            prefix = f"{aspect}."
+            projection.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+        return projections, load_corpus(prepared, used)
+
+    fit_projections(projections, (m for m in dataset.movies() if m.name in train))
+    corpus = build_corpus(dataset.movies, projections, settings.size.max_tokens)
+    save_corpus(corpus, prepared)
+    content = {
+        f"{aspect}.{name}": tensor.contiguous()
+        for aspect, projection in projections.items()
+        for name, tensor in projection.state_dict().items()
+    }
+    write_atomically(fitted, save(content))
+    return projections, corpus
+
+
+def fit_projections(projections: dict[str, Projection], movies: Iterable[Movie]) -> None:
+    """Fits projections on training movies.
+
+    Args:
+        projections: Aspect → projection, changed in place.
+        movies: The training movies.
+
+    Raises:
+        DatasetError: An aspect is in no shot of these movies.
+    """
+    moments = {aspect: Moments(projection) for aspect, projection in projections.items()}
+    for movie in movies:
+        for aspect, gathered in moments.items():
+            if aspect in movie.aspects:
+                gathered.add(movie.aspects[aspect].tokens)
+    for aspect, projection in projections.items():
+        try:
+            projection.fit(moments[aspect])
+        except ValueError as error:
+            raise DatasetError(f"aspect {aspect} is in no shot of the training movies") from error
+
+
+def _check_labels(corpus: Corpus, train: Sequence[int]) -> None:
+    labels = [corpus.labels(movie) for movie in train]
+    if not any(part.any() for part in labels):
+        raise DatasetError("no training movie has a scene boundary: nothing can be learnt")
+    if all(part.all() for part in labels):
+        raise DatasetError("every boundary of the training movies is one of scenes")
+
+
+def _config(
+    settings: TrainingSettings, used: dict[str, AspectSummary], experts: list[str]
+) -> MoaeConfig:
+    return MoaeConfig(
+        row=settings.row,
+        experts=tuple(experts),
+        aspects={
+            aspect: AspectInput(network=summary.extractor, dim=summary.dim)
+            for aspect, summary in used.items()
+        },
+        sequence=settings.sequence,
+        reach=settings.reach,
+        masked=settings.masked,
+        alpha=settings.alpha,
+        beta=settings.beta,
+        lookahead=settings.lookahead,
+        size=settings.size,
+        mixer=settings.mixer_size,
+    )
+
+
+def _shots(corpus: Corpus, movies: Sequence[int]) -> int:
+    return sum(len(corpus.rows(movie)) for movie in movies)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
