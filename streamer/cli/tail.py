@@ -111,12 +111,12 @@ def _run(location: str, settings: Settings) -> int:
     sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
     reporter = make_reporter(stream, settings.logging)
     try:
-        from models.weights.store import open_store
+        from models.weights.store import WeightStore
 
         from streamer.pipeline.engine import load_engine
         from streamer.pipeline.run import StreamRun
 
-        engine = load_engine(settings, open_store(settings.runtime))
+        engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
         watch = Watch(stream, reporter)
         run = StreamRun(stream, source, settings, engine, [sink], watch)
         ended = "end of input"

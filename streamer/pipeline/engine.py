@@ -7,15 +7,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
-from models.networks.registry import build
 
 from models.checkpoint import load
+from models.networks.registry import build
 from streamer.errors import CheckpointError, DeviceError
 
 if TYPE_CHECKING:
-    from models.weights.store import WeightStore
-
     from models.mixture import Moae
+    from models.weights.store import WeightStore
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, RuntimeSection
     from streamer.config.settings import Settings

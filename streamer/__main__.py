@@ -1,0 +1,5 @@
+"""``python -m streamer``."""
+
+from streamer.cli.app import main
+
+main()

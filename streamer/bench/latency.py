@@ -1,0 +1,86 @@
+"""How soon an event leaves after the shot it waits for, in real time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+from connectors.sources.registry import open_source
+from streamer.pipeline.run import StreamRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudevents.core.v1.event import CloudEvent
+
+    from streamer.config.settings import Settings
+    from streamer.events.payload import BoundaryData
+    from streamer.pipeline.engine import Engine
+    from streamer.pipeline.observer import Progress
+    from streamer.timeline import StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Seconds from the end of the awaited shot being due to the event having left.
+
+    Attributes:
+        count: Events.
+        p50: Median.
+        p95: 95th percentile.
+        p99: 99th percentile.
+    """
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """An observer that keeps delays, and a sink that takes everything."""
+
+    name: str = "nowhere"
+    delays: list[float] = field(default_factory=list)
+
+    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
+        """Nothing to note."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Nothing to note."""
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Keeps the delay."""
+        if delay is not None:
+            self.delays.append(delay)
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def add(self, event: CloudEvent) -> None:
+        """The event has left."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def measure_latency(film: Path, settings: Settings, engine: Engine) -> Delays:
+    """Plays a film at the speed of life with every shot's end reported.
+
+    Args:
+        film: A media file; the measurement takes as long as it lasts.
+        settings: Must be paced (``source.realtime``), with a threshold of 0.
+        engine: Loaded networks.
+    """
+    watch = _Stopwatch()
+    source = open_source(str(film), settings.source)
+    StreamRun("bench", source, settings, engine, [watch], watch).run()
+    if len(watch.delays) < 2:
+        raise ValueError("too few shots to measure")
+    cuts = quantiles(watch.delays, n=100, method="inclusive")
+    return Delays(len(watch.delays), cuts[49], cuts[94], cuts[98])

@@ -1,0 +1,117 @@
+"""A whole film as shots with tokens: what a dataset is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.dataset.annotations import label_shots
+from models.dataset.movie import AspectTokens, Movie
+from streamer.decode.decoder import Decoder
+from streamer.errors import SourceEmpty
+from streamer.pipeline.embedder import ShotEmbedder
+from streamer.pipeline.feed import Feed
+from streamer.timeline import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from fractions import Fraction
+
+    from connectors.sources.source import Source
+    from streamer.aspects.extractor import Extractor
+    from streamer.config.settings import Settings
+    from streamer.timeline import EmbeddedShot, StreamInfo
+
+BATCH = 16
+"""Pieces of one aspect embedded together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """One film.
+
+    Attributes:
+        info: What the demuxer said.
+        start: First instant of the first shot.
+        shots: In order, at least one.
+    """
+
+    info: StreamInfo
+    start: Instant
+    shots: tuple[EmbeddedShot, ...]
+
+
+def extract_shots(
+    source: Source,
+    settings: Settings,
+    extractors: Sequence[Extractor],
+    progress: Callable[[Fraction, Fraction | None], None],
+) -> Extracted:
+    """Splits and embeds a film exactly as ``streamer tail`` does.
+
+    Args:
+        source: Not opened yet.
+        settings: Stages'.
+        extractors: One per aspect.
+        progress: Called with the seconds read and the duration, for every picture.
+
+    Raises:
+        SourceError: The film is unusable or damaged; half a film is no training data.
+    """
+    shots: list[EmbeddedShot] = []
+    with Decoder(source, settings.decode) as decoder:
+        embedder = ShotEmbedder(
+            decoder.info,
+            settings.shots,
+            settings.aspects,
+            settings.decode,
+            extractors,
+            batch=BATCH,
+        )
+        with Feed(decoder, settings.decode.queue_pictures) as feed:
+            for item in feed:
+                shots += embedder.push(item)
+                if embedder.start is not None:
+                    progress(item.start.seconds - embedder.start.seconds, decoder.info.duration)
+        shots += embedder.finish()
+        if embedder.start is None or not shots:
+            raise SourceEmpty(f"{source.name}: no picture or sound could be decoded")
+        return Extracted(decoder.info, embedder.start, tuple(shots))
+
+
+def to_movie(
+    name: str,
+    film: Extracted,
+    boundaries: Sequence[Fraction],
+    extractors: Sequence[Extractor],
+) -> tuple[Movie, int]:
+    """Lays annotated boundaries onto the shots of a film.
+
+    Args:
+        name: The movie's.
+        film: Its shots.
+        boundaries: Where scenes begin, seconds from the first picture.
+        extractors: Those that made the tokens.
+
+    Returns:
+        The movie, and how many boundaries had no cut within a second.
+    """
+    origin = film.start.seconds
+    ends = [shot.shot.end.seconds - origin for shot in film.shots]
+    labels = label_shots(ends, boundaries)
+    movie = Movie(
+        name=name,
+        start=np.array([float(shot.shot.start.seconds - origin) for shot in film.shots]),
+        end=np.array([float(end) for end in ends]),
+        boundary=np.array(labels.boundary, dtype=np.bool_),
+        aspects={
+            extractor.aspect: AspectTokens.from_shots(
+                [shot.tokens.get(extractor.aspect) for shot in film.shots], extractor.dim
+            )
+            for extractor in extractors
+        },
+        extractors={extractor.aspect: extractor.network for extractor in extractors},
+    )
+    return movie, labels.lost
