@@ -9,6 +9,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VIDEO ?=
+export VIDEO
 
 BIN := .venv/bin
 VENV := .venv/.installed
@@ -22,7 +23,7 @@ ifeq ($(strip $(VIDEO)),)
 	$(BIN)/streamer tail $(SAMPLE)/sample.mp4 | tee $(SAMPLE)/events.jsonl
 	$(BIN)/streamer compare $(SAMPLE)/events.jsonl $(SAMPLE)/sample.scenes.csv
 else
-	$(BIN)/streamer tail "$(VIDEO)"
+	$(BIN)/streamer tail -- "$$VIDEO"
 endif
 
 test: $(VENV)
@@ -42,7 +43,7 @@ $(VENV): constraints.txt pyproject.toml scripts/packages-base.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -c constraints.txt setuptools
-	$(PIP) install -c constraints.txt --no-compile --no-build-isolation --editable '.[dev]'
+	$(PIP) install -c constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
 $(SAMPLE)/sample.mp4: models/compose/*.py scripts/packages-demo.txt | $(VENV)
