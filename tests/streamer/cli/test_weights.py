@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from models.weights.manifest import MANIFEST
+from models.weights.store import WeightStore
+from streamer.cli.weights import app
+from streamer.errors import WeightsCorrupt, WeightsMissing, WeightsUnavailable
+
+runner = CliRunner()
+
+
+def test_list_names_slot_network_licence_and_presence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    result = runner.invoke(app, ["list"], catch_exceptions=False)
+    assert result.exit_code == 0
+    for entry in MANIFEST.values():
+        line = next(line for line in result.stdout.splitlines() if f" {entry.network} " in line)
+        assert entry.slots[0] in line
+        assert entry.licence in line
+        assert " no " in line
+
+
+def test_verify_says_ok_for_what_was_asked(weight_store: WeightStore) -> None:
+    result = runner.invoke(app, ["verify", "yamnet"], catch_exceptions=False)
+    assert (result.exit_code, result.stderr) == (0, "yamnet: ok\n")
+
+
+def test_verify_and_pull_raise_the_trees_errors(
+    weight_store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = weight_store.path("ge2e").read_bytes()
+    monkeypatch.setenv("STREAMER_HOME", str(tmp_path))
+    with pytest.raises(WeightsMissing):
+        runner.invoke(app, ["verify", "ge2e"], catch_exceptions=False)
+    with pytest.raises(WeightsUnavailable, match="offline"):
+        runner.invoke(app, ["pull", "ge2e", "--offline"], catch_exceptions=False)
+    path = WeightStore().path("ge2e")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(WeightsCorrupt, match=r"tensor .* has a wrong checksum"):
+        runner.invoke(app, ["verify", "ge2e"], catch_exceptions=False)
+
+
+def test_pull_of_what_is_there_prints_where(weight_store: WeightStore) -> None:
+    result = runner.invoke(app, ["pull", "--offline"], catch_exceptions=False)
+    assert result.exit_code == 0
+    for network in MANIFEST:
+        assert str(weight_store.path(network)) in result.stderr
