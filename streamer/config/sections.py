@@ -63,8 +63,8 @@ class ShotsSection(Section):
     """Thresholds of the shot splitter."""
 
     latency_frames: int = Field(default=4, ge=1, le=48)
-    hard_threshold: Unit = 0.22
-    gradual_threshold: Unit = 0.18
+    hard_threshold: Unit = 0.16
+    gradual_threshold: Unit = 0.4
     min_seconds: PositiveFloat = 0.4
     max_seconds: PositiveFloat = 30.0
     sound_only_seconds: PositiveFloat = 4.0

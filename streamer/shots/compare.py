@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 _NOISE = 16.0
 _STILL = 0.05
 _FLAT_CONTRAST = 6.0
-_DARK, _BRIGHT = 40.0, 210.0
+# Luma of what counts as black, of a dark and of a bright picture; video black is 16.
+_BLACK, _DARK, _BRIGHT = 24.0, 40.0, 210.0
 
 
 def unlikeness(first: Signature, second: Signature) -> float:
@@ -34,28 +36,54 @@ def unlikeness(first: Signature, second: Signature) -> float:
     return plain if plain < _STILL else min(plain, 1.0 - _best_shift(first.luma, second.luma))
 
 
+def lit(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Cells that are not black in both thumbnails; letterbox bars would make all films alike.
+
+    Args:
+        first: Luma of one picture.
+        second: Luma of another, of the same shape.
+
+    Returns:
+        A mask of that shape.
+    """
+    return np.maximum(first, second) > _BLACK
+
+
 def is_flat(picture: Signature) -> bool:
     """Whether a picture is nothing but black or white, as in the middle of a fade."""
-    mean = float(picture.luma.mean())
-    return not _DARK < mean < _BRIGHT and float(picture.luma.std()) < _FLAT_CONTRAST
+    luma = picture.luma
+    if float(luma.mean()) < _DARK:
+        return float(luma.std()) < _FLAT_CONTRAST
+    shown = luma[luma > _BLACK]
+    white = shown.size >= luma.size // 2 and float(shown.mean()) > _BRIGHT
+    return white and float(shown.std()) < _FLAT_CONTRAST
 
 
 def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    a, b = (first - first.mean()).ravel(), (second - second.mean()).ravel()
+    mask = lit(first, second)
+    a, b = first[mask], second[mask]
     size = a.size
+    if size == 0:
+        return 1.0
+    a, b = a - a.mean(), b - b.mean()
     covariance = float(a @ b) / size
     spread = (float(a @ a) / size + _NOISE) * (float(b @ b) / size + _NOISE)
-    return (covariance + _NOISE) / float(np.sqrt(spread))
+    return (covariance + _NOISE) / math.sqrt(spread)
 
 
 def _best_shift(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     rows, columns = second.shape
-    still = second[1 : rows - 1, 2 : columns - 2]
+    inner = (slice(1, rows - 1), slice(2, columns - 2))
+    mask = lit(first[inner], second[inner])
+    still = second[inner][mask]
     size = still.size
+    if size == 0:
+        return 1.0
     centred = still - still.mean()
-    variance = float((centred * centred).sum()) / size + _NOISE
-    windows = np.lib.stride_tricks.sliding_window_view(first, still.shape).reshape(-1, size)
-    means = windows.mean(axis=1)
-    spreads = np.einsum("ij,ij->i", windows, windows) / size - means * means + _NOISE
-    covariances = windows @ centred.ravel() / size
+    variance = float(centred @ centred) / size + _NOISE
+    windows = np.lib.stride_tricks.sliding_window_view(first, mask.shape)[:, :, mask]
+    shifted = windows.reshape(-1, size)
+    means = shifted.mean(axis=1)
+    spreads = np.einsum("ij,ij->i", shifted, shifted) / size - means * means + _NOISE
+    covariances = shifted @ centred / size
     return float(((covariances + _NOISE) / np.sqrt(spreads * variance)).max())

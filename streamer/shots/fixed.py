@@ -5,11 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.shots.splitter import Step
+from streamer.shots.step import Step
 from streamer.timeline import Instant, Shot
 
 if TYPE_CHECKING:
     from streamer.config.sections import ShotsSection
+    from streamer.timeline import ShotEnd
 
 
 class FixedSplitter:
@@ -89,9 +90,9 @@ class FixedSplitter:
         ticks = round(number * self._window / self._origin.time_base)
         return Instant(self._origin.pts + ticks, self._origin.time_base)
 
-    def _close(self, end: Instant, kind: str) -> Shot:
+    def _close(self, end: Instant, kind: ShotEnd) -> Shot:
         assert self._start is not None
-        shot = Shot(self._index, self._start, end, "window" if kind == "window" else "end")
+        shot = Shot(self._index, self._start, end, kind)
         self._index += 1
         self._start = end
         return shot

@@ -75,7 +75,7 @@ def _pool(
     plane: av.video.plane.VideoPlane, rows: int, columns: int, most: int
 ) -> NDArray[np.float32]:
     height, width, line = plane.height, plane.width, plane.line_size
-    pixels = np.frombuffer(plane, np.uint8, height * line).reshape(height, line)
+    pixels = np.frombuffer(memoryview(plane), np.uint8, height * line).reshape(height, line)
     tall, wide = min(most, height // rows), min(most, width // columns)
     down, right = height // (rows * tall), width // (columns * wide)
     top = (height - rows * tall * down) // 2
@@ -86,4 +86,4 @@ def _pool(
     # Rows first: their sums run along memory, and what is left to add up is small.
     summed = grid.reshape(rows, tall, columns * wide).sum(axis=1, dtype=np.uint32)
     blocks = summed.reshape(rows, columns, wide).sum(axis=2, dtype=np.uint32)
-    return blocks.astype(np.float32) / np.float32(tall * wide)
+    return (blocks / (tall * wide)).astype(np.float32)

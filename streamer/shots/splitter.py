@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from streamer.shots.compare import is_flat, unlikeness
 from streamer.shots.gradual import GradualDetector
+from streamer.shots.step import Step
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
@@ -18,23 +19,11 @@ if TYPE_CHECKING:
 
 # Pictures before the one in question that are kept; more would not change a decision.
 _BEFORE = 8
-_RATIO = 2.5
-_RETURNED = 0.5
+_RATIO = 5.5
+_CALM = 0.005
+_RETURNED = 0.6
 _FADE_SECONDS = Fraction(1, 8)
 _BLACK_SECONDS = Fraction(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one more picture has decided.
-
-    Attributes:
-        closed: Shots that are now closed, oldest first.
-        watermark: Every later cut lies at or after this; only grows.
-    """
-
-    closed: tuple[Shot, ...]
-    watermark: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +157,7 @@ class ShotSplitter:
         # The largest neighbour is left out: it may be the other end of a flash.
         calm = sorted(around)[:-1]
         level = sum(calm) / len(calm) if calm else 0.0
-        if seen.change < _RATIO * level:
+        if seen.change < _RATIO * (level + _CALM):
             return False
         return not self._comes_back(seen)
 
