@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -46,12 +47,16 @@ def choose_device(settings: RuntimeSection) -> torch.device:
     Raises:
         DeviceError: CUDA was asked for and is not there.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.threads or default_threads())
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available; use --device auto or --device cpu")
     use_cuda = settings.device != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if use_cuda else "cpu")
+
+
+def default_threads() -> int:
+    """Half the cores, 1 to 4: decoding wants its share, and threads that spin for a core hurt."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
 def load_extractors(
