@@ -17,6 +17,7 @@ from models.networks.registry import build
 from models.weights.manifest import MANIFEST
 from models.weights.store import WeightStore
 from streamer.aspects.extractor import Extractor, PictureInput, SoundInput
+from tests.media import texture
 from tests.models.networks import pieces
 
 # Values of another implementation of each network, computed once from the same released weights.
@@ -162,3 +163,19 @@ def test_loudness_matters_less_than_the_sound(
     for first, second in combinations(range(len(tokens)), 2):
         different = float(cosine_similarity(tokens[first], tokens[second], dim=0))
         assert min(float(same[first]), float(same[second])) > different
+
+
+def test_two_views_of_one_scene_are_closer_than_two_scenes(
+    extractors: dict[str, Extractor],
+) -> None:
+    scenes = [texture(seed, 320, 240) for seed in range(4)]
+    views = [
+        torch.from_numpy(scene[top : top + 224, left : left + 224].copy()).permute(2, 0, 1)
+        for scene in scenes
+        for top, left in ((0, 0), (16, 96))
+    ]
+    tokens = extractors["efficientnet-lite0"].embed(torch.stack(views))
+    likeness = cosine_similarity(tokens[:, None], tokens[None], dim=2)
+    for index in range(len(views)):
+        others = [other for other in range(len(views)) if other // 2 != index // 2]
+        assert likeness[index, index ^ 1] > likeness[index, others].max()
