@@ -69,7 +69,7 @@ def level(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
 
 def low_pass(samples: NDArray[np.float32], rate: int, cutoff: float) -> NDArray[np.float32]:
     """Removes what lies above ``cutoff`` Hz with a soft edge of an eighth of it."""
-    if cutoff >= 0.45 * rate:
+    if cutoff >= 0.4 * rate:
         return samples
     # A power of two: transforms of other lengths take up to ten times as long.
     padded = 1 << (samples.size - 1).bit_length()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.compose.library import Library, Side
-    from models.compose.plan import SoundTrack
+    from models.compose.plan import SoundTrack, Style
 
 SUFFIXES = (".mp4", ".scenes.csv", ".shots.csv", ".json")
 
@@ -46,7 +46,8 @@ class Order:
         height: Pixels, even, at least 64.
         rate: Frames a second.
         sound: Layers heard in all films, or None to draw it for each.
-        prefix: First part of the films' names.
+        title: Name of the only film; without it films are named by side, seed and number.
+        style: What holds for all films, or None to draw it for each.
         median_shots: Half of the scenes have fewer shots.
         most_shots: No scene has more.
         pace: Factor on the length of shots; they stay within 1 … 12 s.
@@ -62,7 +63,8 @@ class Order:
     height: int = 270
     rate: Fraction = Fraction(25)
     sound: SoundTrack | None = None
-    prefix: str = "film"
+    title: str | None = None
+    style: Style | None = None
     median_shots: float = 9.0
     most_shots: int = 40
     pace: float = 1.0
@@ -73,6 +75,8 @@ class Order:
         Raises:
             ComposeError: A value is out of range.
         """
+        if self.title is not None and self.movies != 1:
+            raise ComposeError("only a single movie can have a title")
         if self.movies < 1 or self.minutes <= 0 or self.minutes > 600:
             raise ComposeError("at least one movie of more than 0 and at most 600 minutes")
         if self.width % 2 or self.height % 2 or min(self.width, self.height) < 64:
@@ -88,7 +92,7 @@ class Order:
 
     def terms(self) -> dict[str, object]:
         """What the films depend on besides the media, as plain JSON values."""
-        return {
+        terms: dict[str, object] = {
             "minutes": self.minutes,
             "split": self.side,
             "width": self.width,
@@ -99,11 +103,16 @@ class Order:
             "most_shots": self.most_shots,
             "pace": self.pace,
         }
+        if self.style is not None:
+            terms["style"] = asdict(self.style)
+        return terms
 
     def name(self, index: int) -> str:
         """Base name of one film's files."""
+        if self.title is not None:
+            return self.title
         side = f"-{self.side}" if self.side else ""
-        return f"{self.prefix}{side}-{self.seed}-{index:03d}"
+        return f"film{side}-{self.seed}-{index:03d}"
 
 
 def plan_film(order: Order, library: Library, index: int) -> FilmPlan:
@@ -115,7 +124,7 @@ def plan_film(order: Order, library: Library, index: int) -> FilmPlan:
         index: Which of the order's films.
     """
     seed = (order.seed, index)
-    style = draw_style(np.random.default_rng([*seed, 0]), order.sound)
+    style = order.style or draw_style(np.random.default_rng([*seed, 0]), order.sound)
     bounds = Bounds(
         frames=max(1, round(order.minutes * 60 * order.rate)),
         rate=order.rate,
@@ -170,23 +179,21 @@ def compose_film(
     return film
 
 
-def finished(order: Order, index: int) -> bool:
-    """Whether a film lies in the folder already, whole.
+def found(order: Order, index: int) -> Literal["missing", "same", "other"]:
+    """Whether a film lies in the folder already, and whether this order made it.
 
     Raises:
-        ComposeError: A film of that name was composed from another order.
+        ComposeError: The description beside it is unreadable.
     """
     path = order.out / f"{order.name(index)}.json"
     if not path.exists():
-        return False
+        return "missing"
     try:
         held = json.loads(path.read_text("utf-8"))
-        same = held["order"] == order.terms()
+        same = held["order"] == order.terms() and held["seed"] == [order.seed, index]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ComposeError(f"{path}: not a description of a composed film") from error
-    if not same:
-        raise ComposeError(f"{path}: composed with other options; choose another folder")
-    return True
+    return "same" if same else "other"
 
 
 def _compose_one(order: Order, index: int) -> int:
@@ -213,7 +220,11 @@ def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = No
     missing = []
     for index in range(order.movies):
         # The description is put in place last: where it lies, the film is whole.
-        if not finished(order, index):
+        state = found(order, index)
+        if state == "other":
+            path = order.out / f"{order.name(index)}.json"
+            raise ComposeError(f"{path}: composed with other options; choose another folder")
+        if state == "missing":
             missing.append(index)
         elif done is not None:
             done(order.name(index))

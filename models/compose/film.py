@@ -99,6 +99,8 @@ def _add_sound(film: FilmPlan, container: OutputContainer) -> AudioStream | None
     )
     assert isinstance(sound, av.AudioStream)
     sound.bit_rate = style.bit_rate
+    if style.sound_codec == "aac":
+        sound.options = {"aac_coder": "fast"}
     return sound
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Side = Literal["train", "test"]
 TRAIN_SHARE = 0.75
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-SOUNDS = frozenset({".opus", ".ogg", ".oga", ".wav", ".flac", ".mp3", ".m4a"})
+SOUNDS = frozenset({".opus", ".ogg", ".oga", ".wav", ".flac", ".mp3", ".m4a", ".g722"})
 CLIP_OF_RECORDING = re.compile(r"\d+-(\d+)-[A-Z]$")
 
 
@@ -42,7 +42,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One face: portraits, each with a matte of the same size."""
+    """One face: portraits, each with a matte of the same size.
+
+    Somebody without a portrait is heard and never seen.
+    """
 
     name: str
     portraits: tuple[tuple[Path, Path], ...]

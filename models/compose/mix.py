@@ -139,6 +139,8 @@ def loop(clip: NDArray[np.float32], offset: int, length: int, seam: int) -> NDAr
     if offset + length <= clip.size:
         return first
     ahead = clip[offset : clip.size - seam]
+    if offset > clip.size - seam:
+        ahead = body[offset - (clip.size - seam) :]
     turns = -(-(length - ahead.size) // body.size)
     return np.concatenate([ahead, *[body] * turns])[:length]
 

@@ -194,7 +194,8 @@ class ShotPainter:
             for sy in (-1, 1)
         ]
         left, top = min(c[0] for c in corners), min(c[1] for c in corners)
-        right, bottom = max(c[2] for c in corners), max(c[3] for c in corners)
+        right = min(max(c[2] for c in corners), view.width)
+        bottom = min(max(c[3] for c in corners), view.height)
         scale = min(
             self._width / min(c[2] - c[0] for c in corners),
             CANVAS_LIMIT * self._width / (right - left),

@@ -8,10 +8,11 @@ kept across a scene change, places that return.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from models.compose.draw import Deck, between, chance, log_normal, pick, weighted
+from models.compose.library import Person
 from models.compose.plan import Figure, ScenePlan, ShotPlan, Transition
 from models.compose.staging import CLOSE, MEDIUM, WIDE, draw_move, over_the_shoulder, stand
 from models.compose.style import film_look, scene_look, shot_look
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-    from models.compose.library import Library, Person, Place
+    from models.compose.library import Library, Place
     from models.compose.plan import Look, SceneKind, TransitionKind
 
 SHOT_SECONDS = (1.0, 12.0)
@@ -90,11 +91,9 @@ class Screenwriter:
         self._bounds = bounds
         self._base = film_look(rng)
         self._places = Deck(rng, len(library.places))
-        count = min(len(library.people), int(rng.integers(5, 10)))
-        self._cast = [
-            library.people[int(i)]
-            for i in (rng.permutation(len(library.people))[:count] if library.people else ())
-        ]
+        company = library.people or unseen(library)
+        count = min(len(company), int(rng.integers(5, 10)))
+        self._cast = [company[int(i)] for i in rng.permutation(len(company))[:count]]
         self._mirrored: dict[str, bool] = {}
         self._used: list[int] = []
         self._scenes: list[ScenePlan] = []
@@ -279,6 +278,11 @@ class Screenwriter:
         return Transition(name, lead, trail) if lead and trail else Transition()
 
 
+def unseen(library: Library) -> tuple[Person, ...]:
+    """One person without a face for every speaker, for media without portraits."""
+    return tuple(Person(f"voice:{unit}", ()) for unit in sorted({r.unit for r in library.speech}))
+
+
 @dataclass(frozen=True, slots=True)
 class Angle:
     """One camera set-up inside a scene."""
@@ -338,6 +342,8 @@ class Angles:
 
     def _one(self, who: int, talking: bool) -> Angle:
         rng, setting = self._rng, self._setting
+        if not setting.people[who].portraits:
+            return replace(self._empty(), talker=setting.people[who].name if talking else None)
         if self._last is not None and self._last[2] == setting.people[who].name:
             return self._empty()
         view = self._side(who)
@@ -366,9 +372,8 @@ class Angles:
         shape = weighted(
             rng, {"single": 0.66, "reaction": 0.14, "group": 0.12, "empty": 0.06, "pause": 0.02}
         )
-        if shape == "empty":
-            angle = self._empty()
-            return Angle(angle.place, angle.view, angle.zoom, (), talker)
+        if shape == "empty" or not setting.people[speaker].portraits:
+            return replace(self._empty(), talker=None if shape == "pause" else talker)
         if shape == "group" and len(setting.people) > 1:
             return self._group(talker)
         shown = speaker

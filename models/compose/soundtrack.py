@@ -85,6 +85,7 @@ class SoundWriter:
         self._of_place: dict[str, Recording] = {}
         self._rooms: dict[str, float] = {}
         self._loves_music = pick(rng, (0.0, 0.5, 1.0, 1.0, 1.4))
+        self._silent_after: dict[str, float] = {}
         self._events: list[SoundEvent] = []
 
     def write(
@@ -277,11 +278,16 @@ class SoundWriter:
                 continue
             lead = min(max(rng.normal(0.0, 0.4), -1.2), 0.9)
             trail = min(max(rng.normal(-0.1, 0.45), -1.0), 1.2)
-            start = max(self._seconds(first) + lead, free + between(rng, 0.0, 0.25), 0.0)
+            start = max(
+                self._seconds(first) + lead,
+                free + between(rng, 0.0, 0.25),
+                # Scenes may overlap in sound; nobody talks over their own line.
+                self._silent_after.get(voice.unit, 0.0),
+            )
             end = self._seconds(last) + trail
             if end - start < 0.4:
                 continue
-            free = end
+            free = self._silent_after[voice.unit] = end
             self._events.append(
                 SoundEvent(
                     layer="speech",

@@ -1,0 +1,249 @@
+"""The demo's sample film, from photographs, voices and music that Debian packages ship."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from models.compose.compose import Order, compose_film, found
+from models.compose.paint import load_picture
+from models.compose.plan import Style
+from models.compose.tone import TONES, draw_tone, write_wave
+from streamer.errors import ComposeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+PHOTOGRAPHS = Path("/usr/share/backgrounds")
+MUSIC = Path("/usr/share/asterisk/moh")
+SEED = 121
+VIEW_WIDTH = 1080
+VOICE_SECONDS = 30
+
+# File of a photograph → name of the place it shows.
+PLACES = {
+    "Bridge_by_Sander_Klootwijk.jpg": "estuary",
+    "Dragonfly_by_Bolly.jpg": "garden",
+    "Picture_1A_by_freespace.jpg": "studio",
+    "Wine_by_Jakkub_Mede.jpg": "cellar",
+    "aitzgorri_by_Aitzol_Berasategi.jpg": "pasture",
+    "free_by_Peter_Nerlich.jpg": "nursery",
+    "friends_by_Aitzol_Berasategi.jpg": "house",
+    "greentock_by_Peter_Nerlich.jpg": "station",
+    "life_by_Aitzol_Berasategi.jpg": "forest",
+    "picosdeeuropa_by_Aitzol_Berasategi.jpg": "mountain",
+    "seeding_by_Clements_Engelhardt.jpg": "meadow",
+    "sunset_by_Aitzol_Berasategi.jpg": "summit",
+}
+PIECES = ("macroform-cold_day", "macroform-the_simplicity", "manolo_camp-morning_coffee")
+
+# Voice and pitch of espeak-ng → what it says.
+VOICES = {
+    ("en-us+m3", 38): (
+        "I counted the steps again this morning. There are more of them than there used to be, "
+        "or I am slower than I was. You can laugh, but somebody moved the gate. Well, we shall "
+        "see who is right when the snow comes. Bring the lamp, and mind the third stone."
+    ),
+    ("en-gb+f2", 62): (
+        "Nobody moved anything. You said the same about the well, and the well has not gone "
+        "anywhere in a hundred years. Sit down and eat. The letter came while you were out, "
+        "and I have not opened it, because it has your name on it and not mine."
+    ),
+    ("en-us+f4", 52): (
+        "They told me the road was closed, so I came along the river instead. It is a longer "
+        "way, but the light is better, and there is always somebody fishing who wants to talk. "
+        "I have brought the photographs. Do not show them to anyone before Thursday."
+    ),
+    ("en-gb-scotland+m7", 30): (
+        "Thursday is too late, and you know it. If the boat leaves on Wednesday, then we leave "
+        "on Wednesday, with the photographs or without them. I have packed what we need, and a "
+        "few things that we do not. Somebody has to think of the weather."
+    ),
+    ("en-gb+m5", 45): (
+        "Listen. Can you hear it? It begins very far away, like a train behind a hill, and then "
+        "it is in the room with you. My grandmother said it was only the wind in the pipes. "
+        "She never once went down to look."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """Something that the sample needs and the Debian package that ships it."""
+
+    package: str
+    present: bool
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that have to be installed before the sample can be composed."""
+    needed = (
+        Ingredient("espeak-ng", shutil.which("espeak-ng") is not None),
+        Ingredient(
+            "lomiri-wallpapers-16.04", all((PHOTOGRAPHS / name).is_file() for name in PLACES)
+        ),
+        Ingredient(
+            "asterisk-moh-opsound-g722", all((MUSIC / f"{n}.g722").is_file() for n in PIECES)
+        ),
+    )
+    return [item.package for item in needed if not item.present]
+
+
+def compose_sample(
+    out: Path, width: int = 640, height: int = 360, advance: Callable[[int], None] | None = None
+) -> Path:
+    """Composes ``sample.mp4`` with ``sample.scenes.csv`` and the other annotations.
+
+    A complete sample of the same kind is kept.
+
+    Args:
+        out: Folder that receives the files.
+        width: Pixels, even.
+        height: Pixels, even.
+        advance: Told the number of pictures done.
+
+    Returns:
+        The film.
+
+    Raises:
+        ComposeError: A Debian package is missing, or a file cannot be read or written.
+    """
+    order = Order(
+        media=out,
+        out=out,
+        movies=1,
+        minutes=2.9,
+        seed=SEED,
+        width=width,
+        height=height,
+        rate=Fraction(24),
+        title="sample",
+        style=Style(
+            crf=20,
+            preset="ultrafast",
+            b_frames=2,
+            shape=16 / 9,
+            squeeze=1.0,
+            grain=0.0,
+            sound="full",
+            sound_codec="aac",
+            sample_rate=48_000,
+            bit_rate=128_000,
+            stereo=True,
+            cutoff=20_000.0,
+            gain=3.0,
+        ),
+        median_shots=5.0,
+        most_shots=8,
+        pace=1.2,
+    )
+    order.check()
+    film = out / "sample.mp4"
+    if film.exists() and found(order, 0) == "same":
+        return film
+    missing = missing_packages()
+    if missing:
+        raise ComposeError(
+            f"the sample film needs {', '.join(missing)}: "
+            f"run `apt-get install --no-install-recommends {' '.join(missing)}` as root"
+        )
+    with tempfile.TemporaryDirectory(prefix="streamer-sample-") as folder:
+        media = Path(folder)
+        build_media(media)
+        compose_film(replace(order, media=media), 0, advance)
+    return film
+
+
+def build_media(root: Path) -> None:
+    """Fills a media folder: views cut from photographs, spoken text, music, room tone.
+
+    Raises:
+        ComposeError: A photograph is unreadable or the synthesiser fails.
+    """
+    for name, place in PLACES.items():
+        folder = root / "places" / place
+        folder.mkdir(parents=True)
+        for index, view in enumerate(cut_views(load_picture(PHOTOGRAPHS / name))):
+            view.save(folder / f"{index}.jpg", quality=92)
+    for name in ("speech", "music", "ambience"):
+        (root / name).mkdir()
+    for index, ((voice, pitch), text) in enumerate(VOICES.items()):
+        speak(text, voice, pitch, root / "speech" / f"espeak__{index}-0.wav")
+    for piece in PIECES:
+        shutil.copyfile(MUSIC / f"{piece}.g722", root / "music" / f"{piece}.g722")
+    for index, (name, tone) in enumerate(TONES.items()):
+        samples = draw_tone(tone, 20.0, 24_000, index)
+        write_wave(samples, 24_000, root / "ambience" / f"{name}.wav")
+
+
+def speak(text: str, voice: str, pitch: int, path: Path) -> None:
+    """Writes synthesised speech.
+
+    Raises:
+        ComposeError: The synthesiser fails or takes too long.
+    """
+    command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", "155", "-w", str(path), text]
+    try:
+        subprocess.run(  # noqa: S603 - a fixed program with our own arguments, without a shell
+            command, check=True, capture_output=True, timeout=VOICE_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ComposeError(f"espeak-ng could not speak with the voice {voice}: {error}") from error
+
+
+def cut_views(photograph: Image.Image, count: int = 6) -> list[Image.Image]:
+    """Cuts a photograph into views that differ as camera set-ups of one place do.
+
+    The first is the whole, in the shape of 3 : 2; the others are its parts that hold most
+    detail, far enough apart not to repeat one another.
+
+    Args:
+        photograph: At least some hundred pixels wide.
+        count: Views wanted.
+    """
+    width = min(photograph.width, photograph.height * 3 / 2)
+    views = [((photograph.width - width) / 2, (photograph.height - width / 1.5) / 2, width)]
+    thumb = photograph.convert("L").resize((96, round(96 * photograph.height / photograph.width)))
+    detail = _detail(np.asarray(thumb, np.float32))
+    scale = photograph.width / 96
+    candidates = []
+    for share in (0.55, 0.75):
+        w, h = width * share / scale, width * share / 1.5 / scale
+        for x in np.linspace(0, detail.shape[1] - w, 6):
+            for y in np.linspace(0, detail.shape[0] - h, 5):
+                part = detail[int(y) : int(y + h), int(x) : int(x + w)]
+                candidates.append((float(part.mean()), x * scale, y * scale, w * scale))
+    candidates.sort(reverse=True)
+    for apart in (0.3, 0.2, 0.1, 0.0):
+        for _, x, y, w in candidates:
+            if len(views) >= count:
+                break
+            centres = [(vx + vw / 2, vy + vw / 3) for vx, vy, vw in views[1:]]
+            distances = [np.hypot(x + w / 2 - a, y + w / 3 - b) for a, b in centres]
+            if all(d > apart * width for d in distances):
+                views.append((x, y, w))
+    size = (VIEW_WIDTH, round(VIEW_WIDTH / 1.5))
+    return [
+        photograph.resize(
+            size,
+            Image.Resampling.BICUBIC,
+            (x, y, min(x + w, photograph.width), min(y + w / 1.5, photograph.height)),
+            reducing_gap=1.5,
+        )
+        for x, y, w in views
+    ]
+
+
+def _detail(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    down, across = np.gradient(luma)
+    return np.asarray(np.sqrt(np.abs(down) + np.abs(across)), np.float32)

@@ -1,0 +1,32 @@
+"""``streamer sample``: the demo's sample film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder that receives sample.mp4 and its truth.")],
+    size: Annotated[str, typer.Option(help="Width x height in pixels, both even.")] = "640x360",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Composes a film of three minutes from what Debian packages ship, with its true scenes.
+
+    A sample that lies complete in the folder already is kept.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from models.compose.sample import compose_sample
+    from streamer.cli.compose import parse_size
+
+    width, height = parse_size(size)
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        task = progress.add_task("composing the sample film", total=None)
+        film = compose_sample(
+            out, width, height, lambda frames: progress.update(task, completed=frames)
+        )
+    typer.echo(film)
