@@ -39,6 +39,7 @@ def test_nothing_is_done_when_all_is_there(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     listing.write_text("bash\nno-such-package-at-all\n")
     assert system_packages(listing, {"PATH": str(tools)}).returncode != 0
+    assert system_packages(tmp_path / "none.txt", {"PATH": str(tools)}).returncode != 0
 
 
 @pytest.mark.parametrize("listing", sorted(SCRIPTS.glob("packages-*.txt")), ids=lambda p: p.name)
