@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
-    from streamer.shots.splitter import Step
+    from streamer.shots.step import Step
     from streamer.timeline import EmbeddedShot, StreamInfo
 
 

@@ -1,0 +1,109 @@
+"""``streamer bench``: speed and memory, as ratios measured in one run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
+
+Film = Annotated[Path, typer.Argument(metavar="FILM", help="A media file, best 720p24 with AAC.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Experts and mixer; the one shipped.")
+]
+
+
+@app.command("tail")
+def tail_command(
+    film: Film, rounds: Annotated[int, typer.Option(min=1, help="Interleaved pairs of runs.")] = 3
+) -> None:
+    """Compare `streamer tail` with bare decoding: real-time factor, CPU seconds, peak memory."""
+    from streamer.bench.tail import measure_tail
+
+    cost = measure_tail(film, rounds)
+    _show(
+        "tail",
+        {
+            "film": f"{cost.media_seconds:.0f} s",
+            "× real time, start-up included": f"{cost.realtime_factor:.1f}",
+            "CPU of tail": f"{cost.tail_cpu:.1f} s",
+            "CPU of bare decoding": f"{cost.decode_cpu:.1f} s",
+            "tail / bare decoding": f"{cost.cpu_ratio:.2f}",
+            "boundary events": f"{cost.events}",
+            "peak memory": f"{cost.peak_bytes / 2**20:.0f} MiB",
+        },
+    )
+
+
+@app.command()
+def memory(
+    film: Film,
+    minutes: Annotated[list[int] | None, typer.Option(min=1, help="Lengths to compare.")] = None,
+) -> None:
+    """Compare peak memory after short and long inputs: the film repeated, 10 and 60 minutes."""
+    from streamer.bench.tail import measure_memory
+
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = measure_memory(film, Path(folder), tuple(minutes or (10, 60)))
+    _show("memory", {f"{m} minutes": f"{peak / 2**20:.0f} MiB" for m, peak in peaks.items()})
+
+
+@app.command()
+def latency(film: Film, checkpoint: Checkpoint = None) -> None:
+    """Play a film in real time and time each decision from the end of the shot it waits for."""
+    from models.weights.store import WeightStore
+    from streamer.bench.latency import measure_latency
+    from streamer.config.load import load_settings
+    from streamer.pipeline.engine import load_engine
+
+    settings = load_settings(
+        None,
+        {
+            "source.realtime": True,
+            "segment.threshold": 0.0,
+            "segment.checkpoint": checkpoint,
+            "runtime.device": "cpu",
+        },
+    )
+    delays = measure_latency(film, settings, load_engine(settings, WeightStore()))
+    _show(
+        "latency",
+        {
+            "decisions": f"{delays.count}",
+            "p50": f"{delays.p50:.3f} s",
+            "p95": f"{delays.p95:.3f} s",
+            "p99": f"{delays.p99:.3f} s",
+        },
+    )
+
+
+@app.command()
+def experts(checkpoint: Checkpoint = None) -> None:
+    """Time experts and mixer for one new shot on one core, causal, all ten."""
+    from models.checkpoint import load
+    from streamer.bench.experts import measure_experts
+
+    median, p95 = measure_experts(load(checkpoint))
+    _show("experts", {"p50": f"{median:.2f} ms a shot", "p95": f"{p95:.2f} ms a shot"})
+
+
+def _show(title: str, rows: Mapping[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from streamer.bench.machine import describe_machine
+
+    table = Table(title=f"streamer bench {title}", show_header=False, title_justify="left")
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console = Console()
+    console.print(table)
+    console.print(describe_machine(), style="dim", soft_wrap=True)
