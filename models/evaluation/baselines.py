@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,23 +23,24 @@ def every_shot(movie: Movie) -> ScoredMovie:
     return _scored(movie, np.ones(movie.shots - 1))
 
 
-def prior_of(movies: Iterable[Movie]) -> float:
-    """Share of true boundaries among all boundaries of training movies."""
+def prior_of(movies: Iterable[ScoredMovie]) -> float:
+    """Share of true boundaries among all boundaries of training movies, whatever their scores."""
     labels = np.concatenate([movie.labels for movie in movies])
     return float(labels.mean()) if labels.size else 0.0
 
 
-def prior(movie: Movie, rate: float, seed: int = 0) -> ScoredMovie:
+def prior(movie: ScoredMovie, rate: float, seed: int = 0) -> ScoredMovie:
     """Knows only how often scenes end: a constant score, decisions drawn at that rate.
 
     Args:
-        movie: To be scored.
+        movie: Any scores of the movie; they are not looked at.
         rate: From ``prior_of`` the training movies.
         seed: Draws depend on it and on the movie's name.
     """
     digest = hashlib.sha256(f"{seed}:{movie.name}".encode()).digest()
-    draws = np.random.default_rng(int.from_bytes(digest[:8], "big")).random(movie.shots - 1)
-    return _scored(movie, np.full(movie.shots - 1, rate), draws < rate)
+    count = len(movie.labels)
+    draws = np.random.default_rng(int.from_bytes(digest[:8], "big")).random(count)
+    return replace(movie, scores=np.full(count, rate), predicted=draws < rate)
 
 
 def place_distance(movie: Movie, aspect: str = "place") -> ScoredMovie:
@@ -62,7 +64,5 @@ def place_distance(movie: Movie, aspect: str = "place") -> ScoredMovie:
     return _scored(movie, distance)
 
 
-def _scored(
-    movie: Movie, scores: NDArray[np.float64], predicted: NDArray[np.bool_] | None = None
-) -> ScoredMovie:
-    return ScoredMovie(movie.name, movie.start, movie.end, movie.labels, scores, predicted)
+def _scored(movie: Movie, scores: NDArray[np.float64]) -> ScoredMovie:
+    return ScoredMovie(movie.name, movie.start, movie.end, movie.labels, scores)

@@ -1,0 +1,112 @@
+"""``streamer evaluate``: a checkpoint measured on movies it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.evaluation.evaluate import SystemReport
+
+
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder of <movie>.safetensors.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint; the one that ships when absent.")
+    ] = None,
+    training: Annotated[
+        Path | None,
+        typer.Option(help="Dataset that thresholds of single experts and baselines are chosen on."),
+    ] = None,
+    lookahead: Annotated[
+        int | None,
+        typer.Option(min=0, help="Boundaries to wait for; the checkpoint's when absent."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Judge sequences that lie end to end instead.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="The checkpoint's when absent.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Aspect to leave out; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that receives evaluation.json and .csv.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+) -> None:
+    """Measures a mixture, its experts and the baselines on the same movies."""
+    import json
+
+    from models.checkpoint import load
+    from models.dataset.folder import DatasetFolder
+    from models.device import pick_device
+    from models.evaluation.evaluate import as_csv, as_json
+    from models.evaluation.evaluate import evaluate as run
+    from models.files import write_atomically
+    from streamer.errors import CheckpointError
+
+    model = load(checkpoint, pick_device(device))
+    position = model.config.lookahead if lookahead is None else lookahead
+    if position >= model.config.sequence:
+        raise CheckpointError(
+            f"a look-ahead of {position} does not fit sequences of "
+            f"{model.config.sequence} boundaries"
+        )
+    reports = run(
+        model,
+        DatasetFolder(dataset).movies(),
+        lookahead=None if offline else position,
+        threshold=threshold,
+        training=None if training is None else DatasetFolder(training).movies(),
+        without=tuple(without or ()),
+    )
+    text = json.dumps(
+        {
+            "checkpoint": {"row": model.config.row, "sha256": model.digest},
+            "dataset": dataset.name,
+            "lookahead": "offline" if offline else position,
+            "without": sorted(without or ()),
+            "systems": as_json(reports),
+        },
+        indent=1,
+    )
+    if out is not None:
+        write_atomically(out / "evaluation.json", text.encode())
+        write_atomically(out / "evaluation.csv", as_csv(reports).encode())
+    if json_output:
+        typer.echo(text)
+    else:
+        _print_table(reports)
+
+
+def _print_table(reports: Sequence[SystemReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{len(reports[0].metrics.movies)} movies, means over movies")
+    table.add_column("system")
+    titles = ("AP", "AP pooled", "Miou", "recall", "precision", "F1", "Recall@3s", "threshold")
+    for title in titles:
+        table.add_column(title, justify="right")
+    for report in reports:
+        metrics = report.metrics
+        values = (
+            metrics.ap_mean,
+            metrics.ap_pooled,
+            metrics.miou,
+            metrics.recall,
+            metrics.precision,
+            metrics.f1,
+            metrics.recall_3s,
+            metrics.threshold,
+        )
+        cells = ("n/a" if value is None else f"{value:.3f}" for value in values)
+        table.add_row(report.name, *cells)
+    Console().print(table)
