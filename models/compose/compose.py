@@ -17,7 +17,7 @@ from models.compose.library import scan
 from models.compose.plan import FilmPlan
 from models.compose.screenplay import Bounds, Screenwriter
 from models.compose.soundtrack import SoundWriter
-from models.compose.style import draw_style
+from models.compose.style import draw_style, sound_track
 from streamer.errors import ComposeError
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def plan_film(order: Order, library: Library, index: int) -> FilmPlan:
         index: Which of the order's films.
     """
     seed = (order.seed, index)
-    style = order.style or draw_style(np.random.default_rng([*seed, 0]), order.sound)
+    style = order.style or draw_style(
+        np.random.default_rng([*seed, 0]), order.sound or sound_track(*seed)
+    )
     bounds = Bounds(
         frames=max(1, round(order.minutes * 60 * order.rate)),
         rate=order.rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from models.compose.draw import between, chance, log_normal, pick, weighted
@@ -21,15 +22,33 @@ SOUND_TRACKS: dict[SoundTrack, float] = {
 }
 
 
-def draw_style(rng: Generator, sound: SoundTrack | None) -> Style:
+GOLDEN = 0.6180339887498949
+
+
+def sound_track(seed: int, index: int) -> SoundTrack:
+    """Which layers a film has, spread so that even a few films come near the stated shares.
+
+    Args:
+        seed: Of the order.
+        index: Of the film.
+    """
+    # Steps of the golden ratio fill the unit interval evenly from any start.
+    point = (random.Random(seed).random() + index * GOLDEN) % 1.0  # noqa: S311 - no secret
+    for track, share in SOUND_TRACKS.items():
+        point -= share
+        if point < 0:
+            return track
+    return "full"
+
+
+def draw_style(rng: Generator, sound: SoundTrack) -> Style:
     """Shape, picture quality and sound quality of a film.
 
     Args:
         rng: Source of chance.
-        sound: Which layers are heard; None draws it.
+        sound: Which layers are heard.
     """
     stereo = chance(rng, 0.7)
-    drawn = weighted(rng, SOUND_TRACKS)
     bit_rate = pick(rng, (32_000, 48_000, 64_000, 96_000, 128_000))
     return Style(
         crf=int(rng.integers(17, 33)),
@@ -38,7 +57,7 @@ def draw_style(rng: Generator, sound: SoundTrack | None) -> Style:
         shape=weighted(rng, {16 / 9: 0.5, 1.85: 0.15, 2.39: 0.2, 4 / 3: 0.15}),
         squeeze=between(rng, 1.0, 1.15) if chance(rng, 0.3) else 1.0,
         grain=between(rng, 1.0, 5.0) if chance(rng, 0.4) else 0.0,
-        sound=drawn if sound is None else sound,
+        sound=sound,
         sound_codec=weighted(rng, {"aac": 0.8, "mp3": 0.2}),
         sample_rate=weighted(rng, {48_000: 0.7, 44_100: 0.25, 32_000: 0.05}),
         bit_rate=bit_rate * 2 if stereo else bit_rate,

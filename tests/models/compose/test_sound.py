@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,7 @@ from models.compose.mix import Mixer, loop, reverberate
 from models.compose.plan import FilmPlan, ScenePlan, SoundEvent, SoundTrack, Transition
 from models.compose.screenplay import Bounds, Screenwriter
 from models.compose.soundtrack import HEARD, SoundWriter
+from models.compose.style import SOUND_TRACKS, sound_track
 from streamer.errors import ComposeError
 from tests.models.compose.test_frames import STYLE, shot
 
@@ -130,6 +132,13 @@ def test_only_the_layers_asked_for_are_heard(library: Library, track: SoundTrack
     for seed in range(6):
         layers |= {e.layer for e in soundtrack(library, seed, track)[2]}
     assert layers == HEARD[track]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_films_already_have_their_share_of_every_sound_track(seed: int) -> None:
+    tracks = Counter(sound_track(seed, index) for index in range(50))
+    for track, share in SOUND_TRACKS.items():
+        assert abs(tracks[track] - 50 * share) <= 2
 
 
 @settings(max_examples=25, deadline=None)
