@@ -99,6 +99,7 @@ def tail(
 def _run(location: str, settings: Settings) -> int:
     from connectors.sinks.registry import open_sink
     from connectors.sources.registry import open_source
+    from streamer.cli.beside import BesideProgress
     from streamer.cli.errors import INTERRUPTED
     from streamer.cli.interrupt import stop_on_signals
     from streamer.cli.progress import make_reporter
@@ -112,13 +113,12 @@ def _run(location: str, settings: Settings) -> int:
     reporter = make_reporter(stream, settings.logging)
     try:
         from models.weights.store import WeightStore
-
         from streamer.pipeline.engine import load_engine
         from streamer.pipeline.run import StreamRun
 
         engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
         watch = Watch(stream, reporter)
-        run = StreamRun(stream, source, settings, engine, [sink], watch)
+        run = StreamRun(stream, source, settings, engine, [BesideProgress(sink, reporter)], watch)
         ended = "end of input"
         with stop_on_signals(run.stop) as received:
             try:
