@@ -15,6 +15,7 @@ from streamer.decode.clock import Regimes, StreamClock
 from streamer.decode.damage import Damage, declared_end
 from streamer.decode.formats import CONTAINERS, whitelist
 from streamer.decode.pace import Pace
+from streamer.decode.reader import CountingReader
 from streamer.errors import (
     NotMedia,
     NoUsableStream,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-    from connectors.sources.source import ByteStream, Source
+    from connectors.sources.source import Source
     from streamer.config.sections import DecodeSection
     from streamer.timeline import Instant
 
@@ -194,7 +195,8 @@ class Decoder:
             self._check_damage(container)
 
     def _open(self) -> None:
-        opened = self._source.open()
+        given = self._source.open()
+        opened = given if isinstance(given, str) else CountingReader(given)
         name = self._source.name
         options = {
             "format_whitelist": whitelist(),
@@ -210,12 +212,13 @@ class Decoder:
         self._choose(container)
         self._info = self._describe(container)
 
-    def _cannot_open(self, opened: str | ByteStream, error: FFmpegError) -> SourceError:
+    def _cannot_open(self, opened: str | CountingReader, error: FFmpegError) -> SourceError:
         name = self._source.name
         if self._source.stopped:
             return SourceEmpty(f"{name}: stopped before any media came")
         if not isinstance(opened, str):
-            # A pipe cannot be read again; what it began with is told by the source.
+            if opened.count == 0:
+                return SourceEmpty(f"{name}: no bytes came")
             return NotMedia(f"{name}: no media in it, or not readable while it grows")
         with open(opened.removeprefix("file:"), "rb") as file:  # noqa: PTH123 -- a URL, not a path
             head = file.read(12)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _NOISE = 16.0
 _STILL = 0.05
 _FLAT_CONTRAST = 6.0
+_MOST = 0.8
 # Luma of what counts as black, of a dark and of a bright picture; video black is 16.
 _BLACK, _DARK, _BRIGHT = 24.0, 40.0, 210.0
 
@@ -55,8 +56,11 @@ def is_flat(picture: Signature) -> bool:
     if float(luma.mean()) < _DARK:
         return float(luma.std()) < _FLAT_CONTRAST
     shown = luma[luma > _BLACK]
-    white = shown.size >= luma.size // 2 and float(shown.mean()) > _BRIGHT
-    return white and float(shown.std()) < _FLAT_CONTRAST
+    level = float(np.median(shown))
+    if level < _BRIGHT or shown.size < luma.size // 2:
+        return False
+    # Cells on the edge of a letterbox are neither black nor white.
+    return float((np.abs(shown - level) < _FLAT_CONTRAST).mean()) > _MOST
 
 
 def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

@@ -10,6 +10,7 @@ from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
     import av
+    from av.video.plane import VideoPlane
     from numpy.typing import NDArray
 
 ROWS: Final = 18
@@ -41,8 +42,8 @@ class Signature:
 class Signer:
     """Makes signatures; keeps only a scaler's buffers between pictures.
 
-    Pictures in a planar 8-bit format of a usual size are pooled straight from the decoder's
-    memory, on a grid of at most 144 × 256 samples; all others go through a scaler first.
+    Pictures in a planar 8-bit format are pooled straight from the decoder's memory, on a grid of
+    144 × 256 samples; all others go through a scaler first.
     """
 
     def __init__(self) -> None:
@@ -58,32 +59,32 @@ class Signer:
             Its signature: a pure function of the picture.
         """
         in_place = frame.format.name in _IN_PLACE and min(p.line_size for p in frame.planes) > 0
-        if not in_place or frame.height < _SMALL[1] or frame.width < _SMALL[0]:
+        if not in_place:
             frame = self._scaler.reformat(
                 frame, _SMALL[0], _SMALL[1], "yuv420p", interpolation="BILINEAR"
             )
         planes = frame.planes
-        luma = _pool(planes[0], ROWS, COLUMNS, _SAMPLES)
+        luma = _pool(planes[0], ROWS, COLUMNS)
         if len(planes) < 3:
             grey = np.full((2, CHROMA_ROWS, CHROMA_COLUMNS), 128, np.float32)
             return Signature(luma, grey)
-        chroma = [_pool(p, CHROMA_ROWS, CHROMA_COLUMNS, _SAMPLES) for p in planes[1:3]]
+        chroma = [_pool(p, CHROMA_ROWS, CHROMA_COLUMNS) for p in planes[1:3]]
         return Signature(luma, np.stack(chroma))
 
 
-def _pool(
-    plane: av.video.plane.VideoPlane, rows: int, columns: int, most: int
-) -> NDArray[np.float32]:
+def _pool(plane: VideoPlane, rows: int, columns: int) -> NDArray[np.float32]:
     height, width, line = plane.height, plane.width, plane.line_size
-    pixels = np.frombuffer(memoryview(plane), np.uint8, height * line).reshape(height, line)
-    tall, wide = min(most, height // rows), min(most, width // columns)
-    down, right = height // (rows * tall), width // (columns * wide)
-    top = (height - rows * tall * down) // 2
-    left = (width - columns * wide * right) // 2
-    grid = pixels[
-        top : top + rows * tall * down : down, left : left + columns * wide * right : right
-    ]
+    flat: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8, height * line)
+    pixels = flat.reshape(height, line)
+    grid = pixels[_spread(rows * _SAMPLES, height)].take(_spread(columns * _SAMPLES, width), axis=1)
     # Rows first: their sums run along memory, and what is left to add up is small.
-    summed = grid.reshape(rows, tall, columns * wide).sum(axis=1, dtype=np.uint32)
-    blocks = summed.reshape(rows, columns, wide).sum(axis=2, dtype=np.uint32)
-    return (blocks / (tall * wide)).astype(np.float32)
+    summed = grid.reshape(rows, _SAMPLES, -1).sum(axis=1, dtype=np.uint32)
+    blocks = summed.reshape(rows, columns, _SAMPLES).sum(axis=2, dtype=np.uint32)
+    means: NDArray[np.float32] = (blocks / _SAMPLES**2).astype(np.float32)
+    return means
+
+
+def _spread(count: int, length: int) -> NDArray[np.int64]:
+    """The pixels nearest to ``count`` evenly spread points of a line."""
+    places: NDArray[np.int64] = (2 * np.arange(count) + 1) * length // (2 * count)
+    return places

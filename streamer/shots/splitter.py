@@ -22,6 +22,7 @@ _BEFORE = 8
 _RATIO = 5.5
 _CALM = 0.005
 _RETURNED = 0.6
+_FLASH = 3
 _FADE_SECONDS = Fraction(1, 8)
 _BLACK_SECONDS = Fraction(1)
 
@@ -45,7 +46,7 @@ class ShotSplitter:
     - a *fade* through black or white is one cut, placed where the new content appears;
     - a shot that has lasted ``max_seconds`` is closed as ``forced`` at the next picture.
 
-    No real cut comes within ``min_seconds`` of another.
+    No real cut comes within ``min_seconds`` of another or of the beginning.
 
     Args:
         settings: Thresholds.
@@ -92,7 +93,7 @@ class ShotSplitter:
                 raise ValueError(f"picture at {start.seconds} s is not after the last")
             change = unlikeness(newest.signature, signature)
         if self._start is None:
-            self._start = start
+            self._start = self._last_cut = start
         self._pending.append(_Seen(start, signature, change, is_flat(signature)))
         closed = self._decide() if len(self._pending) > self._latency else ()
         return Step(closed, self._pending[0].start)
@@ -122,8 +123,6 @@ class ShotSplitter:
 
     def _decide(self) -> tuple[Shot, ...]:
         seen = self._pending.popleft()
-        if not self._past:
-            self._start = seen.start
         kind = self._kind(seen) if self._past else None
         self._note_flat(seen)
         self._past.append(seen)
@@ -136,21 +135,22 @@ class ShotSplitter:
 
     def _kind(self, seen: _Seen) -> ShotEnd | None:
         dissolved = self._gradual.push(float(seen.start.seconds), seen.signature)
-        if not self._too_early(seen.start):
+        assert self._start is not None
+        assert self._last_cut is not None
+        since_cut = seen.start.seconds - self._last_cut.seconds
+        if since_cut >= self._shortest:
             if self._is_hard(seen):
                 return "cut"
-            if self._ends_fade(seen) or (dissolved and not seen.flat):
+            if self._ends_fade(seen, since_cut) or (dissolved and not seen.flat):
                 return "gradual"
-        assert self._start is not None
         over = seen.start.seconds - self._start.seconds >= self._longest
         return "forced" if over else None
 
-    def _too_early(self, start: Instant) -> bool:
-        last = self._last_cut
-        return last is not None and start.seconds - last.seconds < self._shortest
-
     def _is_hard(self, seen: _Seen) -> bool:
         if seen.change < self._settings.hard_threshold:
+            return False
+        if len(self._pending) < min(_FLASH, self._latency):
+            # The input ends here: a flash could not be told from a cut.
             return False
         around = [p.change for p in self._past][-self._latency :]
         around += [p.change for p in self._pending][: self._latency]
@@ -173,12 +173,12 @@ class ShotSplitter:
         elif self._flat_since is None:
             self._flat_since = seen.start
 
-    def _ends_fade(self, seen: _Seen) -> bool:
+    def _ends_fade(self, seen: _Seen, since_cut: Fraction) -> bool:
         since = self._flat_since
         if since is None or seen.flat or seen.start.seconds - since.seconds < _FADE_SECONDS:
             return False
-        last = self._last_cut if self._last_cut is not None else self._past[0].start
-        return seen.start.seconds - last.seconds >= _BLACK_SECONDS
+        # After a cut to black the way out of it is no second cut, unless the black was a shot.
+        return since_cut >= _BLACK_SECONDS
 
     def _close(self, end: Instant, kind: ShotEnd) -> Shot:
         assert self._start is not None

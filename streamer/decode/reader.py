@@ -1,0 +1,37 @@
+"""Counts the bytes that a demuxer takes from a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from connectors.sources.source import ByteStream
+
+
+class CountingReader:
+    """Stands between a byte stream and the demuxer.
+
+    Args:
+        stream: Where the bytes come from.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Reads on.
+
+        Args:
+            size: At most so many bytes.
+
+        Returns:
+            What the stream gave; empty at its end.
+        """
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
+
+    def seekable(self) -> bool:
+        """As the stream is."""
+        return self._stream.seekable()

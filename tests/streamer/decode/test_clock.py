@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.decode.clock import Regimes, StreamClock
+
+TICK = Fraction(1, 1000)
+FRAME = Fraction(1, 25)
+
+
+def clock(*, tolerant: bool = False) -> StreamClock:
+    return StreamClock(Regimes(), tolerant=tolerant)
+
+
+def stamp(of: StreamClock, pts: int | None, dts: int | None = None) -> Fraction | None:
+    instant = of.stamp(pts, dts, FRAME, TICK)
+    return None if instant is None else instant.seconds
+
+
+def test_good_timestamps_pass_through_exactly() -> None:
+    time_base = Fraction(1001, 30000)
+    of = clock()
+    for pts in (7, 8, 11):
+        instant = of.stamp(pts, None, time_base, time_base)
+        assert instant is not None
+        assert (instant.pts, instant.time_base) == (pts, time_base)
+    assert (of.dropped, of.derived, of.restarts) == (0, 0, 0)
+
+
+def test_missing_pts_is_dts_when_that_is_later_else_the_end_of_the_last_frame() -> None:
+    of = clock()
+    assert stamp(of, None) == 0
+    assert stamp(of, None, 60) == Fraction(60, 1000)
+    assert stamp(of, None, 10) == Fraction(100, 1000)
+    assert of.derived == 3
+
+
+def test_repeats_and_small_steps_back_are_dropped() -> None:
+    of = clock()
+    assert stamp(of, 1000) == 1
+    assert stamp(of, 1000) is None
+    assert stamp(of, 400) is None
+    assert stamp(of, 1040) == Fraction(26, 25)
+    assert of.dropped == 2
+
+
+def test_rounded_sound_is_put_at_the_end_of_the_last_block() -> None:
+    of = clock(tolerant=True)
+    block = Fraction(32, 48000)
+    assert of.stamp(5, None, block, TICK) is not None
+    second = of.stamp(5, None, block, TICK)
+    assert second is not None
+    assert second.seconds == Fraction(6, 1000)
+    assert of.dropped == 0
+
+
+def test_a_gap_forwards_is_kept() -> None:
+    of = clock()
+    stamp(of, 0)
+    assert stamp(of, 10**9) == 10**6
+
+
+def test_a_restart_carries_on_and_both_streams_shift_alike() -> None:
+    regimes = Regimes()
+    picture, sound = StreamClock(regimes, tolerant=False), StreamClock(regimes, tolerant=True)
+    assert stamp(picture, 90_000) == 90
+    assert stamp(sound, 89_990) == Fraction(89_990, 1000)
+    # The picture restarts first; the sound still has a block of the old clock to come.
+    assert stamp(picture, 0) == 90 + FRAME
+    assert stamp(sound, 90_020) == Fraction(90_020, 1000)
+    assert stamp(sound, 21) == 90 + FRAME + Fraction(21, 1000)
+    assert picture.restarts == sound.restarts == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(2**40), 2**40),
+            st.none() | st.integers(-(2**40), 2**40),
+        ),
+        max_size=60,
+    ),
+    st.booleans(),
+)
+def test_whatever_the_source_says_instants_increase(
+    stamps: list[tuple[int | None, int | None]], tolerant: bool
+) -> None:
+    of = clock(tolerant=tolerant)
+    seconds = [s for s in (stamp(of, *pair) for pair in stamps) if s is not None]
+    assert all(a < b for a, b in itertools.pairwise(seconds))
+    assert len(seconds) + of.dropped == len(stamps)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.config.sections import ShotsSection
+from streamer.shots.fixed import FixedSplitter
+from streamer.timeline import Instant, Shot
+
+RATE = Fraction(1, 48000)
+SETTINGS = ShotsSection(sound_only_seconds=4.0)
+
+
+def test_windows_are_exact_and_the_last_may_be_shorter() -> None:
+    splitter = FixedSplitter(SETTINGS)
+    closed: list[Shot] = []
+    for start in range(480, 480 + 48000 * 10, 1024):
+        step = splitter.push(Instant(start, RATE))
+        assert step.watermark == Instant(start, RATE)
+        closed += step.closed
+    closed += splitter.finish(Instant(480 + 48000 * 10, RATE))
+    assert [(s.start.pts - 480, s.end.pts - 480, s.ended_by) for s in closed] == [
+        (0, 192000, "window"),
+        (192000, 384000, "window"),
+        (384000, 480000, "end"),
+    ]
+
+
+def test_a_gap_of_hours_makes_one_window_not_thousands() -> None:
+    splitter = FixedSplitter(SETTINGS)
+    splitter.push(Instant(0, RATE))
+    closed = splitter.push(Instant(48000 * 36001, RATE)).closed
+    assert [(s.start.seconds, s.end.seconds) for s in closed] == [(0, 4), (4, 36000)]
+
+
+def test_an_end_on_an_edge_is_the_end() -> None:
+    splitter = FixedSplitter(SETTINGS)
+    splitter.push(Instant(0, RATE))
+    (shot,) = splitter.finish(Instant(4 * 48000, RATE))
+    assert shot.ended_by == "end"
+    assert FixedSplitter(SETTINGS).finish(Instant(0, RATE)) == ()
+
+
+def test_order_is_checked() -> None:
+    splitter = FixedSplitter(SETTINGS)
+    splitter.push(Instant(100, RATE))
+    with pytest.raises(ValueError, match="before the last"):
+        splitter.push(Instant(99, RATE))
+    with pytest.raises(ValueError, match="before the last"):
+        splitter.finish(Instant(99, RATE))
+
+
+@given(
+    st.lists(st.integers(0, 30_000), min_size=1, max_size=60),
+    st.integers(0, 10_000),
+    st.floats(0.05, 9.0),
+)
+def test_windows_tile_the_timeline(gaps: list[int], tail: int, seconds: float) -> None:
+    base = Fraction(1, 1000)
+    splitter = FixedSplitter(ShotsSection(sound_only_seconds=seconds))
+    closed: list[Shot] = []
+    at = 0
+    for gap in gaps:
+        at += gap
+        step = splitter.push(Instant(at, base))
+        assert len(step.closed) <= 2
+        closed += step.closed
+    closed += splitter.finish(Instant(at + tail, base))
+    assert closed[0].start.pts == gaps[0]
+    assert closed[-1].end.pts == at + tail
+    assert [s.ended_by for s in closed] == ["window"] * (len(closed) - 1) + ["end"]
+    assert all(a.end == b.start for a, b in itertools.pairwise(closed))
+    assert all(s.duration > 0 for s in closed[:-1])
