@@ -53,8 +53,11 @@ def lit(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.b
 def is_flat(picture: Signature) -> bool:
     """Whether a picture is nothing but black or white, as in the middle of a fade."""
     luma = picture.luma
-    if float(luma.mean()) < _DARK:
+    mean = float(luma.mean())
+    if mean < _DARK:
         return float(luma.std()) < _FLAT_CONTRAST
+    if mean < _BRIGHT / 2:
+        return False
     shown = luma[luma > _BLACK]
     level = float(np.median(shown))
     if level < _BRIGHT or shown.size < luma.size // 2:
