@@ -61,6 +61,7 @@ def train(
     """Trains a mixture; started again after a kill, it goes on where it was."""
     import os
 
+    import torch
     from pydantic import ValidationError
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -96,6 +97,9 @@ def train(
     chosen = pick_device(device)
     # Several processes on one accelerator would fight for it.
     workers = 1 if chosen != "cpu" else jobs or os.cpu_count() or 1
+    if size is Size.compact:
+        # Small steps gain nothing from threads and lose much when cores are shared.
+        torch.set_num_threads(1)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
