@@ -203,7 +203,7 @@ class Decoder:
             "protocol_whitelist": "file" if isinstance(opened, str) else "pipe",
         }
         try:
-            container = av.open(opened, "r", container_options=options)
+            container = av.open(opened, "r", container_options=options, metadata_errors="replace")
         except FFmpegError as error:
             raise self._cannot_open(opened, error) from error
         self._container = container
@@ -303,6 +303,13 @@ class Decoder:
                     return
                 packets = container.demux(self._wanted())
                 continue
+            except IndexError:
+                # PyAV 18 stumbles at the end of a broadcast in which a stream appeared on the way.
+                failures += 1
+                if failures > CONSECUTIVE_FAILURES:
+                    return
+                packets = container.demux(self._wanted())
+                continue
             if packet is None:
                 return
             failures = 0
@@ -331,6 +338,9 @@ class Decoder:
         clock = self._clocks[kind]
         try:
             frames = packet.decode()
+        except EOFError:
+            # Flushed before.
+            return
         except FFmpegError as error:
             self._count_failure(kind, error)
             return

@@ -22,6 +22,7 @@ from streamer.errors import (
     NoUsableStream,
     SourceDamaged,
     SourceEmpty,
+    SourceError,
     UnknownCodec,
 )
 from streamer.timeline import Picture, Sound
@@ -492,6 +493,38 @@ def test_a_picture_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
         assert "max_pixels" in decoder.warnings[0]
     assert not found.pictures
     assert found.sounds
+
+
+def test_tags_in_an_old_encoding_are_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    write_film(path, film(5))
+    data = path.read_bytes()
+    assert b"Lavf" in data
+    path.write_bytes(data.replace(b"Lavf", b"L\xe4vf"))
+    assert len(decode(path).pictures) == 5
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_damage_of_any_kind_ends_in_order_or_in_a_source_error(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    name = ("a.mp4", "a.mkv", "a.ts", "a.avi")[seed % 4]
+    path = tmp_path / name
+    tone = Tone(1.2, codec="mp2" if name == "a.avi" else "aac")
+    write_film(path, film(30, 96, 54), Recipe(codec="mpeg4", sound=tone))
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    reach = len(data) if seed % 3 else 1500
+    data[rng.integers(0, reach, 2 ** (seed % 9))] = rng.integers(0, 256, 2 ** (seed % 9))
+    path.write_bytes(data.tobytes())
+    latest: dict[type, Fraction] = {}
+    told = ""
+    try:
+        with Decoder(FileSource(path), SETTINGS) as decoder:
+            for item in decoder:
+                assert item.start.seconds > latest.get(type(item), Fraction(-(10**9)))
+                latest[type(item)] = item.start.seconds
+    except SourceError as error:
+        told = str(error)
+    assert "\n" not in told
 
 
 def test_iterating_needs_an_open_decoder(tmp_path: Path) -> None:
