@@ -24,7 +24,7 @@ from streamer.errors import (
     SourceError,
     UnknownCodec,
 )
-from streamer.timeline import Picture, Sound, StreamInfo
+from streamer.timeline import Picture, Sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from connectors.sources.source import Source
     from streamer.config.sections import DecodeSection
-    from streamer.timeline import Instant
+    from streamer.timeline import Instant, StreamInfo
 
 CONSECUTIVE_FAILURES = 250
 INTERLEAVE_SLACK = 3.0
@@ -210,7 +210,9 @@ class Decoder:
         if container.format.name not in CONTAINERS:
             raise NotMedia(f"{name}: {container.format.name} is not a film or a recording")
         self._choose(container)
-        self._info = self._describe(container)
+        self._info = streams.describe(
+            container, self._picture, self._sound, endless=self._source.live
+        )
 
     def _cannot_open(self, opened: str | CountingReader, error: FFmpegError) -> SourceError:
         name = self._source.name
@@ -269,24 +271,6 @@ class Decoder:
 
     def _wanted(self) -> list[VideoStream | AudioStream]:
         return [s for s in (self._picture, self._sound) if s is not None]
-
-    def _describe(self, container: InputContainer) -> StreamInfo:
-        picture, sound = self._picture, self._sound
-        duration = None
-        if container.duration and not self._source.live:
-            duration = Fraction(container.duration, av.time_base)
-        rate = picture.average_rate or picture.guessed_rate if picture is not None else None
-        return StreamInfo(
-            has_picture=picture is not None,
-            has_sound=sound is not None,
-            frame_rate=rate,
-            duration=duration,
-            container=container.format.name,
-            picture_codec=None if picture is None else picture.codec_context.name,
-            sound_codec=None if sound is None else sound.codec_context.name,
-            width=0 if picture is None else picture.width,
-            height=0 if picture is None else picture.height,
-        )
 
     def _read(self, container: InputContainer) -> Iterator[Packet[Stream]]:
         # One failed read ends PyAV's generator but not the demuxer: ask for a new one.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import av
 from av.stream import Discard, Disposition
+
+from streamer.timeline import StreamInfo
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -33,6 +37,36 @@ def discard_others(container: InputContainer, wanted: set[int]) -> None:
     for stream in container.streams:
         if stream.index not in wanted:
             stream.discard = Discard.all
+
+
+def describe(
+    container: InputContainer,
+    picture: VideoStream | None,
+    sound: AudioStream | None,
+    *,
+    endless: bool,
+) -> StreamInfo:
+    """What is known before the first frame.
+
+    Args:
+        container: An open input.
+        picture: The picture stream in use.
+        sound: The sound stream in use.
+        endless: The input may still grow, so that its duration means nothing.
+    """
+    duration = Fraction(container.duration, av.time_base) if container.duration else None
+    rate = picture.average_rate or picture.guessed_rate if picture is not None else None
+    return StreamInfo(
+        has_picture=picture is not None,
+        has_sound=sound is not None,
+        frame_rate=rate,
+        duration=None if endless else duration,
+        container=container.format.name,
+        picture_codec=None if picture is None else picture.codec_context.name,
+        sound_codec=None if sound is None else sound.codec_context.name,
+        width=0 if picture is None else picture.width,
+        height=0 if picture is None else picture.height,
+    )
 
 
 def _picture_rank(stream: VideoStream) -> tuple[bool, int, int]:
