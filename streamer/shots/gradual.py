@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 1 / 12
 _SPANS = (5, 8, 12, 18, 27)
-# Measured on composed films: 96 % of dissolves pass, and one span in ten minutes without one.
+# Chosen on 32 minutes of composed films. On 12 more: 57 of 61 dissolves and fades found, and 4
+# found where there was none; the same photographs were in both.
 _OFF_LINE = 0.36
 _DIP = 0.72
 _JUMP = 0.45
