@@ -11,17 +11,42 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-@contextmanager
-def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Calls ``stop`` at the first signal; a second one interrupts at once.
+class Interruption:
+    """What the first signal does: it raises KeyboardInterrupt, or stops what is running."""
 
-    Args:
-        stop: Must return quickly and be safe at any moment.
+    def __init__(self) -> None:
+        self._received = False
+        self._stop: Callable[[], None] | None = None
+
+    @property
+    def received(self) -> bool:
+        """Whether a signal has come."""
+        return self._received
+
+    def stops(self, stop: Callable[[], None]) -> None:
+        """Says what to do from now on instead of raising.
+
+        Args:
+            stop: Must return quickly and be safe at any moment.
+        """
+        self._stop = stop
+
+    def arrive(self) -> None:
+        """Acts on a signal."""
+        self._received = True
+        if self._stop is None:
+            raise KeyboardInterrupt
+        self._stop()
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Interruption]:
+    """Handles the first SIGINT or SIGTERM; a second one interrupts at once.
 
     Yields:
-        The signals received so far.
+        What the first one does.
     """
-    received: list[int] = []
+    interruption = Interruption()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
@@ -29,13 +54,12 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
     def first(number: int, frame: FrameType | None) -> None:
-        received.append(number)
         restore()
-        stop()
+        interruption.arrive()
 
     for number in before:
         signal.signal(number, first)
     try:
-        yield received
+        yield interruption
     finally:
         restore()

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from connectors.sinks.sink import Sink
+    from connectors.sources.source import Source
     from streamer.cli.app import Shell
+    from streamer.cli.interrupt import Interruption
+    from streamer.cli.progress import Reporter
     from streamer.config.settings import Settings
 
 
@@ -99,38 +103,58 @@ def tail(
 def _run(location: str, settings: Settings) -> int:
     from connectors.sinks.registry import open_sink
     from connectors.sources.registry import open_source
-    from streamer.cli.beside import BesideProgress
     from streamer.cli.errors import INTERRUPTED
     from streamer.cli.interrupt import stop_on_signals
     from streamer.cli.progress import make_reporter
-    from streamer.cli.watch import Watch
-    from streamer.errors import StreamerError
     from streamer.events.names import default_stream_name
 
-    source = open_source(location, settings.source)
     stream = settings.stream.name or default_stream_name(location)
-    sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
-    reporter = make_reporter(stream, settings.logging)
-    try:
-        from models.weights.store import WeightStore
-        from streamer.pipeline.engine import load_engine
-        from streamer.pipeline.run import StreamRun
-
-        engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
-        watch = Watch(stream, reporter)
-        run = StreamRun(stream, source, settings, engine, [BesideProgress(sink, reporter)], watch)
-        ended = "end of input"
-        with stop_on_signals(run.stop) as received:
-            try:
-                run.run()
-            except StreamerError:
-                ended = "damaged input" if run.progress.shots else "error"
+    with stop_on_signals() as interruption:
+        source = open_source(location, settings.source)
+        sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
+        reporter = make_reporter(stream, settings.logging)
+        try:
+            _watch(stream, source, settings, sink, reporter, interruption)
+        except KeyboardInterrupt:
+            # Before there was anything to end, or the second signal.
+            if not interruption.received:
                 raise
-            finally:
-                if received:
-                    ended = "interrupted"
-                watch.finish(run.progress, ended)
-    finally:
-        reporter.close()
-        sink.close()
-    return INTERRUPTED if received and not settings.source.follow else 0
+        finally:
+            reporter.close()
+            sink.close()
+    return INTERRUPTED if interruption.received and not settings.source.follow else 0
+
+
+def _watch(
+    stream: str,
+    source: Source,
+    settings: Settings,
+    sink: Sink,
+    reporter: Reporter,
+    interruption: Interruption,
+) -> None:
+    from connectors.sinks.sink import ConsumerGone
+    from models.weights.store import WeightStore
+    from streamer.cli.watch import Watch
+    from streamer.errors import SourceDamaged, SourceError
+    from streamer.pipeline.engine import load_engine
+    from streamer.pipeline.run import StreamRun
+
+    engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
+    watch = Watch(stream, reporter)
+    run = StreamRun(stream, source, settings, engine, [sink], watch)
+    interruption.stops(run.stop)
+    try:
+        run.run()
+    except SourceDamaged:
+        if run.progress.shots:
+            watch.finish(run.progress, "damaged input")
+        raise
+    except SourceError:
+        # Stopped before enough had come to be recognised as media.
+        if not interruption.received:
+            raise
+    except ConsumerGone:
+        watch.finish(run.progress, "nobody reads the events")
+        raise
+    watch.finish(run.progress, "interrupted" if interruption.received else "end of input")

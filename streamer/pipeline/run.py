@@ -113,6 +113,9 @@ class StreamRun:
                         self._take(item, embedder, info)
                 except SourceDamaged as error:
                     damage = error
+                finally:
+                    # A decoder that waits for input would not see that nobody takes its output.
+                    self._decoder.stop()
             self._shots(embedder.finish(), embedder, info)
             self._finish()
         for sink in self._sinks:
