@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.networks.layers import fold_all
-from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.errors import WeightsCorrupt
 
 # Lossy decoders overshoot full scale by a little; only what is certainly wrong is cut.
@@ -33,15 +33,20 @@ class Architecture:
         dim: Length of a token.
         max_rows: Rows of one forward pass on a CPU: what its caches hold best.
         channels_last: Whether convolutions run faster in that memory layout on a CPU.
+        weights: It has weights that the store holds; a module without, or one that brings its
+            own, is used as ``module`` makes it.
+        weights: It has weights that the store holds; a module without, or one that brings its
+            own, is used as ``module`` makes it.
     """
 
     name: str
     slots: tuple[str, ...]
     module: Callable[[], nn.Module]
-    input: PictureInput | SoundInput
+    input: PictureInput | ClipInput | SoundInput
     dim: int
     max_rows: int
     channels_last: bool
+    weights: bool = True
 
     def build(
         self,
@@ -54,7 +59,7 @@ class Architecture:
 
         Args:
             aspect: Slot it fills.
-            tensors: Its weights by name, float32.
+            tensors: Its weights by name, float32; none when it has no ``weights``.
             device: Where it runs.
             interval: Seconds between key frames; pictures only.
 
@@ -64,9 +69,14 @@ class Architecture:
         Raises:
             WeightsCorrupt: The tensors are not this network's.
         """
-        with torch.device("meta"):
+        if self.weights:
+            with torch.device("meta"):
+                module = self.module()
+            _load(module, self.name, tensors)
+        else:
             module = self.module()
-        _load(module, self.name, tensors)
+        module.eval().requires_grad_(False)
+        fold_all(module)
         module.to(device)
         if self.channels_last:
             _channels_last(module)
@@ -93,24 +103,26 @@ class TorchExtractor:
         network: Honest name of the network.
         input: What a piece looks like.
         dim: Length of a token.
-        module: Pieces as float32 ``(batch, window)`` or uint8 ``(batch, 3, height, width)`` →
-            ``(batch, dim)``; rows independent.
+        module: Pieces as float32 ``(batch, window)``, or uint8 ``(batch, 3, height, width)`` or
+            ``(batch, frames, 1, height, width)`` → ``(batch, dim)``; rows independent.
         device: Where the module is.
         max_rows: Rows a forward pass takes at most; bounds memory whatever the batch.
     """
 
     aspect: str
     network: str
-    input: PictureInput | SoundInput
+    input: PictureInput | ClipInput | SoundInput
     dim: int
     module: nn.Module
     device: torch.device
     max_rows: int
 
     @property
-    def kind(self) -> Literal["picture", "sound"]:
+    def kind(self) -> Literal["picture", "clip", "sound"]:
         """What the pieces are."""
-        return "picture" if isinstance(self.input, PictureInput) else "sound"
+        if isinstance(self.input, PictureInput):
+            return "picture"
+        return "clip" if isinstance(self.input, ClipInput) else "sound"
 
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
         """Embeds a batch; see `streamer.aspects.extractor.Extractor.embed`.
@@ -124,7 +136,8 @@ class TorchExtractor:
             Tokens on the CPU, detached.
 
         Shape:
-            ``(batch, window)`` or ``(batch, 3, height, width)`` → ``(batch, dim)``
+            ``(batch, window)``, ``(batch, 3, height, width)`` or
+            ``(batch, frames, 1, height, width)`` → ``(batch, dim)``
 
         Raises:
             ValueError: The pieces have the wrong shape or type.
@@ -147,6 +160,9 @@ class TorchExtractor:
         shape: tuple[int, ...]
         if isinstance(self.input, PictureInput):
             shape, dtype = (3, self.input.height, self.input.width), torch.uint8
+        elif isinstance(self.input, ClipInput):
+            size = (self.input.height, self.input.width)
+            shape, dtype = (self.input.frames, 1, *size), torch.uint8
         else:
             shape, dtype = (self.input.window,), torch.float32
         if tuple(pieces.shape[1:]) != shape or pieces.dtype != dtype:
@@ -163,7 +179,7 @@ def _channels_last(module: nn.Module) -> None:
 
 
 def _load(module: nn.Module, network: str, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Strictly assigns weights to a module made on ``meta`` and folds it for inference.
+    """Strictly assigns weights to a module made on ``meta``.
 
     Buffers that are not weights are made on the CPU with ``persistent=False``.
     """
@@ -188,5 +204,3 @@ def _load(module: nn.Module, network: str, tensors: Mapping[str, torch.Tensor]) 
     for child in module.modules():
         if isinstance(child, _BatchNorm):
             child.num_batches_tracked = None  # still on "meta"; only training reads it
-    module.eval().requires_grad_(False)
-    fold_all(module)

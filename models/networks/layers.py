@@ -26,7 +26,7 @@ class ConvNorm(Foldable):
     Args:
         inputs: Input channels.
         outputs: Output channels.
-        kernel: Side of the kernel.
+        kernel: Side of the kernel, or its height and width.
         stride: Step in every direction.
         padding: Zeros before and after each axis; TensorFlow's "same" is uneven at stride 2.
         groups: Groups of the convolution.
@@ -43,7 +43,7 @@ class ConvNorm(Foldable):
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         *,
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
@@ -57,9 +57,13 @@ class ConvNorm(Foldable):
         before, after = padding
         even = before if before == after else 0
         self._pad = () if before == after else padding * axes
-        convolution = nn.Conv1d if axes == 1 else nn.Conv2d
+        self.conv: nn.Conv1d | nn.Conv2d
+        if axes == 1:
+            assert isinstance(kernel, int)
+            self.conv = nn.Conv1d(inputs, outputs, kernel, stride, even, groups=groups, bias=bias)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, even, groups=groups, bias=bias)
         normalisation = nn.BatchNorm1d if axes == 1 else nn.BatchNorm2d
-        self.conv = convolution(inputs, outputs, kernel, stride, even, groups=groups, bias=bias)
         self.norm = None if epsilon is None else normalisation(outputs, eps=epsilon)
         self._activation = activation
 

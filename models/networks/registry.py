@@ -1,10 +1,13 @@
-"""Which networks there are; adding one is a file beside this one and a line in `_MODULES`."""
+"""Which networks there are: those of this package, and any installed module's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from typing import Protocol
 
 import torch
@@ -21,7 +24,12 @@ _MODULES: Mapping[str, str] = {
     "aisfx-cnn9": "aisfx_cnn9",
     "soundnet-conv5": "soundnet_conv5",
     "musicnn-mtt": "musicnn_mtt",
+    "mtcnn-dlib": "mtcnn_dlib",
+    "grid-flow": "grid_flow",
+    "ina-smn": "ina_smn",
 }
+
+_ELSEWHERE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class Weights(Protocol):
@@ -35,7 +43,8 @@ def architecture(network: str) -> Architecture:
     """Looks a network up.
 
     Args:
-        network: Name in the settings.
+        network: Name in the settings: one of this package's, or ``module:ATTRIBUTE`` of an
+            installed distribution.
 
     Returns:
         What there is to know about it apart from its weights.
@@ -43,6 +52,8 @@ def architecture(network: str) -> Architecture:
     Raises:
         ConfigError: There is no such network; the message lists those there are.
     """
+    if ":" in network:
+        return _installed(network)
     if network not in _MODULES:
         known = ", ".join(sorted(_MODULES))
         raise ConfigError(f"no network is called {network}; there are {known}")
@@ -50,6 +61,28 @@ def architecture(network: str) -> Architecture:
     if not isinstance(found, Architecture):
         raise TypeError(f"models.networks.{_MODULES[network]}.NETWORK is not an Architecture")
     return found
+
+
+def _installed(network: str) -> Architecture:
+    """A network from elsewhere.
+
+    Settings may come from someone who should not choose what code runs: only what a distribution
+    installed on this machine provides is imported, never a file that happens to lie about.
+    """
+    module, _, attribute = network.partition(":")
+    if not _ELSEWHERE.fullmatch(network):
+        raise ConfigError(f"{network} is not of the form module:ATTRIBUTE")
+    if module.partition(".")[0] not in packages_distributions():
+        raise ConfigError(f"{network}: no installed distribution provides the module")
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except ImportError as error:
+        raise ConfigError(f"{network}: cannot be imported: {error}") from error
+    if not isinstance(found, Architecture):
+        raise ConfigError(f"{network} is not an Architecture")
+    if found.weights:
+        raise ConfigError(f"{network} has no weights in the store: it must say weights=False")
+    return replace(found, name=network)
 
 
 def build(
@@ -83,4 +116,5 @@ def build(
             f"aspects.{aspect}.network: {network} fills {', '.join(found.slots)};"
             f" {aspect} can be filled by {fitting or 'no network there is'}"
         )
-    return found.build(aspect, store.load(network), device, interval)
+    tensors = store.load(network) if found.weights else {}
+    return found.build(aspect, tensors, device, interval)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,29 +25,31 @@ _CONVERTERS: Mapping[str, Converter] = {
     "aisfx-cnn9": converters.aisfx_cnn9,
     "soundnet-conv5": converters.soundnet_conv5,
     "musicnn-mtt": converters.musicnn_mtt,
+    "mtcnn-dlib": converters.mtcnn_dlib,
+    "ina-smn": converters.ina_smn,
 }
 
 
-def convert(pinned: Pinned, release: Path) -> bytes:
+def convert(pinned: Pinned, files: Sequence[Path]) -> bytes:
     """Reads and converts the weights of a network.
 
     Args:
         pinned: What is known about them.
-        release: The release file.
+        files: The release files, in the order of ``pinned.releases``.
 
     Returns:
         A safetensors file; its metadata holds a digest of every tensor.
 
     Raises:
-        WeightsCorrupt: The release file is not the pinned one, or cannot be read.
+        WeightsCorrupt: A release file is not the pinned one, or cannot be read.
     """
-    with release.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != pinned.release.sha256:
-        raise WeightsCorrupt(
-            f"{release.name} has sha256 {found}, pinned is {pinned.release.sha256}"
-        )
-    members = [read_member(release, member) for member in pinned.members]
+    members: list[bytes] = []
+    for release, path in zip(pinned.releases, files, strict=True):
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != release.sha256:
+            raise WeightsCorrupt(f"{path.name} has sha256 {found}, pinned is {release.sha256}")
+        members += [read_member(path, member) for member in release.members]
     return serialise(_CONVERTERS[pinned.network](members))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.weights.readers.dlib import DlibLayer, Kind, read_dlib
+from models.weights.readers.hdf5 import read_keras
 from models.weights.readers.onnx import read_onnx
 from models.weights.readers.pickles import read_pickled_npy, read_torch
 from models.weights.readers.tensorflow import read_tensorflow
@@ -18,6 +20,12 @@ Tensors = dict[str, NDArray[np.float32]]
 # Member contents in the manifest's order → tensors.
 Converter = Callable[[Sequence[bytes]], Tensors]
 
+_KERAS_NORM = (
+    ("gamma", "weight"),
+    ("beta", "bias"),
+    ("moving_mean", "running_mean"),
+    ("moving_variance", "running_var"),
+)
 _NORM = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), ("var", "running_var"))
 
 
@@ -186,6 +194,122 @@ def yamnet(members: Sequence[bytes]) -> Tensors:
         tensors[f"layers.{index}.conv.weight"] = graph.weight(node.inputs[1])
         tensors[f"layers.{index}.conv.bias"] = graph.weight(node.inputs[2])
     return tensors
+
+
+def ina_smn(members: Sequence[bytes]) -> Tensors:
+    """Keras model: four convolutions, then four dense layers; the classifier is left out.
+
+    Args:
+        members: The ``.hdf5`` file.
+
+    Returns:
+        Tensors of `models.networks.ina_smn`.
+
+    Raises:
+        WeightsCorrupt: The file is damaged or of another layout.
+    """
+    saved = read_keras(members[0], "ina-smn")
+
+    def pick(layer: str, tensor: str) -> NDArray[np.float32]:
+        return _floats(saved, f"{layer}/{layer}/{tensor}", "ina-smn")
+
+    tensors: Tensors = {}
+    for index in range(4):
+        conv, dense = f"conv2d_{12 + index}", f"dense_{6 + index}"
+        tensors[f"convolutions.{index}.conv.weight"] = pick(conv, "kernel").transpose(3, 2, 0, 1)
+        tensors[f"convolutions.{index}.conv.bias"] = pick(conv, "bias")
+        tensors[f"dense.{index}.linear.weight"] = pick(dense, "kernel").T
+        tensors[f"dense.{index}.linear.bias"] = pick(dense, "bias")
+        for theirs, ours in _KERAS_NORM:
+            after_conv, after_dense = 15 + index, 19 + index
+            tensors[f"convolutions.{index}.norm.{ours}"] = pick(
+                f"batch_normalization_{after_conv}", theirs
+            )
+            tensors[f"dense.{index}.norm.{ours}"] = pick(
+                f"batch_normalization_{after_dense}", theirs
+            )
+    return tensors
+
+
+def mtcnn_dlib(members: Sequence[bytes]) -> Tensors:
+    """Three torch state dicts of the face finder, then dlib's face descriptor.
+
+    Args:
+        members: ``pnet.pt``, ``rnet.pt``, ``onet.pt`` and the ``.dat`` file.
+
+    Returns:
+        Tensors of `models.networks.mtcnn_dlib`.
+
+    Raises:
+        WeightsCorrupt: A file is damaged or of another layout.
+    """
+    tensors: Tensors = {}
+    # Where each convolution stands among activations and poolings, and the layers on top.
+    layouts = (
+        ("propose", (0, 3, 5), {"conv4_1": "score", "conv4_2": "box"}),
+        ("refine", (0, 3, 6), {"dense4": "dense.0", "dense5_1": "score", "dense5_2": "box"}),
+        (
+            "finish",
+            (0, 3, 6, 9),
+            {"dense5": "dense.0", "dense6_1": "score", "dense6_2": "box", "dense6_3": "points"},
+        ),
+    )
+    for member, (stage, positions, heads) in zip(members[:3], layouts, strict=True):
+        rules = [
+            rule
+            for index, position in enumerate(positions, start=1)
+            for rule in (
+                (rf"conv{index}\.", f"finder.{stage}.features.{position}."),
+                (rf"prelu{index}\.", f"finder.{stage}.features.{position + 1}."),
+            )
+        ]
+        rules += [(rf"{theirs}\.", f"finder.{stage}.{ours}.") for theirs, ours in heads.items()]
+        rules.append((rf"prelu{len(positions) + 1}\.", f"finder.{stage}.dense.1."))
+        tensors |= _rename(_mapping(read_torch(member, "mtcnn-dlib")), rules, "mtcnn-dlib")
+    return tensors | _dlib_face(members[3])
+
+
+# Output channels of the residual units of dlib's face descriptor.
+_DLIB_UNITS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 4
+
+
+def _dlib_face(data: bytes) -> Tensors:
+    layers = iter(read_dlib(data, "mtcnn-dlib"))
+    tensors = _dlib_block(layers, "descriptor.stem", 3, 32, 7)
+    channels = 32
+    for index, outputs in enumerate(_DLIB_UNITS):
+        unit = f"descriptor.units.{index}"
+        tensors |= _dlib_block(layers, f"{unit}.first", channels, outputs, 3)
+        tensors |= _dlib_block(layers, f"{unit}.second", outputs, outputs, 3)
+        channels = outputs
+    dense = _dlib_values(layers, "fc", channels * 128)
+    tensors["descriptor.dense.weight"] = dense.reshape(channels, 128).T
+    if next(layers, None) is not None:
+        raise WeightsCorrupt("mtcnn-dlib: more layers than expected")
+    return tensors
+
+
+def _dlib_block(
+    layers: Iterator[DlibLayer], ours: str, inputs: int, outputs: int, kernel: int
+) -> Tensors:
+    size = outputs * inputs * kernel * kernel
+    convolution = _dlib_values(layers, "con", size + outputs)
+    affine = _dlib_values(layers, "affine", 2 * outputs)
+    return {
+        f"{ours}.conv.weight": convolution[:size].reshape(outputs, inputs, kernel, kernel),
+        f"{ours}.conv.bias": convolution[size:],
+        f"{ours}.scale": affine[:outputs],
+        f"{ours}.shift": affine[outputs:],
+    }
+
+
+def _dlib_values(layers: Iterator[DlibLayer], kind: Kind, size: int) -> NDArray[np.float32]:
+    layer = next(layers, None)
+    if layer is None or layer.kind != kind or layer.values.size != size:
+        raise WeightsCorrupt(f"mtcnn-dlib: expected a layer {kind} of {size} values")
+    if not np.isfinite(layer.values).all():
+        raise WeightsCorrupt(f"mtcnn-dlib: a layer {kind} is not finite")
+    return layer.values
 
 
 def _rename(state: Mapping[str, object], rules: Sequence[tuple[str, str]], network: str) -> Tensors:

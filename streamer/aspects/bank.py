@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from streamer.aspects.clips import ClipAspects
 from streamer.aspects.pictures import PictureAspects
 from streamer.aspects.sounds import SoundAspects
 from streamer.timeline import EmbeddedShot
@@ -57,6 +58,7 @@ class AspectBank:
         has_sound: bool,
     ) -> None:
         self._pictures = PictureAspects(extractors, settings, batch=batch)
+        self._clips = ClipAspects(extractors, batch=batch)
         self._sounds = SoundAspects(extractors, batch=batch)
         self._max_interleave = max_interleave
         self._sound_ended = not has_sound or self._sounds.idle
@@ -71,6 +73,7 @@ class AspectBank:
         """Takes the next picture in presentation order."""
         self._read = max(self._read, picture.start.seconds)
         self._pictures.push(picture)
+        self._clips.push(picture)
 
     def push_sound(self, sound: Sound) -> None:
         """Takes the next block of sound."""
@@ -96,9 +99,11 @@ class AspectBank:
         now = time.perf_counter()
         for shot in closed:
             tokens = self._pictures.close(shot.start.seconds, shot.end.seconds)
-            self._closing.append(_Closing(shot, tokens, now))
+            moves = self._clips.close(shot.end.seconds)
+            self._closing.append(_Closing(shot, tokens | moves, now))
             self._picture_start = shot.end.seconds
         self._pictures.advance(self._picture_start, watermark)
+        self._clips.advance(watermark)
         self._read = max(self._read, watermark)
         return self._drain(watermark)
 

@@ -12,16 +12,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PictureInput:
-    """Key frames resized to ``height`` × ``width``, RGB, bicubic, aspect ratio not kept.
+    """Key frames resized to ``height`` × ``width``, RGB, bicubic.
 
     Attributes:
         height: Pixels.
         width: Pixels.
         interval: Seconds between two key frames of one shot.
+        keep_aspect: Fit the picture into the upper left corner and leave the rest black, instead
+            of stretching it. Pixels count as square.
     """
 
     height: int
     width: int
+    interval: Fraction
+    keep_aspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClipInput:
+    """Runs of ``frames`` grey pictures resized to ``height`` × ``width``, aspect ratio not kept.
+
+    The last picture of a clip is the first of the next. A shot too short for a clip gives one
+    whose end repeats its last picture; a shot of one picture gives none.
+
+    Attributes:
+        height: Pixels.
+        width: Pixels.
+        frames: Pictures in a clip, at least 2.
+        interval: Least seconds from one picture of a clip to the next; pictures that follow
+            sooner are passed over, so the distance stays below twice this on a steady stream
+            that is fast enough.
+    """
+
+    height: int
+    width: int
+    frames: int
     interval: Fraction
 
 
@@ -49,7 +74,8 @@ class Extractor(Protocol):
     """Turns timed pieces of one kind into tokens; holds weights, no stream state.
 
     Pieces of many shots and many streams may share one batch: a row's result does not depend
-    on its neighbours.
+    on its neighbours. A piece in which there is nothing for the aspect to observe (no face, say)
+    gives a row that is NaN throughout; it yields no token.
     """
 
     @property
@@ -61,11 +87,11 @@ class Extractor(Protocol):
         """Honest name of the network that fills the slot, e.g. ``yamnet``."""
 
     @property
-    def kind(self) -> Literal["picture", "sound"]:
+    def kind(self) -> Literal["picture", "clip", "sound"]:
         """What the pieces are."""
 
     @property
-    def input(self) -> PictureInput | SoundInput:
+    def input(self) -> PictureInput | ClipInput | SoundInput:
         """What one piece must look like; its length is the extractor's architectural latency."""
 
     @property
@@ -76,9 +102,11 @@ class Extractor(Protocol):
         """Embeds a batch.
 
         Args:
-            pieces: Pictures as uint8 ``(batch, 3, height, width)``, or sound as float32
-                ``(batch, window)`` within [-1, 1].
+            pieces: Pictures as uint8 ``(batch, 3, height, width)``, clips as uint8
+                ``(batch, frames, 1, height, width)``, or sound as float32 ``(batch, window)``
+                within [-1, 1].
 
         Returns:
-            Float32 ``(batch, dim)``, finite for every finite input (silence and black included).
+            Float32 ``(batch, dim)``; a row is finite for every finite input (silence and black
+            included), or NaN throughout where nothing can be observed.
         """

@@ -35,7 +35,7 @@ class Lane:
             self._embed()
 
     def close(self) -> NDArray[np.float32] | None:
-        """The shot's tokens ``(tokens, dim)``, or None when it gave no piece; starts the next."""
+        """The shot's tokens ``(tokens, dim)``, or None when it gave none; starts the next."""
         self._embed()
         tokens, self._tokens = self._tokens, []
         return np.concatenate(tokens) if tokens else None
@@ -43,9 +43,11 @@ class Lane:
     def _embed(self) -> None:
         if self._waiting:
             with torch.inference_mode():
-                tokens = self.extractor.embed(torch.stack(self._waiting))
-            self._tokens.append(tokens.float().cpu().numpy())
+                rows = self.extractor.embed(torch.stack(self._waiting)).float().cpu().numpy()
             self._waiting.clear()
+            observed = rows[~np.isnan(rows).all(axis=1)]
+            if len(observed):
+                self._tokens.append(observed)
 
 
 def close_all(lanes: list[Lane]) -> dict[str, NDArray[np.float32]]:

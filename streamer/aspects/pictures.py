@@ -37,7 +37,10 @@ class PictureAspects:
         for extractor in extractors:
             if isinstance(extractor.input, PictureInput):
                 self._lanes[extractor.input].append(Lane(extractor, batch))
-        self._resizers = {spec: Resizer(spec.height, spec.width) for spec in self._lanes}
+        self._resizers = {
+            spec: Resizer(spec.height, spec.width, keep_aspect=spec.keep_aspect)
+            for spec in self._lanes
+        }
         self._key_frames = KeyFrames(
             Fraction(settings.key_frame_offset).limit_denominator(1000),
             Fraction(settings.key_frame_interval).limit_denominator(1000),

@@ -28,6 +28,10 @@ def extract(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
     ] = None,
+    aspects: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Aspects, comma-separated, or all; default: settings."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Films at a time.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Extract again what is there.")] = False,
 ) -> None:
@@ -42,6 +46,8 @@ def extract(
 
       streamer extract film.mkv --scenes film.csv --frame-rate 24000/1001 --out dataset
 
+      streamer extract films/*.mp4 --aspects all --out dataset
+
       streamer extract tt0047396.mkv --scenes label/tt0047396.txt --shots shot/tt0047396.txt
       --frame-rate 24 --out dataset
     """
@@ -50,7 +56,7 @@ def extract(
     if scenes is not None and len(videos) > 1:
         raise typer.BadParameter("--scenes names one annotation; give one VIDEO with it")
     rate = _frame_rate(frame_rate)
-    settings = load_settings(config, {})
+    settings = _choose(load_settings(config, {}), aspects)
     out.mkdir(parents=True, exist_ok=True)
     wanted = [v for v in videos if force or not (out / f"{v.stem}.safetensors").exists()]
     tasks = [(v, scenes or v.with_suffix(".scenes.csv"), shots, rate, out) for v in wanted]
@@ -67,6 +73,17 @@ def extract(
         )
         for line in pool.map(_one, [single] * len(tasks), *zip(*tasks, strict=True)):
             typer.echo(line, err=True)
+
+
+def _choose(settings: Settings, aspects: str | None) -> Settings:
+    if aspects is None:
+        return settings
+    named = [name.strip() for name in aspects.split(",")]
+    names = settings.aspects.slots if named == ["all"] else named
+    try:
+        return settings.model_copy(update={"aspects": settings.aspects.only(tuple(names))})
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _frame_rate(text: str | None) -> Fraction | None:

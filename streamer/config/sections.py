@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -27,6 +28,10 @@ def _split(value: object) -> object:
 
 
 EmitList = Annotated[tuple[Emit, ...], BeforeValidator(_split), NoDecode, Field(min_length=1)]
+
+
+# Names that datasets use for other things than aspects.
+RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
 
 
 class Section(BaseModel):
@@ -86,10 +91,16 @@ class AspectSection(Section):
     enabled: bool = True
 
 
+AspectName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
 class AspectsSection(Section):
-    """The slots that feed the mixture, and the key-frame rule."""
+    """The slots of the paper, aspects beyond them, and the key-frame rule."""
 
     place: AspectSection = AspectSection(network="efficientnet-lite0")
+    cast: AspectSection = AspectSection(network="mtcnn-dlib", enabled=False)
+    action: AspectSection = AspectSection(network="grid-flow", enabled=False)
+    stft: AspectSection = AspectSection(network="ina-smn", enabled=False)
     speaker: AspectSection = AspectSection(network="ge2e")
     vggish: AspectSection = AspectSection(network="yamnet")
     panns: AspectSection = AspectSection(network="aisfx-cnn9")
@@ -97,12 +108,40 @@ class AspectsSection(Section):
     musicnn: AspectSection = AspectSection(network="musicnn-mtt")
     key_frame_interval: PositiveFloat = 2.0
     key_frame_offset: float = Field(default=0.2, ge=0.0)
+    extra: dict[AspectName, AspectSection] | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for name in self.extra or ():
+            if name in type(self).model_fields or name in RESERVED_ASPECTS:
+                raise ValueError(f"extra.{name}: the name is taken")
+        return self
 
     @property
     def slots(self) -> dict[str, AspectSection]:
-        """Aspect slot → what fills it, in the order of the paper's Table I."""
+        """Aspect → what fills it: the paper's slots in Table I's order, then the others."""
         sections = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return {name: section for name, section in sections if isinstance(section, AspectSection)}
+        own = {name: section for name, section in sections if isinstance(section, AspectSection)}
+        return own | (self.extra or {})
+
+    def only(self, names: Collection[str]) -> AspectsSection:
+        """The same with exactly the named aspects enabled.
+
+        Args:
+            names: Some of ``slots``.
+
+        Raises:
+            ValueError: There is no such aspect; the message lists those there are.
+        """
+        for name in names:
+            if name not in self.slots:
+                raise ValueError(f"no aspect is called {name}; there are {', '.join(self.slots)}")
+        chosen = {
+            name: section.model_copy(update={"enabled": name in names})
+            for name, section in self.slots.items()
+        }
+        extra = None if self.extra is None else {name: chosen.pop(name) for name in self.extra}
+        return self.model_copy(update=chosen | {"extra": extra})
 
 
 class SegmentSection(Section):

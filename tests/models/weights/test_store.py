@@ -98,18 +98,20 @@ class Mirror:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.weights = serialise({"a": np.arange(5, dtype=np.float32)})
         entry = pinned(NETWORK)
+        (release,) = entry.releases
         self.entry = replace(
             entry,
-            release=replace(entry.release, sha256=hashlib.sha256(b"release").hexdigest()),
+            releases=(replace(release, sha256=hashlib.sha256(b"release").hexdigest()),),
             sha256=hashlib.sha256(self.weights).hexdigest(),
         )
         folder.mkdir()
-        (folder / entry.release.file).write_bytes(b"release")
+        (folder / release.file).write_bytes(b"release")
         self.converted: list[Path] = []
         monkeypatch.setattr(store_module, "pinned", lambda network: self.entry)
         monkeypatch.setattr("models.weights.convert.convert", self.convert)
 
-    def convert(self, entry: object, release: Path) -> bytes:
+    def convert(self, entry: object, files: list[Path]) -> bytes:
+        (release,) = files
         assert release.read_bytes() == b"release"
         self.converted.append(release)
         return self.weights

@@ -1,0 +1,65 @@
+"""Weights of a Keras model in HDF5, without Keras."""
+
+from __future__ import annotations
+
+import io
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.errors import WeightsCorrupt
+
+MAX_VALUES = 1 << 26
+
+
+def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
+    """Reads every float32 tensor below ``model_weights``.
+
+    Links to other files, data stored outside this one and filters that are not HDF5's own are
+    refused.
+
+    Args:
+        data: The ``.hdf5`` file.
+        name: What to call it in an error.
+
+    Returns:
+        Path below ``model_weights``, without Keras's ``:0`` → array.
+
+    Raises:
+        WeightsCorrupt: It is not such a file, or asks for anything but its own tensors.
+    """
+    tensors: dict[str, NDArray[np.float32]] = {}
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            _collect(_member(file, "model_weights"), "", tensors, depth=0)
+    except Exception as error:  # a damaged file can raise anything
+        raise WeightsCorrupt(f"{name}: {error}") from error
+    return tensors
+
+
+def _member(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
+    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+        raise ValueError(f"{key} is not stored in the file")
+    return group[key]
+
+
+def _collect(
+    node: h5py.Group | h5py.Dataset,
+    path: str,
+    tensors: dict[str, NDArray[np.float32]],
+    depth: int,
+) -> None:
+    if isinstance(node, h5py.Dataset):
+        if node.is_virtual or node.external or node.chunks:
+            raise ValueError(f"{path} is not stored in one piece")
+        if node.size > MAX_VALUES:
+            raise ValueError(f"{path} is too large")
+        if node.dtype == np.float32:
+            tensors[path.removesuffix(":0")] = node[...].astype(np.float32)
+        return
+    # A hard link may lead back up; Keras nests three deep.
+    if depth > 8:
+        raise ValueError("groups are nested too deeply")
+    for key in node:
+        _collect(_member(node, key), f"{path}/{key}" if path else key, tensors, depth + 1)
