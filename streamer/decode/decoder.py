@@ -154,6 +154,11 @@ class Decoder:
         """Seconds at which the latest decoded frame ends."""
         return max(clock.end for clock in self._clocks.values())
 
+    @property
+    def _prompt(self) -> bool:
+        """Pictures are wanted as soon as they can be had."""
+        return self._source.live or self._pace is not None
+
     def due(self, instant: Instant) -> float | None:
         """When a media time was or will be due by the pacing clock.
 
@@ -267,7 +272,7 @@ class Decoder:
         context = self._picture.codec_context
         context.thread_count = self._settings.threads
         # Each frame thread holds a picture back, which only a live source would notice.
-        context.thread_type = "SLICE" if self._source.live else "AUTO"
+        context.thread_type = "SLICE" if self._prompt else "AUTO"
 
     def _wanted(self) -> list[VideoStream | AudioStream]:
         return [s for s in (self._picture, self._sound) if s is not None]
@@ -332,7 +337,7 @@ class Decoder:
             self._failures[kind] = 0
         if packet.size and packet.is_corrupt and clock.started:
             self._damage.add(clock.end, f"{kind} packet is incomplete")
-        arrival = time.time()
+        arrival = time.time() if self._prompt else None
         for frame in frames:
             instant = self._stamp(clock, frame, packet)
             if instant is None:
