@@ -87,6 +87,27 @@ def test_sound_that_begins_late_and_sound_that_ends_early(tail: Tail, tmp_path: 
     assert heard == [SOUND_SLOTS] * 4 + [set()] * 8
 
 
+def test_pictures_that_begin_ten_seconds_after_the_sound(tail: Tail, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv", Recipe(start=10_000 // 40, sound=Tone(14.8)))
+    done = whole(tail(path, *ALL), 7)
+    ends = ["window", "window", "cut", "cut", "cut", "cut", "end"]
+    assert [shot["ended_by"] for shot in done.shots] == ends
+    starts = [0, 4, 8, 10, 11.2, 12.4, 13.6]
+    assert [shot["seconds"] for shot in done.shots] == pytest.approx(starts, abs=0.05)
+    assert [absent_slots(shot) for shot in done.shots] == [{"place"}] * 3 + [set()] * 4
+    for number, boundary in enumerate(done.boundaries):
+        assert absent_experts(boundary) == (multimodal(boundary) if number < 3 else set())
+    assert done.shots[0]["latency"]["media_seconds"] == pytest.approx(3, abs=0.1)
+
+
+def test_sound_that_leads_a_little_belongs_to_no_shot(tail: Tail, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv", Recipe(start=50, sound=Tone(6.8)))
+    done = whole(tail(path, *ALL))
+    assert done.shots[0]["seconds"] == 0
+    assert done.shots[0]["pts"] == 2000
+    assert [absent_slots(shot) for shot in done.shots] == [set()] * 4
+
+
 @pytest.mark.parametrize(
     ("name", "tone"),
     [
