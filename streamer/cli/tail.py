@@ -101,28 +101,35 @@ def tail(
 
 
 def _run(location: str, settings: Settings) -> int:
+    from streamer.cli.errors import INTERRUPTED
+    from streamer.cli.interrupt import Interruption
+
+    interruption = Interruption()
+    try:
+        with interruption.handled():
+            _open(location, settings, interruption)
+    except KeyboardInterrupt:
+        # Before there was anything to end, or the second signal.
+        if not interruption.received:
+            raise
+    return INTERRUPTED if interruption.received and not settings.source.follow else 0
+
+
+def _open(location: str, settings: Settings, interruption: Interruption) -> None:
     from connectors.sinks.registry import open_sink
     from connectors.sources.registry import open_source
-    from streamer.cli.errors import INTERRUPTED
-    from streamer.cli.interrupt import stop_on_signals
     from streamer.cli.progress import make_reporter
     from streamer.events.names import default_stream_name
 
     stream = settings.stream.name or default_stream_name(location)
-    with stop_on_signals() as interruption:
-        source = open_source(location, settings.source)
-        sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
-        reporter = make_reporter(stream, settings.logging)
-        try:
-            _watch(stream, source, settings, sink, reporter, interruption)
-        except KeyboardInterrupt:
-            # Before there was anything to end, or the second signal.
-            if not interruption.received:
-                raise
-        finally:
-            reporter.close()
-            sink.close()
-    return INTERRUPTED if interruption.received and not settings.source.follow else 0
+    source = open_source(location, settings.source)
+    sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
+    reporter = make_reporter(stream, settings.logging)
+    try:
+        _watch(stream, source, settings, sink, reporter, interruption)
+    finally:
+        reporter.close()
+        sink.close()
 
 
 def _watch(
