@@ -125,7 +125,7 @@ class StreamRun:
             raise damage
 
     def _take(self, item: Picture | Sound, embedder: ShotEmbedder, info: StreamInfo) -> None:
-        if isinstance(item, Picture) and self._prompt:
+        if isinstance(item, Picture):
             self._trail.note(item)
         self._shots(embedder.push(item), embedder, info)
         if embedder.start is None:
