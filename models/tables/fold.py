@@ -12,6 +12,7 @@ from models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from models.evaluation.scoring import score_relations
 from models.mixer.ensembles import Votes, fit_ensemble
 from models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row
+from models.tables.everywhere import Everywhere, decided, judge_everywhere
 from models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
 from models.training.experts import ExpertJob
 from models.training.inner import train_inner_folds
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from models.dataset.corpus import Corpus
     from models.dataset.folder import AspectSummary, DatasetFolder
-    from models.evaluation.scoring import Relations
     from models.experts.projection import Projection
     from models.mixture import Moae
     from models.training.experts import ExpertOutcome
@@ -178,18 +178,19 @@ class _Mixtures:
             judges[STUDIED],
         )
         clock.lap("mixers")
+        said: dict[int, Everywhere] = {}
+        for movie in (*self.known, *self.unknown):
+            by = {name: judges[name].get(movie, model) for name, model in models.items()}
+            said[movie] = judge_everywhere(by, relations[movie])
+        wait = self.settings.lookahead
         rows = dict(result.rows)
-        for name, model in models.items():
-            rows[name] = self._score(model, judges[name], relations, self.settings.lookahead)
-        rows |= self._ensembles(studied, judges[STUDIED], relations, names, thresholds)
-        lookahead: dict[str, Scores] = {
-            str(k): self._score(studied, judges[STUDIED], relations, k)
-            for k in range(self.settings.sequence)
-        }
-        lookahead[OFFLINE] = self._score(studied, judges[STUDIED], relations, None)
-        missing = self._missing(studied, relations, rows[STUDIED].threshold)
+        rows |= {name: self._score(said, name, wait) for name in models}
+        rows |= self._ensembles(said, [thresholds[name] for name in names])
+        lookahead = {str(k): self._score(said, STUDIED, k) for k in range(self.settings.sequence)}
+        lookahead[OFFLINE] = self._score(said, STUDIED, None)
+        missing = self._missing(studied, said, rows[STUDIED].threshold)
         tracks = {
-            self.corpus.names[movie]: self._track(studied, relations[movie], movie)
+            self.corpus.names[movie]: self._track(studied, said[movie], movie)
             for movie in self.unknown
         }
         clock.lap("scoring")
@@ -197,80 +198,66 @@ class _Mixtures:
             update={"rows": rows, "lookahead": lookahead, "missing": missing, "tracks": tracks}
         )
 
-    def _score(
-        self,
-        model: Moae,
-        judges: Mapping[int, Moae],
-        relations: Mapping[int, Relations],
-        lookahead: int | None,
-    ) -> Scores:
+    def _score(self, said: Mapping[int, Everywhere], name: str, lookahead: int | None) -> Scores:
         """Chooses the threshold on training movies, measures on test movies."""
-        trained = {
-            m: score_relations(judges[m], relations[m], lookahead).scores for m in self.known
-        }
-        tested = {m: score_relations(model, relations[m], lookahead).scores for m in self.unknown}
-        threshold = best_threshold(_joined(self.corpus, self.known, trained))
-        return Scores.of(measure(_joined(self.corpus, self.unknown, tested), threshold))
+        scores = {movie: decided(each.scores[name], lookahead) for movie, each in said.items()}
+        threshold = best_threshold(_joined(self.corpus, self.known, scores))
+        return Scores.of(measure(_joined(self.corpus, self.unknown, scores), threshold))
 
     def _ensembles(
-        self,
-        model: Moae,
-        judges: Mapping[int, Moae],
-        relations: Mapping[int, Relations],
-        experts: Sequence[str],
-        thresholds: Mapping[str, float],
+        self, said: Mapping[int, Everywhere], thresholds: Sequence[float]
     ) -> dict[str, Scores]:
-        votes = {}
-        for movie in (*self.known, *self.unknown):
-            said = score_relations(
-                judges.get(movie, model), relations[movie], self.settings.lookahead
-            )
-            votes[movie] = Votes(said.probability, said.present)
+        wait = self.settings.lookahead
+        votes = {
+            movie: Votes(decided(each.probability, wait), decided(each.present, wait))
+            for movie, each in said.items()
+        }
         labels = np.concatenate([self.corpus.labels(movie) for movie in self.known])
         joined = Votes.joined([votes[movie] for movie in self.known])
         scores = {}
         for row in ROWS:
             if row.kind != "ensemble":
                 continue
-            ensemble = fit_ensemble(row.name, joined, labels, [thresholds[e] for e in experts])
-            said_of = {movie: ensemble.score(each) for movie, each in votes.items()}
+            ensemble = fit_ensemble(row.name, joined, labels, thresholds)
+            scored = {movie: ensemble.score(each) for movie, each in votes.items()}
             threshold = ensemble.threshold
             if threshold is None:
-                threshold = best_threshold(_joined(self.corpus, self.known, said_of))
+                threshold = best_threshold(_joined(self.corpus, self.known, scored))
             scores[row.name] = Scores.of(
-                measure(_joined(self.corpus, self.unknown, said_of), threshold)
+                measure(_joined(self.corpus, self.unknown, scored), threshold)
             )
         return scores
 
     def _missing(
-        self, model: Moae, relations: Mapping[int, Relations], threshold: float
+        self, model: Moae, said: Mapping[int, Everywhere], threshold: float
     ) -> dict[str, Scores]:
+        wait = self.settings.lookahead
         cases: dict[str, tuple[str, ...]] = {NOTHING: ()}
         cases |= {aspect: (aspect,) for aspect in (*ACOUSTIC_ASPECTS, PLACE)}
         cases[ALL_SOUND] = ACOUSTIC_ASPECTS
         scores = {}
         for case, without in cases.items():
-            said = {}
+            scored = {}
             for movie in self.unknown:
-                related = (
-                    relate_corpus(model, self.corpus, movie, without)
-                    if without
-                    else relations[movie]
-                )
-                said[movie] = score_relations(model, related, self.settings.lookahead).scores
-            scores[case] = Scores.of(measure(_joined(self.corpus, self.unknown, said), threshold))
+                if without:
+                    related = relate_corpus(model, self.corpus, movie, without)
+                    scored[movie] = score_relations(model, related, wait).scores
+                else:
+                    scored[movie] = decided(said[movie].scores[STUDIED], wait)
+            scores[case] = Scores.of(measure(_joined(self.corpus, self.unknown, scored), threshold))
         return scores
 
-    def _track(self, model: Moae, relations: Relations, movie: int) -> WeightTrack:
-        said = score_relations(model, relations, self.settings.lookahead)
+    def _track(self, model: Moae, said: Everywhere, movie: int) -> WeightTrack:
+        wait = self.settings.lookahead
         rows = self.corpus.rows(movie)
+        weights = decided(said.weights[STUDIED], wait).astype(np.float64)
         return WeightTrack(
             experts=model.config.experts,
             start=tuple(self.corpus.start[rows.start : rows.stop].tolist()),
             end=tuple(self.corpus.end[rows.start : rows.stop].tolist()),
             labels=tuple(self.corpus.labels(movie).tolist()),
-            scores=tuple(said.scores.round(5).tolist()),
-            weights=tuple(tuple(row) for row in said.weights.round(5).tolist()),
+            scores=tuple(decided(said.scores[STUDIED], wait).round(5).tolist()),
+            weights=tuple(tuple(row) for row in weights.round(5).tolist()),
         )
 
 

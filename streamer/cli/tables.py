@@ -39,6 +39,7 @@ def tables(
     stride: Annotated[
         int, typer.Option(min=1, help="Boundaries from one sequence of an expert to the next.")
     ] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in a step.")] = 32,
     alpha: Annotated[float, typer.Option(help="Scale of the constraints.")] = 1.0,
     lookahead: Annotated[
         int, typer.Option(min=0, help="Boundaries to wait for beyond the one decided.")
@@ -83,6 +84,7 @@ def tables(
             mixer_rate=mixer_lr,
             mixer_stride=mixer_stride,
             stride=stride,
+            batch=batch,
             alpha=alpha,
             lookahead=lookahead,
             seed=seed,
