@@ -63,6 +63,7 @@ def model_card(
         f"- experts: {settings.epochs} epochs, learning rates {list(settings.rates)}, "
         f"weight decay {settings.decay:g}; mixer: {settings.mixer_epochs} epochs, "
         f"learning rate {settings.mixer_rate:g}, weight decay {settings.mixer_decay:g}",
+        f"- {_inner(settings)}",
         f"- class weights 1:{settings.class_weight:g}, L = {config.sequence}, "
         f"w_b = {config.reach}, K = {config.masked}, alpha = {config.alpha:g}, "
         f"beta = {config.beta:g}, seed {settings.seed}",
@@ -105,6 +106,15 @@ def _expert_line(outcome: ExpertOutcome, held: bool) -> str:
     return (
         f"| {outcome.job.row} | {outcome.job.rate:g} | {progress.best_epoch} | {score} | "
         f"{progress.losses[-1]:.4f} |"
+    )
+
+
+def _inner(settings: TrainingSettings) -> str:
+    if not settings.inner_folds:
+        return "the mixer learnt from experts that were trained on the same movies"
+    return (
+        f"the mixer learnt from experts that did not know the movie: {settings.inner_folds} inner "
+        f"folds, {settings.inner.epochs} epochs"
     )
 
 

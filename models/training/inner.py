@@ -60,7 +60,8 @@ def inner_groups(train: Sequence[int], count: int) -> tuple[tuple[int, ...], ...
     """
     if len(train) < 2:
         raise DatasetError(
-            "inner folds need at least two training movies; with one, use --inner-folds 0"
+            "inner folds need at least two training movies; streamer train can do without "
+            "(--inner-folds 0)"
         )
     return tuple(tuple(train[first::count]) for first in range(min(count, len(train))))
 
@@ -92,7 +93,9 @@ def train_inner_folds(
     Raises:
         DatasetError: Too few movies, or the movies outside a group have no scene boundary.
     """
-    groups = inner_groups(train, settings.inner_folds)
+    # Dealt out in the order of their scenes, so that no group takes them all.
+    ranked = sorted(train, key=lambda movie: (-int(corpus.labels(movie).sum()), movie))
+    groups = inner_groups(ranked, settings.inner_folds)
     inner = settings.inner
     jobs = []
     for number, group in enumerate(groups):
@@ -100,7 +103,8 @@ def train_inner_folds(
         if not any(corpus.labels(movie).any() for movie in others):
             raise DatasetError(
                 f"without {', '.join(corpus.names[movie] for movie in group)} no training movie "
-                "has a scene boundary; use --inner-folds 0"
+                "has a scene boundary: inner folds need two that have; streamer train can do "
+                "without (--inner-folds 0)"
             )
         jobs += [
             ExpertJob(

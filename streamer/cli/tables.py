@@ -113,16 +113,17 @@ def tables(
         # One line, for a run has hundreds of trainings.
         line = progress.add_task("reading", total=None, loss="")
 
+        def total_of(label: str) -> int:
+            if label.endswith("mixers"):
+                return mixer_epochs
+            return settings.inner.epochs if " inner " in label else epochs
+
         def told(label: str, done: Done) -> None:
             progress.update(
                 line,
                 description=label,
                 completed=done.epoch,
-                total=mixer_epochs
-                if label.endswith("mixers")
-                else settings.inner.epochs
-                if "inner" in label
-                else epochs,
+                total=total_of(label),
                 loss=f"{done.losses[-1]:.4f}" if done.losses else "",
             )
 

@@ -30,6 +30,18 @@ def train(
     size: Annotated[Size, typer.Option(help="Widths of the networks.")] = Size.compact,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the experts.")] = 60,
     mixer_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the mixer.")] = 20,
+    inner_folds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Groups of training movies; the mixer learns from experts that do not know the "
+            "movie. 0: from those that do.",
+        ),
+    ] = 3,
+    inner_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Epochs of the experts of these; a third when absent."),
+    ] = None,
     lr: Annotated[
         list[float] | None, typer.Option(help="Learning rate of the experts; may be repeated.")
     ] = None,
@@ -83,6 +95,8 @@ def train(
             size=ExpertSize.paper() if size is Size.paper else ExpertSize.compact(),
             epochs=epochs,
             mixer_epochs=mixer_epochs,
+            inner_folds=inner_folds,
+            inner_epochs=inner_epochs,
             step=step,
             rates=tuple(lr) if lr else (1e-3, 1e-4),
             mixer_rate=mixer_lr,
@@ -119,7 +133,8 @@ def train(
 
         def told(label: str, done: Done) -> None:
             if label not in tasks:
-                total = mixer_epochs if label == row else epochs
+                inner = settings.inner.epochs if " inner " in label else epochs
+                total = mixer_epochs if label == row else inner
                 tasks[label] = progress.add_task(label, total=total, loss="", score="")
             progress.update(
                 tasks[label],

@@ -127,7 +127,7 @@ def test_a_killed_run_goes_on_to_the_same_tables(tmp_path: Path) -> None:
 
 def test_odd_movies_are_measured_like_others(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    for index in range(4):
+    for index in range(7):
         write_movie(folder / f"m{index}.safetensors", toy_movie(f"m{index}", 24, index))
     for name, shots in (("one-scene", 9), ("two-shots", 2), ("one-shot", 1)):
         movie = toy_movie(name, shots, 3)
@@ -164,7 +164,7 @@ def test_what_cannot_be_compared_is_said_and_nothing_is_written(tmp_path: Path) 
         two.path / "m1.safetensors",
         type(quiet)("m1", quiet.start, quiet.end, nothing, quiet.aspects, quiet.extractors),
     )
-    with pytest.raises(DatasetError, match=r"\(m1\) has no scene boundary to find"):
+    with pytest.raises(DatasetError, match=r"no scene boundary to (find|learn from)"):
         make_tables(two, out, _settings(), folds=2)
     assert not _written(out)
 
