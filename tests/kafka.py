@@ -140,7 +140,7 @@ class Broker:
         """Makes a topic of one partition; ``_`` in keys stands for ``.``."""
         name = f"scenes.test-{uuid.uuid4().hex[:8]}"
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        new = NewTopic(name, replica_assignment=[list(replicas)], config=settings)
+        new = NewTopic(name, 1, replica_assignment=[list(replicas)], config=settings)
         # Its calls end with it.
         admin = self.admin()
         for future in admin.create_topics([new]).values():
@@ -154,6 +154,10 @@ class Broker:
         admin = self.admin()
         for future in admin.incremental_alter_configs([resource]).values():
             future.result(PATIENCE)
+        # The broker applies it to the log a moment later, in the order of its metadata.
+        asked = ConfigResource(ResourceType.TOPIC, topic)
+        while admin.describe_configs([asked])[asked].result(PATIENCE)[key].value != value:
+            pass
 
     def read(self, topic: str, count: int) -> list[Message]:
         """The first records of a topic's partition 0, waited for."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 32
 _NOISE: Final = re.compile(r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state \w+\)")
+_CLOSED: Final = re.compile("Broken pipe|Connection reset|closed by peer")
 # What cannot pass by waiting.
 _CERTAIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 
@@ -36,7 +37,7 @@ class Complaints:
 
     def hear(self, line: str) -> None:
         """Takes a log line: some causes are told nowhere else."""
-        self._closed = self._closed or "closed by peer" in line
+        self._closed = self._closed or _CLOSED.search(line) is not None
 
     def clear(self) -> None:
         """Forgets: there was an answer since."""
@@ -64,16 +65,17 @@ class Complaints:
         text = {code: _NOISE.sub("", said) for code, said in by_code.items()}
         if said := text.get(KafkaError._AUTHENTICATION):
             return f"login refused: {said}"
-        if said := text.get(KafkaError._SSL) or _of_tls(text.get(KafkaError._TRANSPORT)):
+        if said := text.get(KafkaError._SSL):
             return f"no TLS connection: {said}"
-        if said := text.get(KafkaError._RESOLVE) or text.get(KafkaError._TRANSPORT):
-            return said
-        if self._closed:
+        said = text.get(KafkaError._TRANSPORT, "")
+        if "SSL" in said:
+            return f"no TLS connection: {said}; without TLS the address begins with kafka://"
+        if self._closed or _CLOSED.search(said):
             return (
                 "the broker closes the connection; it may want TLS (kafkas://) or a login "
                 "([kafka] sasl_mechanism, username, password)"
             )
-        return None
+        return text.get(KafkaError._RESOLVE) or said or None
 
 
 class _Handler(logging.Handler):
@@ -132,7 +134,3 @@ def client_settings(
             "sasl.password": section.password.get_secret_value(),
         }
     return settings
-
-
-def _of_tls(said: str | None) -> str | None:
-    return said if said is not None and "SSL" in said else None

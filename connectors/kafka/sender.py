@@ -197,15 +197,20 @@ class Sender:
                 waiting = self._spool.state.events
                 self._warn(f"{self._address}: events are taken again; {waiting} wait")
         failed, self._failed = self._failed, []
-        for number, error in failed:
-            if error.code() in _REFUSED:
-                self._spool.refuse(number, error.str())
         final = [error for _, error in failed if error.code() not in _AGAIN]
         if final:
             kept = f"it is kept in {self._spool.path}, table refused"
             if final[0].code() not in _REFUSED:
                 kept = f"{self._spool.state.events} events wait in {self._spool.path}"
-            raise SinkError(f"{self._address}: event not taken: {final[0].str()}; {kept}")
+            # Before the spool may look empty to whoever waits for that.
+            self._failure = SinkError(
+                f"{self._address}: event not taken: {final[0].str()}; {kept}"
+            )
+        for number, error in failed:
+            if error.code() in _REFUSED:
+                self._spool.refuse(number, error.str())
+        if self._failure is not None:
+            raise self._failure
         return bool(failed)
 
     def _restart(self) -> None:

@@ -145,11 +145,10 @@ class KafkaSink:
         """
         sender = self._opened()
         done, self._gave_up = self._gave_up, True
-        if not done and self._spool.wait_empty(self._section.flush_seconds):
-            self._gave_up = False
-            return
+        empty = not done and self._spool.wait_empty(self._section.flush_seconds)
         if sender.failure is not None:
             raise sender.failure
+        self._gave_up = not empty
         if waiting := self._spool.state.events:
             raise SinkError(
                 f"{self.name}: {waiting} events not delivered in "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -233,4 +232,4 @@ def test_the_file_stays_within_its_limit(tmp_path: Path) -> None:
         spool.put(b"%4d" % number * 500)
     spool.close()
     assert len(list(tmp_path.iterdir())) == 1
-    assert os.path.getsize(path) < 2 * 100_000 + (1 << 16)
+    assert path.stat().st_size < 2 * 100_000 + (1 << 16)
