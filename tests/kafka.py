@@ -52,6 +52,7 @@ def properties(ports: dict[str, int], store: Path) -> str:
         "ssl.keystore.location": str(store),
         "ssl.keystore.password": STORE_PASSWORD,
         "ssl.keystore.type": "PKCS12",
+        "group.min.session.timeout.ms": "1000",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
     }
     for name in ("login", "open"):

@@ -108,6 +108,8 @@ class EventReader:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "socket.timeout.ms": 10_000,
+            "session.timeout.ms": round(self._section.session_seconds * 1000),
+            "heartbeat.interval.ms": round(self._section.session_seconds * 1000 / 4),
         }
         self._consumer = Consumer(settings)
         if self._group is None:

@@ -177,6 +177,7 @@ class KafkaSection(Section):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "gzip"
     connect_seconds: PositiveFloat = 10.0
     flush_seconds: PositiveFloat = 30.0
+    session_seconds: float = Field(default=45.0, ge=1.0, le=300.0)
     start_without_broker: bool = False
     max_event_bytes: int = Field(default=1_000_000, ge=1_000, le=1_000_000_000)
     spool: Path | None = None
