@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import total_ordering
 from typing import TYPE_CHECKING, Literal
@@ -21,15 +21,20 @@ class Instant:
     """A point on a stream's clock: ``pts`` ticks of ``time_base`` seconds, never a float.
 
     Two instants are equal when they name the same second, whatever their time bases.
+
+    Attributes:
+        pts: Ticks.
+        time_base: Seconds a tick.
+        seconds: Exact seconds on the stream's own clock.
     """
 
     pts: int
     time_base: Fraction
+    seconds: Fraction = field(init=False, repr=False)
 
-    @property
-    def seconds(self) -> Fraction:
-        """Exact seconds on the stream's own clock."""
-        return self.pts * self.time_base
+    def __post_init__(self) -> None:
+        # Kept: every stage asks for it, and multiplying fractions is slow.
+        object.__setattr__(self, "seconds", self.pts * self.time_base)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Instant) and self.seconds == other.seconds

@@ -109,6 +109,7 @@ class Tone:
         rate: Samples a second.
         codec: Name of the encoder.
         layout: Channels.
+        level: Peak, 0 to 1.
     """
 
     seconds: float
@@ -116,6 +117,7 @@ class Tone:
     rate: int = 48000
     codec: str = "aac"
     layout: str = "mono"
+    level: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _sound_packets(
         total, block = round(tone.seconds * tone.rate), tone.rate // 10
         for first in range(0, total, block):
             second = np.arange(first, min(total, first + block)) / tone.rate
-            wave = 0.3 * np.sin(2 * np.pi * (220 + 55 * np.floor(second)) * second)
+            wave = tone.level * np.sin(2 * np.pi * (220 + 55 * np.floor(second)) * second)
             samples = (wave * 32767).astype(np.int16)
             channels = av.AudioLayout(tone.layout).nb_channels
             interleaved = np.ascontiguousarray(np.repeat(samples, channels)[None, :])

@@ -19,7 +19,7 @@ class Relation(nn.Module):
 
     def __init__(self, channels: int, reach: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(1, channels, (2 * reach, 1))
+        self.conv = _unbiased(nn.Conv2d(1, channels, (2 * reach, 1)))
 
     def forward(self, windows: Tensor) -> Tensor:
         """Relates the shots of each window.
@@ -43,8 +43,8 @@ class Difference(nn.Module):
     def __init__(self, channels: int, reach: int, *, shared: bool) -> None:
         super().__init__()
         self.reach = reach
-        self.before = nn.Conv2d(1, channels, (reach, 1))
-        self.after = None if shared else nn.Conv2d(1, channels, (reach, 1))
+        self.before = _unbiased(nn.Conv2d(1, channels, (reach, 1)))
+        self.after = None if shared else _unbiased(nn.Conv2d(1, channels, (reach, 1)))
 
     def forward(self, windows: Tensor) -> Tensor:
         """Compares what lies before each boundary with what lies after it.
@@ -84,6 +84,13 @@ class BNet(nn.Module):
         if self.relation is None:
             return difference
         return torch.cat((self.relation(windows), difference), dim=1)
+
+
+def _unbiased(conv: nn.Conv2d) -> nn.Conv2d:
+    """Starts a convolution's biases at zero: a random offset would drown the cosines *(choice)*."""
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 def _mix(conv: nn.Conv2d, windows: Tensor) -> Tensor:

@@ -11,6 +11,11 @@ from torch.nn.utils.rnn import pack_padded_sequence
 if TYPE_CHECKING:
     from models.experts.tokens import TokenBatch
 
+_SHARE = 0.3
+_GAIN = 0.5
+_GATES = (1.0, 1.0, 0.0, 2.0)
+"""Biases of the input, forget, candidate and output gates to start from."""
+
 
 class ShotEmbedding(nn.Module):
     """Final hidden state of an LSTM over the tokens of a shot.
@@ -24,6 +29,7 @@ class ShotEmbedding(nn.Module):
         super().__init__()
         self.width = width
         self.lstm = nn.LSTM(dim, width, batch_first=True)
+        self._start_as_sum()
 
     def forward(self, batch: TokenBatch) -> Tensor:
         """Embeds whole shots.
@@ -75,3 +81,22 @@ class ShotEmbedding(nn.Module):
         hidden, cell = (part.unsqueeze(0).contiguous() for part in state)
         _, (hidden, cell) = self.lstm(tokens, (hidden, cell))
         return hidden[0], cell[0]
+
+    def _start_as_sum(self) -> None:
+        """Starts close to a fading sum of the tokens *(choice)*.
+
+        Distances between tokens then survive from the first step on; a few hundred scenes are
+        too little to find that again from random weights.
+        """
+        with torch.no_grad():
+            into, back = self.lstm.weight_ih_l0, self.lstm.weight_hh_l0
+            assert isinstance(into, Tensor)
+            assert isinstance(back, Tensor)
+            into.mul_(_SHARE)
+            back.mul_(_SHARE)
+            candidate = into[2 * self.width : 3 * self.width]
+            diagonal = torch.arange(min(candidate.shape))
+            candidate[diagonal, diagonal] += _GAIN
+            for bias, start in ((self.lstm.bias_ih_l0, _GATES), (self.lstm.bias_hh_l0, (0.0,) * 4)):
+                assert isinstance(bias, Tensor)
+                bias.copy_(torch.tensor(start).repeat_interleave(self.width))

@@ -1,4 +1,4 @@
-"""Standardising and whitening of tokens, fitted once on training movies."""
+"""Centring, rotation and scaling of tokens, fitted once on training movies."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ class Projection(nn.Module):
     def fit(self, moments: Moments) -> None:
         """Sets mean, basis and scales.
 
-        Each scale is the inverse of the component's deviation, damped by a hundredth of the
-        mean variance so that noise in the last components is not blown up.
+        Each scale is the inverse square root of the component's deviation, damped by a
+        hundredth of the mean variance: half-way between keeping and levelling the components,
+        where distances of tokens tell scenes apart best. Together the components then have
+        unit variance.
 
         Args:
             moments: Of training tokens, gathered for this projection.
@@ -75,8 +77,10 @@ class Projection(nn.Module):
             vectors = vectors * np.sign(vectors[largest, np.arange(self.width)])
             self.basis.copy_(torch.from_numpy(vectors))
         ridge = _RIDGE * float(variance.mean()) + 1e-12
+        scale = (variance + ridge) ** -0.25
+        scale /= np.sqrt((variance * scale**2).mean() + 1e-12)
         self.mean.copy_(torch.from_numpy(mean))
-        self.scale.copy_(torch.from_numpy(1.0 / np.sqrt(variance + ridge)))
+        self.scale.copy_(torch.from_numpy(scale))
 
 
 class Moments:

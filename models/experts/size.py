@@ -13,12 +13,14 @@ class ExpertSize(BaseModel):
     """Widths of one expert; the same for all experts of a mixture.
 
     Attributes:
-        projection: Tokens are whitened and cut to this many principal components before they
+        projection: Tokens are scaled and cut to this many principal components before they
             reach an expert; 0 keeps every dimension and only standardises *(choice)*.
         max_tokens: Longer shots are thinned evenly to this many tokens *(choice)*.
         embedding: Hidden state of the shot embedding, ``D``.
         channels: Similarity channels of BNet, ``C``.
-        shared_difference: Both halves of ``B_d`` use one convolution *(choice)*.
+        shared_difference: Both halves of ``B_d`` use one convolution, as the public code does;
+            with two, as the paper says, the shots next to the boundary can be compared, which
+            measured better on composed films *(choice)*.
         standard: ``d_std`` of the multimodal attention.
         recurrent: Hidden state of the LSTM over boundaries, each direction.
         bidirectional: Whether that LSTM also runs backwards over its window.
@@ -28,11 +30,11 @@ class ExpertSize(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    projection: int = Field(default=128, ge=0, le=8192)
+    projection: int = Field(default=64, ge=0, le=8192)
     max_tokens: Width = 16
     embedding: Width = 64
     channels: Width = 64
-    shared_difference: bool = True
+    shared_difference: bool = False
     standard: Width = 64
     recurrent: Width = 48
     bidirectional: bool = True
@@ -59,6 +61,7 @@ class ExpertSize(BaseModel):
             channels=512,
             standard=512,
             recurrent=512,
+            shared_difference=True,
             dropout=0.0,
         )
 

@@ -93,8 +93,8 @@ def largest(found: Faces) -> torch.Tensor | None:
 def aligned(picture: torch.Tensor, points: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Turns, scales and cuts a face to where the descriptor expects it.
 
-    The similarity that brings the points closest to the mean face in the least-squares sense:
-    with points as complex numbers, a division.
+    The similarity that brings the mean face closest to the points in the least-squares sense, as
+    dlib does it: with points as complex numbers, a division.
 
     Args:
         picture: Float RGB.

@@ -78,3 +78,42 @@ def holes(
     position = np.arange(shots)[None]
     inside = (position >= begin[:, None]) & (position < (begin + length)[:, None])
     return torch.from_numpy(everywhere[:, None] | (run[:, None] & inside))
+
+
+def reversed_some(
+    batch: SequenceBatch, settings: TrainingSettings, random: np.random.Generator
+) -> SequenceBatch:
+    """Turns some sequences round: a scene boundary is one in both directions of time.
+
+    Args:
+        batch: Sequences; ``start`` loses its meaning in those turned.
+        settings: ``reverse`` is used.
+        random: Draws.
+    """
+    turn = torch.from_numpy(random.random(len(batch.shots)) < settings.reverse)[:, None]
+    return SequenceBatch(
+        batch.movie,
+        batch.start,
+        torch.where(turn, batch.shots.flip(1), batch.shots),
+        torch.where(turn, batch.labels.flip(1), batch.labels),
+        torch.where(turn, batch.valid.flip(1), batch.valid),
+    )
+
+
+def sign_flips(
+    count: int, dim: int, settings: TrainingSettings, random: np.random.Generator
+) -> Tensor:
+    """Signs for the token dimensions of each sequence, 1 throughout in those left alone.
+
+    Args:
+        count: Sequences.
+        dim: Length of a token.
+        settings: ``flip`` is used.
+        random: Draws.
+
+    Shape:
+        Float32 ``(count, dim)``
+    """
+    signs = random.integers(0, 2, (count, dim)) * 2 - 1
+    signs[random.random(count) >= settings.flip] = 1
+    return torch.from_numpy(signs.astype(np.float32))

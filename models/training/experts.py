@@ -11,8 +11,9 @@ import torch
 from models.evaluation.expert_scoring import score_expert
 from models.evaluation.metrics import average_precision
 from models.experts.build import build_expert
+from models.experts.tokens import TokenBatch
 from models.rows import find_row
-from models.training.batches import epoch_batches, holes
+from models.training.batches import epoch_batches, holes, reversed_some, sign_flips
 from models.training.loop import Progress, Schedule, run_epochs
 from models.training.loss import expert_loss
 from models.training.settings import TrainingSettings, seed_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from models.dataset.corpus import Corpus, SequenceBatch
     from models.experts.expert import Expert
-    from models.experts.tokens import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,9 @@ def train_expert(
     def train(epoch: int, optimizer: torch.optim.Optimizer) -> float:
         random = np.random.default_rng(seed_of(settings.seed, job.row, epoch))
         losses = []
-        for batch in epoch_batches(corpus, job.train, settings, settings.stride, random):
-            shots = _with_holes(corpus, expert, batch, settings, random, device)
+        for cut in epoch_batches(corpus, job.train, settings, settings.stride, random):
+            batch = reversed_some(cut, settings, random)
+            shots = _shots(corpus, expert, batch, settings, random, device)
             judged = expert(shots, len(batch.shots))
             counted = batch.valid.to(device) & judged.present
             loss = expert_loss(
@@ -140,7 +141,7 @@ def best_outcome(outcomes: list[ExpertOutcome]) -> ExpertOutcome:
     return max(outcomes, key=lambda outcome: outcome.progress.best)
 
 
-def _with_holes(
+def _shots(
     corpus: Corpus,
     expert: Expert,
     batch: SequenceBatch,
@@ -148,16 +149,19 @@ def _with_holes(
     random: np.random.Generator,
     device: torch.device,
 ) -> dict[str, TokenBatch]:
+    """Tokens of a batch, with holes and new signs."""
     rows = batch.shots.flatten()
+    count, run = int(batch.shots.shape[0]), int(batch.shots.shape[1])
     held: dict[str, TokenBatch] = {}
     for index, aspect in enumerate(expert.aspects):
         tokens = corpus.gather(aspect, rows)
         # Without its leading aspect an expert is absent: nothing could be learnt from that.
         if index or len(expert.aspects) == 1:
-            shape = (int(batch.shots.shape[0]), int(batch.shots.shape[1]))
-            dropped = holes(shape, settings, random)
+            dropped = holes((count, run), settings, random)
             if len(expert.aspects) == 1:
                 dropped &= ~dropped.all(dim=1, keepdim=True)
             tokens = tokens.without(dropped.flatten())
-        held[aspect] = tokens.to(device)
+        signs = sign_flips(count, tokens.tokens.shape[-1], settings, random)
+        turned = tokens.tokens * signs.repeat_interleave(run, dim=0)[:, None]
+        held[aspect] = TokenBatch(turned, tokens.lengths).to(device)
     return held

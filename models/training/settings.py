@@ -40,6 +40,9 @@ class TrainingSettings(BaseModel):
         mixer_stride: The same for the mixer, which has few epochs *(choice)*.
         drop_aspect: Share of sequences that lose an aspect altogether *(choice)*.
         drop_run: Share of sequences that lose an aspect for a run of shots *(choice)*.
+        reverse: Share of sequences shown backwards *(choice)*.
+        flip: Share of sequences in which the signs of token dimensions are drawn anew, the same
+            for all shots: distances stay, what was shown does not *(choice)*.
         patience: Epochs without improvement on held-out movies before stopping; None never stops.
         seed: Everything random follows from it.
     """
@@ -68,6 +71,8 @@ class TrainingSettings(BaseModel):
     mixer_stride: int = Field(default=1, ge=1, le=64)
     drop_aspect: Rate = 0.1
     drop_run: Rate = 0.1
+    reverse: Rate = 0.5
+    flip: Rate = 0.5
     patience: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
 

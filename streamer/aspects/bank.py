@@ -69,9 +69,13 @@ class AspectBank:
         """Says where the first shot begins, seconds on the stream's clock; before ``advance``."""
         self._picture_start = self._sound_start = self._read = start
 
+    def read_to(self, seconds: Fraction) -> None:
+        """Says how far the input has been read where that is not how far it is certain."""
+        self._read = max(self._read, seconds)
+
     def push_picture(self, picture: Picture) -> None:
         """Takes the next picture in presentation order."""
-        self._read = max(self._read, picture.start.seconds)
+        self.read_to(picture.start.seconds)
         self._pictures.push(picture)
         self._clips.push(picture)
 
@@ -104,7 +108,7 @@ class AspectBank:
             self._picture_start = shot.end.seconds
         self._pictures.advance(self._picture_start, watermark)
         self._clips.advance(watermark)
-        self._read = max(self._read, watermark)
+        self.read_to(watermark)
         return self._drain(watermark)
 
     def _drain(self, watermark: Fraction) -> list[EmbeddedShot]:

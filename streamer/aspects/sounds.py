@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from streamer.aspects.clean import clean
 from streamer.aspects.extractor import Extractor, SoundInput
 from streamer.aspects.lane import Lane, close_all
 from streamer.aspects.track import SoundTrack
@@ -58,8 +59,9 @@ class SoundAspects:
 
     def push(self, sound: Sound) -> None:
         """Takes the next block."""
+        block = clean(sound)
         for track in self._tracks.values():
-            track.push(sound)
+            track.push(block)
 
     def end(self) -> None:
         """Says that no more sound will come."""

@@ -46,7 +46,7 @@ class SoundTrack:
         return None if self._end is None else Fraction(self._end, self.rate)
 
     def push(self, sound: Sound) -> None:
-        """Adds the next block; a change of format, a gap or a jump restarts the resampler."""
+        """Adds the next clean block; a change of format, a gap or a jump restarts the resampler."""
         frame, start = sound.frame, sound.start.seconds
         kind = (frame.sample_rate, frame.layout.name, frame.format.name)
         jumped = self._expected is None or abs(start - self._expected) > RESYNC
@@ -59,7 +59,7 @@ class SoundTrack:
             self._expected = start
         assert self._expected is not None
         self._expected += Fraction(frame.samples, frame.sample_rate)
-        self._append(self._resampler.resample(_untimed(frame)))
+        self._append(self._resampler.resample(frame))
 
     def flush(self) -> None:
         """Brings out what the resampler holds back; the end of the input or of a run of blocks."""
@@ -101,15 +101,3 @@ class SoundTrack:
                 out[low - start : high - start] = samples[low - first : high - first]
                 received += high - low
         return out, received
-
-
-def _untimed(frame: AudioFrame) -> AudioFrame:
-    """The frame with finite samples and without its PTS, which may jitter by a tick or more."""
-    samples = frame.to_ndarray()
-    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        samples[~np.isfinite(samples)] = 0
-        clean = AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
-        clean.sample_rate = frame.sample_rate
-        return clean
-    frame.pts = None
-    return frame

@@ -26,18 +26,20 @@ def lengthen(film: Path, out: Path, seconds: float) -> Path:
         with av.open(str(film)) as source:
             kept = [*source.streams.video[:1], *source.streams.audio[:1]]
             streams = {stream.index: target.add_stream_from_template(stream) for stream in kept}
-        offset = Fraction(0)
+        offset = begin = Fraction(0)
         while offset < seconds:
             end = offset
             with av.open(str(film)) as source:
                 for packet in source.demux([source.streams[index] for index in streams]):
                     if packet.dts is None or packet.pts is None:
                         continue
+                    # Sound may begin before 0, with what its decoder needs to get going.
+                    begin = min(begin, packet.dts * packet.time_base)
                     shift = round(offset / packet.time_base)
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     length = (packet.pts + (packet.duration or 0)) * packet.time_base
                     end = max(end, length)
                     packet.stream = streams[packet.stream.index]
                     target.mux(packet)
-            offset = end
+            offset = end - begin
     return out

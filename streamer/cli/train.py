@@ -33,6 +33,9 @@ def train(
     lr: Annotated[
         list[float] | None, typer.Option(help="Learning rate of the experts; may be repeated.")
     ] = None,
+    step: Annotated[
+        int, typer.Option(min=1, help="Epoch at which the learning rate is divided by 10.")
+    ] = 30,
     mixer_lr: Annotated[float, typer.Option(help="Learning rate of the mixer.")] = 1e-4,
     batch: Annotated[int, typer.Option(min=1, help="Sequences in a step.")] = 32,
     stride: Annotated[
@@ -80,6 +83,7 @@ def train(
             size=ExpertSize.paper() if size is Size.paper else ExpertSize.compact(),
             epochs=epochs,
             mixer_epochs=mixer_epochs,
+            step=step,
             rates=tuple(lr) if lr else (1e-3, 1e-4),
             mixer_rate=mixer_lr,
             batch=batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -39,6 +40,7 @@ def _words(value: object) -> object:
 Locations = Annotated[tuple[str, ...], BeforeValidator(_words), NoDecode]
 
 
+ASPECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Names that datasets use for other things than aspects.
 RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
 
@@ -102,9 +104,6 @@ class AspectSection(Section):
     enabled: bool = True
 
 
-AspectName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-
-
 class AspectsSection(Section):
     """The slots of the paper, aspects beyond them, and the key-frame rule."""
 
@@ -119,11 +118,13 @@ class AspectsSection(Section):
     musicnn: AspectSection = AspectSection(network="musicnn-mtt")
     key_frame_interval: PositiveFloat = 2.0
     key_frame_offset: float = Field(default=0.2, ge=0.0)
-    extra: dict[AspectName, AspectSection] | None = None
+    extra: dict[str, AspectSection] | None = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         for name in self.extra or ():
+            if not ASPECT_NAME.fullmatch(name):
+                raise ValueError(f"extra.{name}: a name is lower case, without spaces or dashes")
             if name in type(self).model_fields or name in RESERVED_ASPECTS:
                 raise ValueError(f"extra.{name}: the name is taken")
         return self

@@ -183,7 +183,7 @@ class BoundaryData(Position):
         threshold: What the score had to reach.
         experts: Every expert of the model, in the model's order.
         aspects: Slot → the network that fills it.
-        lookahead_shots: Shots after the boundary that the decision saw beyond the window's own.
+        lookahead_shots: Shots after the boundary that had closed when it was decided.
         latency_seconds: ``media_seconds + compute_seconds``.
         latency: Its two parts.
         scene: The scene that just ended.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamer.aspects.bank import AspectBank
-from streamer.shots.fixed import FixedSplitter
+from streamer.shots.lead import SoundLead
 from streamer.shots.signature import Signer
 from streamer.shots.splitter import ShotSplitter
 from streamer.timeline import Instant, Picture, Sound
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
-    from streamer.shots.step import Step
-    from streamer.timeline import EmbeddedShot, StreamInfo
+    from streamer.timeline import EmbeddedShot, Shot, StreamInfo
 
 
 class ShotEmbedder:
     """Splits one stream into shots and embeds them while they run.
 
-    The first shot starts at the first picture (the first sound, where there is no picture);
-    sound before it belongs to no shot.
+    Pictures decide where shots end. Sound is split in fixed windows where there are no pictures,
+    and also before the first picture when it comes more than ``decode.max_interleave`` seconds
+    after the first sound; sound that leads by less belongs to no shot.
 
     Args:
         info: What the demuxer said.
@@ -45,18 +46,20 @@ class ShotEmbedder:
         *,
         batch: int,
     ) -> None:
-        self._pictures = ShotSplitter(shots, info.frame_rate) if info.has_picture else None
-        self._windows = FixedSplitter(shots)
+        interleave = Fraction(decode.max_interleave).limit_denominator(1000)
+        self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
+        self._pictures = ShotSplitter(shots, info.frame_rate)
         self._signer = Signer()
         self._bank = AspectBank(
             extractors,
             aspects,
             batch=batch,
-            max_interleave=Fraction(decode.max_interleave).limit_denominator(1000),
+            max_interleave=interleave,
             has_sound=info.has_sound,
         )
         self._start: Instant | None = None
-        self._last: Instant | None = None
+        self._picture: Instant | None = None
+        self._windows = 0
         self._end: Instant | None = None
 
     @property
@@ -70,45 +73,62 @@ class ShotEmbedder:
         Returns:
             Shots that are complete now, oldest first.
         """
-        if isinstance(item, Picture):
-            return self._push_picture(item)
-        self._bank.push_sound(item)
-        return [] if self._pictures else self._push_window(item)
+        return self._push_picture(item) if isinstance(item, Picture) else self._push_sound(item)
 
     def finish(self) -> list[EmbeddedShot]:
         """Closes the running shot at the end of the input."""
         if self._end is None:
             return []
-        closed = (self._pictures or self._windows).finish(self._end)
+        if self._picture is not None:
+            closed = self._numbered(self._pictures.finish(self._end))
+        else:
+            closed = self._lead.finish(self._end)
+            self._begin(self._lead.start)
         self._bank.end_sound()
         return self._bank.advance(self._end.seconds, closed)
 
     def _push_picture(self, picture: Picture) -> list[EmbeddedShot]:
-        assert self._pictures is not None
-        self._begin(picture.start)
+        done: list[EmbeddedShot] = []
+        if self._picture is None:
+            if self._lead.reached is not None and picture.start <= self._lead.reached:
+                return []
+            windows = self._lead.hand_over(picture.start)
+            self._windows = windows[-1].index + 1 if windows else 0
+            self._begin(picture.start)
+            done += self._bank.advance(picture.start.seconds, windows)
         self._bank.push_picture(picture)
         self._end = _after(picture.start, self._lasts(picture))
-        self._last = picture.start
-        return self._advance(self._pictures.push(picture.start, self._signer.sign(picture.frame)))
+        self._picture = picture.start
+        step = self._pictures.push(picture.start, self._signer.sign(picture.frame))
+        return done + self._bank.advance(step.watermark.seconds, self._numbered(step.closed))
 
-    def _push_window(self, sound: Sound) -> list[EmbeddedShot]:
-        self._begin(sound.start)
+    def _push_sound(self, sound: Sound) -> list[EmbeddedShot]:
+        self._bank.push_sound(sound)
+        if self._picture is not None:
+            return []
         self._end = _after(sound.start, Fraction(sound.frame.samples, sound.frame.sample_rate))
-        return self._advance(self._windows.push(sound.start))
+        step = self._lead.push(sound.start)
+        if step is None:
+            return []
+        self._begin(self._lead.start)
+        self._bank.read_to(sound.start.seconds)
+        return self._bank.advance(step.watermark.seconds, step.closed)
 
-    def _begin(self, start: Instant) -> None:
-        if self._start is None:
+    def _begin(self, start: Instant | None) -> None:
+        if self._start is None and start is not None:
             self._start = start
             self._bank.begin(start.seconds)
 
-    def _advance(self, step: Step) -> list[EmbeddedShot]:
-        return self._bank.advance(step.watermark.seconds, step.closed)
+    def _numbered(self, closed: Sequence[Shot]) -> tuple[Shot, ...]:
+        """Counts shots of pictures on from the windows before them."""
+        return tuple(replace(shot, index=self._windows + shot.index) for shot in closed)
 
     def _lasts(self, picture: Picture) -> Fraction:
         """How long a picture is shown: as the container says, else as long as the one before."""
         if picture.frame.duration:
             return picture.frame.duration * picture.start.time_base
-        return Fraction(0) if self._last is None else picture.start.seconds - self._last.seconds
+        last = self._picture
+        return Fraction(0) if last is None else picture.start.seconds - last.seconds
 
 
 def _after(start: Instant, duration: Fraction) -> Instant:

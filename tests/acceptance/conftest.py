@@ -11,6 +11,7 @@ import torch
 from models.checkpoint import save_moae
 from models.mixture import AspectInput, Moae, MoaeConfig
 from models.networks.registry import architecture
+from models.rows import EXPERT_ROWS
 from streamer.config.sections import AspectsSection
 from tests.acceptance.command import Tail
 from tests.acceptance.films import RATE, SHOTS, pictures
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten experts and a mixer for the default slots, with seeded random weights."""
+    slots = AspectsSection().slots
+    networks = {aspect: slots[aspect].network for row in EXPERT_ROWS for aspect in row.aspects}
     aspects = {
-        slot: AspectInput(network=section.network, dim=architecture(section.network).dim)
-        for slot, section in AspectsSection().slots.items()
+        slot: AspectInput(network=network, dim=architecture(network).dim)
+        for slot, network in networks.items()
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)

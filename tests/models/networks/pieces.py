@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from streamer.aspects.extractor import Extractor, PictureInput
+from streamer.aspects.extractor import ClipInput, Extractor, PictureInput
+from tests.models.networks.faces import SITTERS, portrait
 
 
 def voice(rate: int, samples: int) -> torch.Tensor:
@@ -50,9 +51,26 @@ def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.rint(image * 255).astype(np.uint8))
 
 
+def clip(frames: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """A window that slides over a larger picture, uint8 ``(frames, 1, height, width)``."""
+    wide = picture(height * 2, width * 3, seed)[1:2]
+    drift = (1.0, -0.6, 0.3)[seed], (0.2, 0.1, -0.4)[seed]
+    shots = []
+    for index in range(frames):
+        left = width + round(drift[0] * index + 2 * np.sin(index * (1 + seed)))
+        top = height // 2 + round(drift[1] * index)
+        shots.append(wide[:, top : top + height, left : left + width])
+    return torch.stack(shots)
+
+
 def batch(extractor: Extractor) -> torch.Tensor:
     """Three different pieces of the kind the extractor takes."""
     wanted = extractor.input
+    if isinstance(wanted, ClipInput):
+        size = (wanted.frames, wanted.height, wanted.width)
+        return torch.stack([clip(*size, seed) for seed in range(3)])
     if isinstance(wanted, PictureInput):
+        if extractor.aspect == "cast":
+            return torch.stack([portrait(each, wanted.height, wanted.width) for each in SITTERS])
         return torch.stack([picture(wanted.height, wanted.width, seed) for seed in range(3)])
     return torch.stack([make(wanted.rate, wanted.window) for make in (voice, surf, chords)])

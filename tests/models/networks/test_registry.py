@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.networks.registry import architecture, build
-from models.weights.manifest import MANIFEST
+from models.weights.manifest import MANIFEST, WEIGHTLESS
 from models.weights.store import WeightStore
 from streamer.aspects.extractor import PictureInput
 from streamer.config.sections import AspectsSection
@@ -33,13 +33,26 @@ def test_manifest_and_architecture_agree(network: str) -> None:
     )
 
 
+def test_weightless_networks_ask_for_none() -> None:
+    class Forbidden:
+        def load(self, network: str) -> dict[str, torch.Tensor]:
+            raise AssertionError(network)
+
+    for network in WEIGHTLESS:
+        found = architecture(network)
+        assert not found.weights
+        extractor = build(found.slots[0], network, Forbidden(), CPU, Fraction(2))
+        assert extractor.dim == found.dim
+
+
 def test_every_default_slot_can_be_built(weight_store: WeightStore) -> None:
-    aspects = AspectsSection()
-    for slot in ("place", "speaker", "vggish", "panns", "openl3", "musicnn"):
-        network = getattr(aspects, slot).network
-        extractor = build(slot, network, weight_store, CPU, Fraction(3, 2))
-        assert (extractor.aspect, extractor.network) == (slot, network)
-        assert extractor.kind == ("picture" if slot == "place" else "sound")
+    slots = AspectsSection().slots
+    assert len(slots) == 9
+    kinds = {"place": "picture", "cast": "picture", "action": "clip"}
+    for slot, section in slots.items():
+        extractor = build(slot, section.network, weight_store, CPU, Fraction(3, 2))
+        assert (extractor.aspect, extractor.network) == (slot, section.network)
+        assert extractor.kind == kinds.get(slot, "sound")
         if isinstance(extractor.input, PictureInput):
             assert extractor.input.interval == Fraction(3, 2)
 

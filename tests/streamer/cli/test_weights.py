@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from models.weights.manifest import MANIFEST
 from models.weights.store import WeightStore
 from streamer.cli.weights import app
-from streamer.errors import WeightsCorrupt, WeightsMissing, WeightsUnavailable
+from streamer.config.sections import AspectsSection
+from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 
 runner = CliRunner()
 
@@ -48,8 +49,38 @@ def test_verify_and_pull_raise_the_trees_errors(
         runner.invoke(app, ["verify", "ge2e"], catch_exceptions=False)
 
 
+DEFAULT = [section.network for section in AspectsSection().slots.values() if section.enabled]
+
+
+def named(stderr: str) -> list[str]:
+    return [line.partition(":")[0] for line in stderr.splitlines()]
+
+
 def test_pull_of_what_is_there_prints_where(weight_store: WeightStore) -> None:
-    result = runner.invoke(app, ["pull", "--offline"], catch_exceptions=False)
+    result = runner.invoke(app, ["pull", "--all", "--offline"], catch_exceptions=False)
     assert result.exit_code == 0
     for network in MANIFEST:
         assert str(weight_store.path(network)) in result.stderr
+
+
+def test_pull_takes_what_the_settings_use(weight_store: WeightStore, tmp_path: Path) -> None:
+    result = runner.invoke(app, ["pull", "--offline"], catch_exceptions=False)
+    assert named(result.stderr) == DEFAULT
+    assert "mtcnn-dlib" not in DEFAULT
+    config = tmp_path / "c.toml"
+    config.write_text(
+        "[aspects]\nstft.enabled = true\naction.enabled = true\nplace.enabled = false\n"
+        'extra.loudness.network = "somewhere.loudness:NETWORK"\n'
+    )
+    result = runner.invoke(app, ["verify", "--config", str(config)], catch_exceptions=False)
+    wanted = {*DEFAULT, "ina-smn"} - {"efficientnet-lite0"}
+    assert sorted(named(result.stderr)) == sorted(wanted)
+
+
+def test_all_and_names_exclude_each_other() -> None:
+    assert runner.invoke(app, ["pull", "yamnet", "--all"]).exit_code == 2
+
+
+def test_a_network_without_weights_says_so() -> None:
+    with pytest.raises(ConfigError, match="grid-flow has no weights"):
+        runner.invoke(app, ["pull", "grid-flow"], catch_exceptions=False)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from streamer.aspects.resize import Resizer
+from streamer.timeline import Instant, Picture
+
+
+def picture(width: int, height: int) -> Picture:
+    """Left third red, the rest green."""
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[:, : width // 3, 0] = 250
+    rgb[:, width // 3 :, 1] = 250
+    return Picture(Instant(0, Fraction(1)), av.VideoFrame.from_ndarray(rgb, "rgb24"))
+
+
+def shown(small: torch.Tensor) -> tuple[int, int]:
+    """Height and width of what is not black."""
+    lit = small.amax(dim=0) > 60
+    return int(lit.any(1).sum()), int(lit.any(0).sum())
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (1920, 1080, (108, 192)),
+        (1000, 1000, (108, 108)),
+        (1920, 800, (80, 192)),
+        (60, 900, (108, 7)),
+    ],
+)
+def test_the_aspect_ratio_is_kept_in_the_upper_left_corner(
+    width: int, height: int, expected: tuple[int, int]
+) -> None:
+    small = Resizer(108, 192, keep_aspect=True)(picture(width, height))
+    assert small.shape == (3, 108, 192)
+    assert shown(small) == expected
+    assert (small[:, 0, 0] > torch.tensor([200, -1, -1])).all()
+
+
+def test_without_it_the_picture_is_stretched() -> None:
+    assert shown(Resizer(108, 192)(picture(300, 1000))) == (108, 192)
+
+
+def test_grey_is_one_channel() -> None:
+    small = Resizer(36, 64, grey=True)(picture(640, 360))
+    assert small.shape == (1, 36, 64)
+    # Green is brighter than red.
+    assert small[0, :, 40:].float().mean() > small[0, :, :15].float().mean() + 50
