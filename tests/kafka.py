@@ -137,11 +137,13 @@ class Broker:
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.address}, logger=silent())
 
-    def topic(self, replicas: Sequence[int] = (1,), **config: str) -> str:
-        """Makes a topic of one partition; ``_`` in keys stands for ``.``."""
+    def topic(self, partitions: int = 1, replicas: Sequence[int] = (1,), **config: str) -> str:
+        """Makes a topic; ``_`` in keys of its settings stands for ``.``."""
         name = f"scenes.test-{uuid.uuid4().hex[:8]}"
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        new = NewTopic(name, 1, replica_assignment=[list(replicas)], config=settings)
+        new = NewTopic(
+            name, partitions, replica_assignment=[list(replicas)] * partitions, config=settings
+        )
         # Its calls end with it.
         admin = self.admin()
         for future in admin.create_topics([new]).values():
@@ -160,8 +162,8 @@ class Broker:
         while admin.describe_configs([asked])[asked].result(PATIENCE)[key].value != value:
             pass
 
-    def read(self, topic: str, count: int) -> list[Message]:
-        """The first records of a topic's partition 0, waited for."""
+    def read(self, topic: str, count: int, partitions: int = 1) -> list[Message]:
+        """So many records of a topic, waited for; in order within a partition."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.address,
@@ -171,7 +173,7 @@ class Broker:
             logger=silent(),
         )
         try:
-            consumer.assign([TopicPartition(topic, 0, 0)])
+            consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
             found: list[Message] = []
             while len(found) < count:
                 record = consumer.poll(PATIENCE)

@@ -70,12 +70,14 @@ class Complaints:
         said = text.get(KafkaError._TRANSPORT, "")
         if "SSL" in said:
             return f"no TLS connection: {said}; without TLS the address begins with kafka://"
-        if self._closed or _CLOSED.search(said):
+        if said and not _CLOSED.search(said):
+            return said
+        if self._closed or said:
             return (
                 "the broker closes the connection; it may want TLS (kafkas://) or a login "
                 "([kafka] sasl_mechanism, username, password)"
             )
-        return text.get(KafkaError._RESOLVE) or said or None
+        return text.get(KafkaError._RESOLVE)
 
 
 class _Handler(logging.Handler):

@@ -203,9 +203,7 @@ class Sender:
             if final[0].code() not in _REFUSED:
                 kept = f"{self._spool.state.events} events wait in {self._spool.path}"
             # Before the spool may look empty to whoever waits for that.
-            self._failure = SinkError(
-                f"{self._address}: event not taken: {final[0].str()}; {kept}"
-            )
+            self._failure = SinkError(f"{self._address}: event not taken: {final[0].str()}; {kept}")
         for number, error in failed:
             if error.code() in _REFUSED:
                 self._spool.refuse(number, error.str())

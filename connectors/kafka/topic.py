@@ -73,6 +73,7 @@ class TopicProbe:
         """
         patience = self._section.connect_seconds if seconds is None else seconds
         deadline = time.monotonic() + patience
+        self._complaints.clear()
         topic = self._topic(deadline, patience)
         config = self._config(max(_STEP, deadline - time.monotonic()))
         return TopicFacts(

@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Message
 
@@ -176,6 +177,26 @@ def crowd(tmp_path: Path) -> Iterator[list[KafkaSink]]:
     yield sinks
     for sink in sinks:
         sink.close()
+
+
+def test_a_stream_is_in_the_partition_where_other_clients_put_it(
+    broker: Broker, use: SinkUse, crowd: list[KafkaSink]
+) -> None:
+    partitions = 5
+    topic = broker.topic(partitions)
+    names = [f"channel {number}" for number in range(12)]
+    for name in names:
+        crowd.append(opened(broker, topic, SinkUse(name, use.kafka)))
+        crowd[-1].add(events(1, stream=name)[0])
+    for sink in crowd:
+        sink.flush()
+    records = broker.read(topic, len(names), partitions)
+    everywhere = list(range(partitions))
+    found = {record.key(): record.partition() for record in records}
+    assert found == {
+        name.encode(): DefaultPartitioner()(name.encode(), everywhere, everywhere) for name in names
+    }
+    assert len(set(found.values())) > 2
 
 
 def test_streams_share_a_topic_and_keep_their_own_order(
