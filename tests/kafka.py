@@ -162,17 +162,22 @@ class Broker:
         while admin.describe_configs([asked])[asked].result(PATIENCE)[key].value != value:
             pass
 
-    def read(self, topic: str, count: int, partitions: int = 1) -> list[Message]:
-        """So many records of a topic, waited for; in order within a partition."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.address,
-                "group.id": "unused",
-                "enable.auto.commit": False,
-            },
-            logger=silent(),
-        )
+    def read(self, topic: str, count: int | None = None, partitions: int = 1) -> list[Message]:
+        """Records of a topic, in order within a partition.
+
+        So many are waited for; when None, those of partition 0 that are acknowledged now.
+        """
+        settings = {
+            "bootstrap.servers": self.address,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+        }
+        consumer = Consumer(settings, logger=silent())
         try:
+            if count is None:
+                places = consumer.get_watermark_offsets(TopicPartition(topic, 0), PATIENCE)
+                assert places is not None
+                count = places[1]
             consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
             found: list[Message] = []
             while len(found) < count:

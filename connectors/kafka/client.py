@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamer.config.sections import KafkaSection
 
 _KEPT: Final = 32
-_NOISE: Final = re.compile(r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state \w+\)")
+_NOISE: Final = re.compile(r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state .*\)$")
 _CLOSED: Final = re.compile("Broken pipe|Connection reset|closed by peer")
 # What cannot pass by waiting.
 _CERTAIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from streamer.config.sections import KafkaSection
 
 _STEP: Final = 0.5
+_PAUSE: Final = 0.05
+_MAKING_SECONDS: Final = 2.0
+_MAKING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 
 
 class Unreachable(SinkError):
@@ -84,6 +87,7 @@ class TopicProbe:
         )
 
     def _topic(self, deadline: float, patience: float) -> TopicMetadata:
+        began = time.monotonic()
         while True:
             try:
                 found = self._client.list_topics(self._address.topic, timeout=_STEP)
@@ -100,10 +104,11 @@ class TopicProbe:
             refusal = topic.error
             if refusal is None and topic.partitions:
                 return topic
-            # A topic without partitions, or between two leaders, is one in the making.
-            transient = refusal is None or refusal.code() == KafkaError.LEADER_NOT_AVAILABLE
-            if not transient or time.monotonic() >= deadline:
+            # A topic made a moment ago is not known to every broker yet.
+            making = refusal is None or refusal.code() in _MAKING
+            if not making or time.monotonic() >= min(deadline, began + _MAKING_SECONDS):
                 raise SinkError(f"{self._address}: {_refusal(self._address.topic, refusal)}")
+            self._client.poll(_PAUSE)
 
     def _config(self, seconds: float) -> dict[str, str | None]:
         """Empty when the login may not ask; the broker then says no later."""
