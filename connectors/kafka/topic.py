@@ -24,10 +24,6 @@ _MAKING_SECONDS: Final = 2.0
 _MAKING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 
 
-class Unreachable(SinkError):
-    """No broker answers now; one may later."""
-
-
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
     """What a topic is like.
@@ -59,10 +55,16 @@ class TopicProbe:
     def __init__(self, address: KafkaAddress, section: KafkaSection) -> None:
         self._address, self._section = address, section
         self._complaints = Complaints()
+        self._silent = False
         try:
             self._client = AdminClient(client_settings(address, section, self._complaints))
         except KafkaException as error:
             raise SinkError(f"{address}: {error.args[0].str()}") from error
+
+    @property
+    def silent(self) -> bool:
+        """Whether the latest look failed because nobody answered; somebody may later."""
+        return self._silent
 
     def look(self, seconds: float | None = None) -> TopicFacts:
         """Asks.
@@ -71,12 +73,13 @@ class TopicProbe:
             seconds: Patience; ``connect_seconds`` when None.
 
         Raises:
-            Unreachable: Nobody answers in time.
-            SinkError: The login or the certificate is refused, or there is no such topic.
+            SinkError: Nobody answers in time (`silent` then says so), the login or the certificate
+                is refused, or there is no such topic.
         """
         patience = self._section.connect_seconds if seconds is None else seconds
         deadline = time.monotonic() + patience
         self._complaints.clear()
+        self._silent = False
         topic = self._topic(deadline, patience)
         config = self._config(max(_STEP, deadline - time.monotonic()))
         return TopicFacts(
@@ -93,12 +96,10 @@ class TopicProbe:
                 found = self._client.list_topics(self._address.topic, timeout=_STEP)
             except KafkaException as error:
                 self._client.poll(0)
-                late = time.monotonic() >= deadline
-                if self._complaints.certain or (late and self._complaints.explain()):
-                    kind = SinkError if self._complaints.certain else Unreachable
-                    raise kind(f"{self._address}: {self._complaints.explain()}") from error
-                if late:
-                    raise Unreachable(f"{self._address}: no answer in {patience:g} s") from error
+                if self._complaints.certain or time.monotonic() >= deadline:
+                    self._silent = not self._complaints.certain
+                    reason = self._complaints.explain() or f"no answer in {patience:g} s"
+                    raise SinkError(f"{self._address}: {reason}") from error
                 continue
             topic = found.topics[self._address.topic]
             refusal = topic.error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from connectors.kafka.address import KafkaAddress
 from connectors.kafka.message import size, to_message
 from connectors.kafka.sender import Sender, max_batch_bytes
-from connectors.kafka.topic import TopicFacts, TopicProbe, Unreachable
+from connectors.kafka.topic import TopicFacts, TopicProbe
 from connectors.sinks.spool import ENDING, Spool
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
@@ -20,7 +20,7 @@ from streamer.events.cloudevent import to_line
 if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
 
-    from connectors.sinks.sink import SinkUse
+    from connectors.sinks.use import SinkUse
     from streamer.config.sections import KafkaSection
 
 
@@ -174,8 +174,8 @@ class KafkaSink:
     def _look(self, probe: TopicProbe) -> TopicFacts | None:
         try:
             facts = probe.look()
-        except Unreachable as error:
-            if not self._section.start_without_broker:
+        except SinkError as error:
+            if not (probe.silent and self._section.start_without_broker):
                 raise
             self._warn(f"{error}; events wait in {self._spool.path}")
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from connectors.sinks.jsonl import FileSink, StdoutSink
-from connectors.sinks.sink import SinkUse
+from connectors.sinks.use import SinkUse
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:

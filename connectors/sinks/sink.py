@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from streamer.config.sections import KafkaSection
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cloudevents.core.v1.event import CloudEvent
 
 
 class ConsumerGone(Exception):
     """Nobody reads the events any more (``streamer tail … | head``); the run ends quietly."""
-
-
-def _nobody(message: str) -> None:
-    """Nobody is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class SinkUse:
-    """What a sink may need to know besides its location.
-
-    Attributes:
-        stream: Whose events come.
-        kafka: The section ``[kafka]``.
-        warn: Takes one line for people, from any thread.
-    """
-
-    stream: str = "stream"
-    kafka: KafkaSection = field(default_factory=KafkaSection)
-    warn: Callable[[str], None] = _nobody
 
 
 class Sink(Protocol):

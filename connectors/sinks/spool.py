@@ -31,10 +31,6 @@ CREATE TABLE IF NOT EXISTS refused (
 """
 
 
-class SpoolBusy(SinkError):
-    """Another process uses the spool."""
-
-
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An event in the spool.
@@ -99,8 +95,7 @@ class Spool:
             stream: Whose they are.
 
         Raises:
-            SpoolBusy: Another process has it open.
-            SinkError: It cannot be written or is damaged.
+            SinkError: It cannot be written, is damaged, or another process has it open.
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -273,7 +268,7 @@ class Spool:
             yield
         except sqlite3.Error as error:
             if is_busy(error):
-                raise SpoolBusy(f"{self.path}: the spool is in use by another process") from error
+                raise SinkError(f"{self.path}: the spool is in use by another process") from error
             raise SinkError(f"{self.path}: {what}: {error}") from error
 
 

@@ -39,8 +39,7 @@ def list_(config: Config = None) -> None:
 def send(config: Config = None) -> None:
     """Send what waits; spools that a running process uses are left to it."""
     from connectors.sinks.registry import open_sink
-    from connectors.sinks.sink import SinkUse
-    from connectors.sinks.spool import SpoolBusy
+    from connectors.sinks.use import SinkUse
     from streamer.cli.errors import report
     from streamer.config.load import load_settings
 
@@ -48,10 +47,7 @@ def send(config: Config = None) -> None:
     for each in _leftovers(config):
         if each.busy or not each.events:
             continue
-        try:
-            sink = open_sink(each.target, SinkUse(each.stream, section))
-        except SpoolBusy:
-            continue
+        sink = open_sink(each.target, SinkUse(each.stream, section))
         try:
             sink.flush()
         finally:

@@ -114,7 +114,7 @@ def _run(location: str, settings: Settings) -> int:
     from queue import SimpleQueue
 
     from connectors.sinks.registry import open_sink
-    from connectors.sinks.sink import SinkUse
+    from connectors.sinks.use import SinkUse
     from connectors.sources.registry import open_source
     from streamer.cli.errors import INTERRUPTED
     from streamer.cli.interrupt import stop_on_signals

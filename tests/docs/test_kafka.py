@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import SinkUse
+from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from tests.connectors.sinks.test_kafka import STREAM, events
 from tests.kafka import ROOT, Broker

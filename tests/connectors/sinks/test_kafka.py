@@ -21,7 +21,7 @@ from connectors.kafka.message import from_record
 from connectors.sinks.kafka import KafkaSink, spool_folder
 from connectors.sinks.leftovers import leftovers
 from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import SinkUse
+from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.validate import problems
@@ -122,7 +122,7 @@ PRODUCER = """
 import os, sys
 from pathlib import Path
 from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import SinkUse
+from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from tests.connectors.sinks.test_kafka import STREAM, events
 url, folder = sys.argv[1:]

@@ -10,7 +10,7 @@ import pytest
 from connectors.sinks.kafka import KafkaSink, spool_folder
 from connectors.sinks.leftovers import leftovers
 from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import SinkUse
+from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from streamer.errors import ConfigError, SinkError
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
