@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,8 @@ class GrowingSource:
     def __init__(self, path: Path, idle_timeout: float) -> None:
         self._path = path
         self._idle_timeout = idle_timeout
-        self._stop = threading.Event()
+        # No threading.Event: a signal handler that sets one can meet its lock held below it.
+        self._stopped = False
         self._file: FileIO | None = None
 
     @property
@@ -46,7 +46,7 @@ class GrowingSource:
     @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called."""
-        return self._stop.is_set()
+        return self._stopped
 
     def open(self) -> GrowingSource:
         """Opens the file.
@@ -74,13 +74,13 @@ class GrowingSource:
         if self._file is None:
             raise ValueError("read before open")
         deadline = time.monotonic() + self._idle_timeout
-        while not self._stop.is_set():
+        while not self._stopped:
             data = self._file.read(size)
             if data:
                 return data
             if self._path_shrank() or time.monotonic() >= deadline:
                 break
-            self._stop.wait(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         return b""
 
     def _path_shrank(self) -> bool:
@@ -99,7 +99,7 @@ class GrowingSource:
 
     def stop(self) -> None:
         """Wakes a waiting read, which then ends the input."""
-        self._stop.set()
+        self._stopped = True
 
     def close(self) -> None:
         """Closes the file."""

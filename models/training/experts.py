@@ -11,6 +11,7 @@ import torch
 from models.evaluation.expert_scoring import score_expert
 from models.evaluation.metrics import average_precision
 from models.experts.build import build_expert
+from models.experts.spectrogram import SPECTROGRAM_DIM
 from models.experts.tokens import TokenBatch
 from models.rows import find_row
 from models.training.batches import epoch_batches, holes, reversed_some, sign_flips
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from models.dataset.corpus import Corpus, SequenceBatch
@@ -40,6 +42,8 @@ class ExpertJob:
         held: Indices of the movies to choose by; may be empty.
         state: File that lets it survive a kill.
         device: Where it runs.
+        judged: Indices of movies that the trained expert scores.
+        note: Tells jobs of one expert apart, for people.
     """
 
     row: str
@@ -49,11 +53,13 @@ class ExpertJob:
     held: tuple[int, ...]
     state: Path
     device: str = "cpu"
+    judged: tuple[int, ...] = ()
+    note: str = ""
 
     @property
     def label(self) -> str:
         """For people."""
-        return f"{self.row} lr {self.rate:g}"
+        return f"{self.row} lr {self.rate:g}{self.note}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,13 @@ class ExpertOutcome:
         job: How it was trained.
         progress: Losses and scores by epoch.
         weights: Its parameters.
+        scores: Movie → probability of each boundary, for the movies the job wants judged.
     """
 
     job: ExpertJob
     progress: Progress
     weights: dict[str, Tensor]
+    scores: dict[int, NDArray[np.float64]]
 
 
 def train_expert(
@@ -109,11 +117,11 @@ def train_expert(
             losses.append(float(loss.detach()))
         return float(np.mean(losses)) if losses else 0.0
 
+    def score(movie: int) -> NDArray[np.float64]:
+        return score_expert(expert, corpus, movie, settings.sequence, settings.lookahead)
+
     def validate() -> float:
-        scored = [
-            score_expert(expert, corpus, movie, settings.sequence, settings.lookahead)
-            for movie in job.held
-        ]
+        scored = [score(movie) for movie in job.held]
         labels = np.concatenate([corpus.labels(movie) for movie in job.held])
         return average_precision(labels, np.concatenate(scored)) or 0.0
 
@@ -133,7 +141,7 @@ def train_expert(
         report,
     )
     weights = {name: tensor.cpu() for name, tensor in expert.state_dict().items()}
-    return ExpertOutcome(job, progress, weights)
+    return ExpertOutcome(job, progress, weights, {movie: score(movie) for movie in job.judged})
 
 
 def best_outcome(outcomes: list[ExpertOutcome]) -> ExpertOutcome:
@@ -161,6 +169,10 @@ def _shots(
             if len(expert.aspects) == 1:
                 dropped &= ~dropped.all(dim=1, keepdim=True)
             tokens = tokens.without(dropped.flatten())
+        if tokens.tokens.shape[-1] == SPECTROGRAM_DIM:
+            # Convolutions need neighbouring bins to stay alike.
+            held[aspect] = tokens.to(device)
+            continue
         signs = sign_flips(count, tokens.tokens.shape[-1], settings, random)
         turned = tokens.tokens * signs.repeat_interleave(run, dim=0)[:, None]
         held[aspect] = TokenBatch(turned, tokens.lengths).to(device)

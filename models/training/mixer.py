@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from models.evaluation.scoring import Relations, relate_shots, score_relations
@@ -17,9 +18,10 @@ from models.training.loss import mixture_loss
 from models.training.settings import TrainingSettings, seed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from models.dataset.corpus import Corpus, SequenceBatch
@@ -29,22 +31,27 @@ _SHOTS_AT_ONCE = 256
 
 
 @torch.inference_mode()
-def relate_corpus(model: Moae, corpus: Corpus, movie: int) -> Relations:
+def relate_corpus(
+    model: Moae, corpus: Corpus, movie: int, without: Collection[str] = ()
+) -> Relations:
     """Boundary representations of one movie of a corpus.
 
     Args:
         model: Its experts are trained.
         corpus: Projected with the model's projections.
         movie: Index of the movie.
+        without: Aspects to leave out, as if the movie lacked them.
     """
     rows = corpus.rows(movie)
     vectors, present = [], []
     for begin in range(rows.start, rows.stop, _SHOTS_AT_ONCE):
         wanted = torch.arange(begin, min(begin + _SHOTS_AT_ONCE, rows.stop))
-        batch = {
-            aspect: corpus.gather(aspect, wanted).to(model.device)
-            for aspect in model.config.aspects
-        }
+        batch = {}
+        for aspect in model.config.aspects:
+            tokens = corpus.gather(aspect, wanted).to(model.device)
+            if aspect in without:
+                tokens = tokens.without(torch.ones_like(tokens.present))
+            batch[aspect] = tokens
         part, there = model.embed_projected(batch)
         vectors.append(part)
         present.append(there)
@@ -54,101 +61,176 @@ def relate_corpus(model: Moae, corpus: Corpus, movie: int) -> Relations:
 def score_corpus(
     model: Moae,
     corpus: Corpus,
-    relations: dict[int, Relations],
+    relations: Mapping[int, Relations],
     movies: Sequence[int],
     lookahead: int | None,
 ) -> list[ScoredMovie]:
     """Scores movies of a corpus whose relations are known."""
-    scored = []
-    for movie in movies:
-        rows = corpus.rows(movie)
-        scores = score_relations(model, relations[movie], lookahead).scores
-        scored.append(
-            ScoredMovie(
-                corpus.names[movie],
-                corpus.start[rows.start : rows.stop],
-                corpus.end[rows.start : rows.stop],
-                corpus.labels(movie),
-                scores,
-            )
-        )
-    return scored
+    return [
+        scored_movie(corpus, movie, score_relations(model, relations[movie], lookahead).scores)
+        for movie in movies
+    ]
+
+
+def scored_movie(corpus: Corpus, movie: int, scores: NDArray[np.float64]) -> ScoredMovie:
+    """Joins scores with a movie's truth."""
+    rows = corpus.rows(movie)
+    return ScoredMovie(
+        corpus.names[movie],
+        corpus.start[rows.start : rows.stop],
+        corpus.end[rows.start : rows.stop],
+        corpus.labels(movie),
+        scores,
+    )
 
 
 def train_mixer(
     model: Moae,
     corpus: Corpus,
-    relations: dict[int, Relations],
+    relations: Mapping[int, Relations],
     settings: TrainingSettings,
     train: Sequence[int],
     held: Sequence[int],
     state: Path,
     report: Callable[[Progress], None],
+    judges: Mapping[int, Moae] | None = None,
 ) -> Progress:
     """Trains the mixer of a mixture, from where an earlier run was killed.
 
     Args:
         model: Its experts are trained and stay as they are; its mixer is fresh on entry.
         corpus: Projected with the model's projections.
-        relations: Movie → ``relate_corpus``, for all movies named below.
+        relations: Movie → ``relate_corpus``, for all movies named below; for training movies by
+            their judge.
         settings: Of the whole training.
         train: Indices of the movies to train on.
         held: Indices of the movies to choose the epoch by; may be empty.
         state: File that lets it survive a kill.
         report: Called after every epoch.
+        judges: Training movie → the mixture whose experts judge it; None takes ``model``.
     """
-
-    def epoch(number: int, optimizer: torch.optim.Optimizer) -> float:
-        random = np.random.default_rng(seed_of(settings.seed, settings.row, number))
-        losses = []
-        for batch in epoch_batches(corpus, train, settings, settings.mixer_stride, random):
-            mixed = _mix(model, relations, batch, settings, random)
-            loss = _loss(model, mixed, batch, settings)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        return float(np.mean(losses)) if losses else 0.0
 
     def validate() -> float:
         scored = score_corpus(model, corpus, relations, held, settings.lookahead)
         return measure(scored, best_threshold(scored)).f1
 
-    return run_epochs(
+    return _train(
         model.mixer,
+        {settings.row: model},
+        corpus,
+        relations,
+        settings,
+        train,
+        validate if held else None,
+        state,
+        report,
+        judges,
+    )
+
+
+def train_mixers(
+    models: Mapping[str, Moae],
+    corpus: Corpus,
+    relations: Mapping[int, Relations],
+    settings: TrainingSettings,
+    train: Sequence[int],
+    state: Path,
+    report: Callable[[Progress], None],
+    judges: Mapping[int, Moae] | None = None,
+) -> Progress:
+    """Trains the mixers of several rows side by side; their experts judge every batch once.
+
+    They share nothing but the batches: the loss is the sum of theirs.
+
+    Args:
+        models: Printed name → mixture; all have the same experts.
+        corpus: See ``train_mixer``.
+        relations: See ``train_mixer``.
+        settings: Of the whole training, but for the row.
+        train: Indices of the movies to train on.
+        state: File that lets it survive a kill.
+        report: Called after every epoch.
+        judges: See ``train_mixer``.
+    """
+    together = nn.ModuleDict({name: model.mixer for name, model in models.items()})
+    return _train(together, models, corpus, relations, settings, train, None, state, report, judges)
+
+
+def _train(
+    module: nn.Module,
+    models: Mapping[str, Moae],
+    corpus: Corpus,
+    relations: Mapping[int, Relations],
+    settings: TrainingSettings,
+    train: Sequence[int],
+    validate: Callable[[], float] | None,
+    state: Path,
+    report: Callable[[Progress], None],
+    judges: Mapping[int, Moae] | None,
+) -> Progress:
+    first = next(iter(models.values()))
+    name = "+".join(models)
+
+    def epoch(number: int, optimizer: torch.optim.Optimizer) -> float:
+        random = np.random.default_rng(seed_of(settings.seed, name, number))
+        losses = []
+        for batch in epoch_batches(corpus, train, settings, settings.mixer_stride, random):
+            judged = _judge(first, judges or {}, relations, batch, settings, random)
+            loss = torch.stack(
+                [_loss(model, model.mix(*judged), batch, settings) for model in models.values()]
+            ).sum()
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            losses.append(float(loss.detach()) / len(models))
+        return float(np.mean(losses)) if losses else 0.0
+
+    return run_epochs(
+        module,
         Schedule(
             epochs=settings.mixer_epochs,
             rate=settings.mixer_rate,
             step=0,
             decay=settings.mixer_decay,
             patience=None,
-            seed=seed_of(settings.seed, settings.row, "dropout"),
+            seed=seed_of(settings.seed, name, "dropout"),
         ),
         epoch,
-        validate if held else None,
+        validate,
         state,
         report,
     )
 
 
-def _mix(
+def _judge(
     model: Moae,
-    relations: dict[int, Relations],
+    judges: Mapping[int, Moae],
+    relations: Mapping[int, Relations],
     batch: SequenceBatch,
     settings: TrainingSettings,
     random: np.random.Generator,
-) -> Mixed:
-    """Judges a batch by the frozen experts, with aspects dropped, and mixes it."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Judges a batch by frozen experts, with aspects dropped; see ``Moae.judge``."""
     values, present = [], []
-    for movie, start in zip(batch.movie.tolist(), batch.start.tolist(), strict=True):
+    asked: dict[int, list[int]] = {}
+    who: dict[int, Moae] = {}
+    for row, (movie, start) in enumerate(
+        zip(batch.movie.tolist(), batch.start.tolist(), strict=True)
+    ):
         part, there = relations[movie].sequences(np.array([start]), settings.sequence)
         values.append(part[0])
         present.append(there[0])
+        judge = judges.get(movie, model)
+        who[id(judge)] = judge
+        asked.setdefault(id(judge), []).append(row)
     stacked, there_all = torch.stack(values), torch.stack(present)
     there_all = there_all & ~_dropped(model, len(values), settings, random).to(model.device)
+    order = [row for rows in asked.values() for row in rows]
+    back = torch.tensor(order, device=model.device).argsort()
     with torch.no_grad():
-        hidden, probability, experts = model.judge(stacked, there_all)
-    return model.mix(hidden, probability, experts)
+        parts = [who[key].judge(stacked[rows], there_all[rows]) for key, rows in asked.items()]
+    hidden, probability, there = (torch.cat(column)[back] for column in zip(*parts, strict=True))
+    return hidden, probability, there
 
 
 def _dropped(

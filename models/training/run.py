@@ -8,29 +8,28 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from models.checkpoint import save_moae
-from models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
 from models.evaluation.metrics import Metrics, best_threshold, measure
-from models.experts.projection import Moments, Projection
 from models.files import write_atomically
 from models.mixture import AspectInput, Moae, MoaeConfig
 from models.rows import EXPERT_ROWS
 from models.training.card import model_card
 from models.training.experts import ExpertJob, ExpertOutcome, best_outcome
+from models.training.inner import InnerFolds, train_inner_folds
 from models.training.mixer import relate_corpus, score_corpus, train_mixer
 from models.training.parallel import train_experts
+from models.training.prepare import CORPUS, check_labels, prepare
 from models.training.settings import TrainingSettings, seed_of
 from streamer.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from models.dataset.corpus import Corpus
     from models.dataset.folder import AspectSummary, DatasetFolder
-    from models.dataset.movie import Movie
+    from models.experts.projection import Projection
     from models.training.loop import Progress
 
 
@@ -68,7 +67,9 @@ def train_mixture(
         dataset: Annotated movies.
         out: Folder for the results and, under ``state/``, what a killed run goes on from.
         settings: Hyperparameters.
-        held: Movies kept back: learning rates, epochs and the threshold are chosen on them.
+        held: Movies kept back: epochs, the threshold and, without inner folds, learning rates are
+            chosen on them. Without any, the threshold is chosen on training movies, judged by
+            experts that do not know them if there are inner folds.
         workers: Experts trained at a time.
         device: Where training runs.
         report: Called with what is trained, after every epoch.
@@ -86,14 +87,27 @@ def train_mixture(
             "no expert can be trained"
         )
     used = {aspect: aspects[aspect] for row in experts for aspect in row.aspects}
-    hashes = {name: _sha256(dataset.path / f"{name}.safetensors") for name in dataset.names}
+    hashes = {name: file_digest(dataset.path / f"{name}.safetensors") for name in dataset.names}
     told = json.dumps([hashes, sorted(held), [row.name for row in experts]])
     state = out / "state" / settings.fingerprint(told)
-    projections, corpus = _prepare(dataset, train, used, settings, state)
+    projections, corpus = prepare(dataset, train, used, settings, state)
     train_rows = tuple(i for i, name in enumerate(corpus.names) if name in train)
     held_rows = tuple(i for i, name in enumerate(corpus.names) if name not in train)
-    _check_labels(corpus, train_rows)
+    check_labels(corpus, train_rows)
 
+    inner: InnerFolds | None = None
+    if settings.inner_folds:
+        inner = train_inner_folds(
+            corpus,
+            state / CORPUS,
+            [row.name for row in experts],
+            settings,
+            train_rows,
+            state,
+            workers,
+            device,
+            report,
+        )
     jobs = [
         ExpertJob(
             row=row.name,
@@ -106,15 +120,20 @@ def train_mixture(
         )
         for row in experts
         for rate in settings.rates
+        if inner is None or rate == inner.rates[row.name]
     ]
-    outcomes = train_experts(state / "corpus.safetensors", jobs, workers, report)
+    outcomes = train_experts(state / CORPUS, jobs, workers, report)
     chosen = [
         best_outcome([outcome for outcome in outcomes if outcome.job.row == row.name])
         for row in experts
     ]
-    config = _config(settings, used, [row.name for row in experts])
+    config = mixture_config(settings, used, [row.name for row in experts])
     model = assemble(config, projections, chosen, settings.seed).to(device)
-    relations = {movie: relate_corpus(model, corpus, movie) for movie in range(len(corpus.names))}
+    judges = {} if inner is None else inner_judges(model, projections, inner, settings.seed)
+    relations = {
+        movie: relate_corpus(judges.get(movie, model), corpus, movie)
+        for movie in range(len(corpus.names))
+    }
     mixer = train_mixer(
         model,
         corpus,
@@ -124,9 +143,12 @@ def train_mixture(
         held_rows,
         state / f"{settings.row}.safetensors",
         lambda progress: report(settings.row, progress),
+        judges,
     )
-    judged = held_rows or train_rows
-    scored = score_corpus(model, corpus, relations, judged, settings.lookahead)
+    scored = [
+        score_corpus(judges.get(movie, model), corpus, relations, [movie], settings.lookahead)[0]
+        for movie in held_rows or train_rows
+    ]
     threshold = best_threshold(scored)
     model.config = config.model_copy(update={"threshold": threshold})
     metrics = measure(scored, threshold)
@@ -194,6 +216,29 @@ def assemble(
     return model.eval()
 
 
+def inner_judges(
+    model: Moae, projections: dict[str, Projection], inner: InnerFolds, seed: int
+) -> dict[int, Moae]:
+    """Mixtures that share a model's mixer, but have experts that do not know a movie.
+
+    Args:
+        model: Of the whole training.
+        projections: Fitted, one an aspect.
+        inner: Experts of the inner folds; every expert of the model.
+        seed: Of the training.
+
+    Returns:
+        Training movie → the mixture that may judge it.
+    """
+    judges: dict[int, Moae] = {}
+    for group, known in zip(inner.groups, inner.experts, strict=True):
+        outcomes = [known[name] for name in model.config.experts]
+        judge = assemble(model.config, projections, outcomes, seed).to(model.device)
+        judge.mixer = model.mixer
+        judges |= dict.fromkeys(group, judge)
+    return judges
+
+
 def _training_names(dataset: DatasetFolder, held: Sequence[str]) -> set[str]:
     unknown = sorted(set(held) - set(dataset.names))
     if unknown:
@@ -204,76 +249,16 @@ def _training_names(dataset: DatasetFolder, held: Sequence[str]) -> set[str]:
     return train
 
 
-def _prepare(
-    dataset: DatasetFolder,
-    train: set[str],
-    used: dict[str, AspectSummary],
-    settings: TrainingSettings,
-    state: Path,
-) -> tuple[dict[str, Projection], Corpus]:
-    """Fits projections on training movies and projects all movies, once."""
-    projections = {
-        aspect: Projection(summary.dim, settings.size.projection)
-        for aspect, summary in used.items()
-    }
-    fitted, prepared = state / "projections.safetensors", state / "corpus.safetensors"
-    if fitted.exists() and prepared.exists():
-        try:
-            tensors = load_file(fitted)
-        except (SafetensorError, OSError) as error:
-            raise DatasetError(f"the training state {fitted} is damaged: {error}") from error
-        for aspect, projection in projections.items():
-            prefix = f"{aspect}."
-            projection.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-        return projections, load_corpus(prepared, used)
-
-    fit_projections(projections, (m for m in dataset.movies() if m.name in train))
-    corpus = build_corpus(dataset.movies, projections, settings.size.max_tokens)
-    save_corpus(corpus, prepared)
-    content = {
-        f"{aspect}.{name}": tensor.contiguous()
-        for aspect, projection in projections.items()
-        for name, tensor in projection.state_dict().items()
-    }
-    write_atomically(fitted, save(content))
-    return projections, corpus
-
-
-def fit_projections(projections: dict[str, Projection], movies: Iterable[Movie]) -> None:
-    """Fits projections on training movies.
-
-    Args:
-        projections: Aspect → projection, changed in place.
-        movies: The training movies.
-
-    Raises:
-        DatasetError: An aspect is in no shot of these movies.
-    """
-    moments = {aspect: Moments(projection) for aspect, projection in projections.items()}
-    for movie in movies:
-        for aspect, gathered in moments.items():
-            if aspect in movie.aspects:
-                gathered.add(movie.aspects[aspect].tokens)
-    for aspect, projection in projections.items():
-        try:
-            projection.fit(moments[aspect])
-        except ValueError as error:
-            raise DatasetError(f"aspect {aspect} is in no shot of the training movies") from error
-
-
-def _check_labels(corpus: Corpus, train: Sequence[int]) -> None:
-    labels = [corpus.labels(movie) for movie in train]
-    if not any(part.any() for part in labels):
-        raise DatasetError("no training movie has a scene boundary: nothing can be learnt")
-    if all(part.all() for part in labels):
-        raise DatasetError("every boundary of the training movies is one of scenes")
-
-
-def _config(
+def mixture_config(
     settings: TrainingSettings, used: dict[str, AspectSummary], experts: list[str]
 ) -> MoaeConfig:
+    """Describes a mixture before there is one.
+
+    Args:
+        settings: Of its training.
+        used: What its experts look at.
+        experts: Their printed names.
+    """
     return MoaeConfig(
         row=settings.row,
         experts=tuple(experts),
@@ -296,7 +281,8 @@ def _shots(corpus: Corpus, movies: Sequence[int]) -> int:
     return sum(len(corpus.rows(movie)) for movie in movies)
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

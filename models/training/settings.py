@@ -33,6 +33,11 @@ class TrainingSettings(BaseModel):
         mixer_epochs: Of the mixer.
         mixer_rate: Learning rate of the mixer.
         mixer_decay: Weight decay of the mixer.
+        inner_folds: Groups of training movies; what trains the mixer is judged by experts that
+            were trained on the other groups. 0 trains it on movies that the experts know, as
+            the paper seems to *(choice)*.
+        inner_epochs: Epochs of those experts; None takes a third of ``epochs``. The learning
+            rate is divided after two thirds of them.
         class_weight: Loss of a scene boundary against 1 for others.
         batch: Sequences in a step *(choice)*.
         stride: Boundaries from one training sequence to the next; ``L`` lets every boundary
@@ -65,6 +70,8 @@ class TrainingSettings(BaseModel):
     mixer_epochs: int = Field(default=20, ge=1, le=10000)
     mixer_rate: float = Field(default=1e-4, gt=0.0)
     mixer_decay: float = Field(default=5e-3, ge=0.0)
+    inner_folds: int = Field(default=0, ge=0, le=100)
+    inner_epochs: int | None = Field(default=None, ge=1, le=10000)
     class_weight: float = Field(default=10.0, gt=0.0)
     batch: int = Field(default=32, ge=1, le=4096)
     stride: int = Field(default=10, ge=1, le=64)
@@ -84,7 +91,17 @@ class TrainingSettings(BaseModel):
             raise ValueError("a stride beyond the sequence would leave boundaries out")
         if self.lookahead >= self.sequence:
             raise ValueError("lookahead must be below the sequence's length")
+        if self.inner_folds == 1:
+            raise ValueError("inner_folds must be 0 or at least 2")
         return self
+
+    @property
+    def inner(self) -> TrainingSettings:
+        """Of the experts of the inner folds."""
+        epochs = self.inner_epochs or max(1, self.epochs // 3)
+        return self.model_copy(
+            update={"epochs": epochs, "step": max(1, 2 * epochs // 3), "patience": None}
+        )
 
     def fingerprint(self, *parts: str) -> str:
         """Short name of this training on this data; equal only when results must be equal.

@@ -46,6 +46,7 @@ class AspectBank:
         max_interleave: Seconds that sound may trail the pictures in the input before it is
             taken as missing; bounds how long a closed shot waits.
         has_sound: The stream has sound.
+        workers: Threads that embed the last sounds of a shot side by side.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class AspectBank:
         batch: int,
         max_interleave: Fraction,
         has_sound: bool,
+        workers: int = 1,
     ) -> None:
         self._pictures = PictureAspects(extractors, settings, batch=batch)
         self._clips = ClipAspects(extractors, batch=batch)
-        self._sounds = SoundAspects(extractors, batch=batch)
+        self._sounds = SoundAspects(extractors, batch=batch, workers=workers)
         self._max_interleave = max_interleave
         self._sound_ended = not has_sound or self._sounds.idle
         self._picture_start = self._sound_start = self._read = Fraction(0)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
 
     from streamer.aspects.extractor import Extractor
@@ -34,6 +36,10 @@ class Lane:
         if len(self._waiting) >= self.batch:
             self._embed()
 
+    def add_last(self, piece: torch.Tensor) -> None:
+        """Takes the shot's last piece, which `close` will embed."""
+        self._waiting.append(piece)
+
     def close(self) -> NDArray[np.float32] | None:
         """The shot's tokens ``(tokens, dim)``, or None when it gave none; starts the next."""
         self._embed()
@@ -50,7 +56,16 @@ class Lane:
                 self._tokens.append(observed)
 
 
-def close_all(lanes: list[Lane]) -> dict[str, NDArray[np.float32]]:
-    """Closes a shot on every lane: aspect → tokens, without the aspects that gave none."""
-    closed = ((lane.extractor.aspect, lane.close()) for lane in lanes)
-    return {aspect: tokens for aspect, tokens in closed if tokens is not None}
+def close_all(lanes: list[Lane], pool: Executor | None = None) -> dict[str, NDArray[np.float32]]:
+    """Closes a shot on every lane.
+
+    Args:
+        lanes: Of one stream.
+        pool: Threads to embed the last pieces on side by side, when the shot's end is urgent.
+
+    Returns:
+        Aspect → tokens, without the aspects that gave none.
+    """
+    run = map if pool is None else pool.map
+    closed = zip(lanes, run(Lane.close, lanes), strict=True)
+    return {lane.extractor.aspect: tokens for lane, tokens in closed if tokens is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,13 +36,15 @@ class SoundAspects:
     Args:
         extractors: Those of kind ``sound``.
         batch: Windows of one aspect embedded together.
+        workers: Threads that embed the last windows of a shot side by side.
     """
 
-    def __init__(self, extractors: Iterable[Extractor], *, batch: int) -> None:
+    def __init__(self, extractors: Iterable[Extractor], *, batch: int, workers: int = 1) -> None:
         self._lanes: dict[SoundInput, list[Lane]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, SoundInput):
                 self._lanes[extractor.input].append(Lane(extractor, batch))
+        self._pool = ThreadPoolExecutor(workers, "sound") if workers > 1 else None
         self._done = dict.fromkeys(self._lanes, 0)
         self._tracks = {rate: SoundTrack(rate) for rate in {spec.rate for spec in self._lanes}}
 
@@ -82,14 +85,20 @@ class SoundAspects:
         for spec, lanes in self._lanes.items():
             rest = last_window(round(end * spec.rate) - round(start * spec.rate), spec)
             if rest is not None:
-                self._embed(spec, lanes, start, rest)
+                self._embed(spec, lanes, start, rest, last=True)
             self._done[spec] = 0
         for rate, track in self._tracks.items():
             track.drop(round(end * rate))
-        return close_all([lane for lanes in self._lanes.values() for lane in lanes])
+        return close_all([lane for lanes in self._lanes.values() for lane in lanes], self._pool)
 
     def _embed(
-        self, spec: SoundInput, lanes: list[Lane], start: Fraction, span: tuple[int, int]
+        self,
+        spec: SoundInput,
+        lanes: list[Lane],
+        start: Fraction,
+        span: tuple[int, int],
+        *,
+        last: bool = False,
     ) -> None:
         origin = round(start * spec.rate)
         samples, received = self._tracks[spec.rate].read(origin + span[0], origin + span[1])
@@ -99,4 +108,4 @@ class SoundAspects:
         # network of an onset that is not in the sound.
         piece = torch.from_numpy(np.resize(samples, spec.window))
         for lane in lanes:
-            lane.add(piece)
+            (lane.add_last if last else lane.add)(piece)

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "extract": (LEARN, "Turn annotated films into a dataset of shot features."),
     "train": (LEARN, "Train experts and mixer."),
     "evaluate": (LEARN, "Measure a checkpoint on a dataset."),
+    "tables": (LEARN, "Train and compare every row of the paper by cross validation."),
     "calibrate": (LEARN, "Choose the decision threshold on training movies."),
     "bench": (LEARN, "Measure speed and memory."),
 }

@@ -55,30 +55,31 @@ def consume(
 
       streamer consume --from kafka://localhost:9092/scenes.boundaries --group chapters
     """
+    from contextlib import closing
+
     from connectors.kafka.address import KafkaAddress
     from connectors.kafka.reader import EventReader
     from connectors.sinks.registry import open_sink
     from streamer.cli.errors import INTERRUPTED, report
-    from streamer.cli.interrupt import stop_on_signals
+    from streamer.cli.interrupt import Interruption
     from streamer.config.load import load_settings
 
     def warn(message: str) -> None:
         if not quiet:
             report(message, label="warning", style="bold yellow")
 
-    settings = load_settings(config, {"logging.quiet": quiet or None})
+    section = load_settings(config).kafka
     address = KafkaAddress.parse(from_)
-    with stop_on_signals() as interruption:
-        sink = open_sink("-")
-        reader = EventReader(address, settings.kafka, group, warn)
-        reader.open()
-        printer = _Printer(sink, warn)
-        interruption.stops(printer.stop)
-        try:
+    interruption = Interruption()
+    printer = _Printer(open_sink("-"), warn)
+    try:
+        with interruption.handled(), closing(EventReader(address, section, group, warn)) as reader:
+            reader.open()
+            interruption.stops(printer.stop)
             _loop(reader, printer, most, idle_timeout)
-        finally:
-            reader.close()
-            sink.close()
+    except KeyboardInterrupt:
+        if not interruption.received:
+            raise
     if not quiet:
         report(printer.summary, label=str(address), style="bold")
     return INTERRUPTED if interruption.received else 0

@@ -87,12 +87,17 @@ def evaluate(
 
 
 def _print_table(reports: Sequence[SystemReport]) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{len(reports[0].metrics.movies)} movies, means over movies")
-    table.add_column("system")
-    titles = ("AP", "AP pooled", "Miou", "recall", "precision", "F1", "Recall@3s", "threshold")
+    table = Table(
+        title=f"{len(reports[0].metrics.movies)} movies, means over movies but for pooled AP",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("system", no_wrap=True)
+    titles = ("AP", "pooled", "Miou", "recall", "prec.", "F1", "R@3s", "thresh.")
     for title in titles:
         table.add_column(title, justify="right")
     for report in reports:

@@ -11,8 +11,19 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came before there was anything to stop.
+
+    A class of its own: where a plain KeyboardInterrupt passes through ``exec`` of a text, as
+    imports do, CPython kills the process at its end although the exception was caught.
+    """
+
+
 class Interruption:
-    """What the first signal does: it raises KeyboardInterrupt, or stops what is running."""
+    """What the first SIGINT or SIGTERM does; a second one interrupts at once.
+
+    It raises `Interrupted` until there is something to stop.
+    """
 
     def __init__(self) -> None:
         self._received = False
@@ -31,35 +42,25 @@ class Interruption:
         """
         self._stop = stop
 
-    def arrive(self) -> None:
-        """Acts on a signal."""
-        self._received = True
-        if self._stop is None:
-            raise KeyboardInterrupt
-        self._stop()
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handles the signals while the context lasts."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-@contextmanager
-def stop_on_signals() -> Iterator[Interruption]:
-    """Handles the first SIGINT or SIGTERM; a second one interrupts at once.
+        def first(number: int, frame: FrameType | None) -> None:
+            restore()
+            self._received = True
+            if self._stop is None:
+                raise Interrupted
+            self._stop()
 
-    Yields:
-        What the first one does.
-    """
-    interruption = Interruption()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def first(number: int, frame: FrameType | None) -> None:
-        restore()
-        interruption.arrive()
-
-    for number in before:
-        signal.signal(number, first)
-    try:
-        yield interruption
-    finally:
-        restore()
+        try:
+            for number in before:
+                signal.signal(number, first)
+            yield
+        finally:
+            restore()

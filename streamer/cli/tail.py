@@ -111,13 +111,26 @@ def tail(
 
 
 def _run(location: str, settings: Settings) -> int:
+    from streamer.cli.errors import INTERRUPTED
+    from streamer.cli.interrupt import Interruption
+
+    interruption = Interruption()
+    try:
+        with interruption.handled():
+            _open(location, settings, interruption)
+    except KeyboardInterrupt:
+        # Before there was anything to end, or the second signal.
+        if not interruption.received:
+            raise
+    return INTERRUPTED if interruption.received and not settings.source.follow else 0
+
+
+def _open(location: str, settings: Settings, interruption: Interruption) -> None:
     from queue import SimpleQueue
 
     from connectors.sinks.registry import open_sink
     from connectors.sinks.use import SinkUse
     from connectors.sources.registry import open_source
-    from streamer.cli.errors import INTERRUPTED
-    from streamer.cli.interrupt import stop_on_signals
     from streamer.cli.progress import make_reporter
     from streamer.cli.watch import Watch
     from streamer.events.names import default_stream_name
@@ -126,7 +139,7 @@ def _run(location: str, settings: Settings) -> int:
     notices: SimpleQueue[str] = SimpleQueue()
     use = SinkUse(stream, settings.kafka, notices.put)
     printed = "-" if settings.output.file is None else str(settings.output.file)
-    with stop_on_signals() as interruption, ExitStack() as stack:
+    with ExitStack() as stack:
         source = open_source(location, settings.source)
         reporter = make_reporter(stream, settings.logging)
         stack.callback(reporter.close)
@@ -137,13 +150,7 @@ def _run(location: str, settings: Settings) -> int:
         for place in (*settings.output.sinks, printed):
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
-        try:
-            _watch(stream, source, settings, sinks, watch, interruption)
-        except KeyboardInterrupt:
-            # Before there was anything to end, or the second signal.
-            if not interruption.received:
-                raise
-    return INTERRUPTED if interruption.received and not settings.source.follow else 0
+        _watch(stream, source, settings, sinks, watch, interruption)
 
 
 def _watch(

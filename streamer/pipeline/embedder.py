@@ -34,6 +34,7 @@ class ShotEmbedder:
         decode: Bounds.
         extractors: One per aspect.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
+        workers: Threads that embed the last sounds of a shot side by side.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ShotEmbedder:
         extractors: Sequence[Extractor],
         *,
         batch: int,
+        workers: int = 1,
     ) -> None:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
@@ -56,6 +58,7 @@ class ShotEmbedder:
             batch=batch,
             max_interleave=interleave,
             has_sound=info.has_sound,
+            workers=workers,
         )
         self._start: Instant | None = None
         self._picture: Instant | None = None

@@ -31,7 +31,8 @@ class Feed:
     def __init__(self, items: Iterable[Picture | Sound], size: int) -> None:
         self._items = items
         self._queue: queue.Queue[Picture | Sound | None] = queue.Queue(size)
-        self._stopped = threading.Event()
+        # No threading.Event: a signal handler that sets one can meet its lock held below it.
+        self._stopped = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
 
@@ -70,7 +71,7 @@ class Feed:
 
     def stop(self) -> None:
         """Makes the decoder end after its current item; what is queued can still be consumed."""
-        self._stopped.set()
+        self._stopped = True
 
     def _decode(self) -> None:
         try:
@@ -88,7 +89,7 @@ class Feed:
             try:
                 self._queue.put(item, timeout=_POLL)
             except queue.Full:
-                if self._stopped.is_set() and item is not None:
+                if self._stopped and item is not None:
                     return False
             else:
-                return not self._stopped.is_set()
+                return not self._stopped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -104,6 +105,7 @@ class StreamRun:
                 self._settings.decode,
                 self._engine.extractors,
                 batch=1 if self._prompt else FILE_BATCH,
+                workers=closing_workers(),
             )
             damage: SourceDamaged | None = None
             size = _queue_size(info, self._settings.decode.queue_pictures)
@@ -125,7 +127,7 @@ class StreamRun:
             raise damage
 
     def _take(self, item: Picture | Sound, embedder: ShotEmbedder, info: StreamInfo) -> None:
-        if isinstance(item, Picture) and self._prompt:
+        if isinstance(item, Picture):
             self._trail.note(item)
         self._shots(embedder.push(item), embedder, info)
         if embedder.start is None:
@@ -203,6 +205,11 @@ class StreamRun:
             event = cloud_event(data)
             for sink in self._sinks:
                 sink.add(event)
+
+
+def closing_workers() -> int:
+    """Threads for what is left to do at a cut: an event waits for it."""
+    return min(4, os.cpu_count() or 1)
 
 
 def _queue_size(info: StreamInfo, limit: int) -> int:

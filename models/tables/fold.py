@@ -1,0 +1,294 @@
+"""One fold of the comparison: every row trained on its training movies, measured on the others."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from models.evaluation.metrics import ScoredMovie, best_threshold, measure
+from models.evaluation.scoring import score_relations
+from models.mixer.ensembles import Votes, fit_ensemble
+from models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row
+from models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
+from models.training.experts import ExpertJob
+from models.training.inner import train_inner_folds
+from models.training.mixer import relate_corpus, scored_movie, train_mixers
+from models.training.parallel import train_experts
+from models.training.prepare import CORPUS, check_labels, prepare
+from models.training.run import assemble, inner_judges, mixture_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from models.dataset.corpus import Corpus
+    from models.dataset.folder import AspectSummary, DatasetFolder
+    from models.evaluation.scoring import Relations
+    from models.experts.projection import Projection
+    from models.mixture import Moae
+    from models.training.experts import ExpertOutcome
+    from models.training.inner import InnerFolds
+    from models.training.parallel import Report
+    from models.training.settings import TrainingSettings
+
+STUDIED: Final = "MOAE_A"
+"""The row whose look-ahead, missing sound and weights are studied, as in the paper's Figure 2."""
+NOTHING: Final = "nothing"
+ALL_SOUND: Final = "all sound"
+
+
+def available_rows(aspects: Mapping[str, AspectSummary]) -> list[Row]:
+    """Rows of the tables of which every aspect is there, in the tables' order."""
+    return [row for row in ROWS if all(aspect in aspects for aspect in row.aspects)]
+
+
+def run_fold(
+    dataset: DatasetFolder,
+    test: Sequence[str],
+    settings: TrainingSettings,
+    state: Path,
+    workers: int,
+    device: str,
+    report: Report,
+) -> FoldResult:
+    """Trains and measures every row on one fold; a killed run goes on where it was.
+
+    Learning rates, thresholds, stacking and the mixers all follow from outputs of experts on
+    movies that these were not trained on (inner folds); the test movies decide nothing.
+
+    Args:
+        dataset: All movies.
+        test: Names of the test movies.
+        settings: Of all trainings; ``row`` is not used, ``inner_folds`` is at least 2.
+        state: Folder of this fold's state.
+        workers: Experts trained at a time.
+        device: Where training runs.
+        report: Called with what is trained, after every epoch.
+
+    Raises:
+        DatasetError: A movie is invalid, or the training movies cannot be learnt from.
+    """
+    clock = _Clock()
+    aspects = dataset.aspects()
+    rows = available_rows(aspects)
+    singles = [row.name for row in rows if row.table == 2]
+    used = {a: aspects[a] for row in rows if row.table == 2 for a in row.aspects}
+    train = set(dataset.names) - set(test)
+    projections, corpus = prepare(dataset, train, used, settings, state)
+    known = tuple(i for i, name in enumerate(corpus.names) if name in train)
+    unknown = tuple(i for i, name in enumerate(corpus.names) if name not in train)
+    check_labels(corpus, known)
+    clock.lap("preparation")
+    inner = train_inner_folds(
+        corpus, state / CORPUS, singles, settings, known, state, workers, device, report
+    )
+    clock.lap("experts of the inner folds")
+    jobs = [
+        ExpertJob(
+            row=name,
+            rate=inner.rates[name],
+            settings=settings,
+            train=known,
+            held=(),
+            state=state / f"{name}-{inner.rates[name]:g}.safetensors",
+            device=device,
+            judged=unknown,
+        )
+        for name in singles
+    ]
+    outcomes = {each.job.row: each for each in train_experts(state / CORPUS, jobs, workers, report)}
+    clock.lap("experts")
+    thresholds = {
+        name: best_threshold(_joined(corpus, known, inner.scores(name))) for name in singles
+    }
+    scores = {
+        name: Scores.of(measure(_joined(corpus, unknown, outcomes[name].scores), thresholds[name]))
+        for name in singles
+    }
+    result = FoldResult(test=tuple(test), rows=scores, rates=dict(inner.rates))
+    if any(row.kind == "mixture" for row in rows):
+        mixtures = _Mixtures(corpus, known, unknown, settings, used)
+        result = mixtures.run(
+            result, projections, inner, outcomes, thresholds, state, device, report, clock
+        )
+    return result.model_copy(update={"seconds": clock.seconds})
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixtures:
+    """Table III on one fold.
+
+    Attributes:
+        corpus: All movies.
+        known: Indices of the training movies.
+        unknown: Indices of the test movies.
+        settings: Of all trainings.
+        used: What the single systems look at.
+    """
+
+    corpus: Corpus
+    known: tuple[int, ...]
+    unknown: tuple[int, ...]
+    settings: TrainingSettings
+    used: dict[str, AspectSummary]
+
+    def run(
+        self,
+        result: FoldResult,
+        projections: dict[str, Projection],
+        inner: InnerFolds,
+        outcomes: Mapping[str, ExpertOutcome],
+        thresholds: Mapping[str, float],
+        state: Path,
+        device: str,
+        report: Report,
+        clock: _Clock,
+    ) -> FoldResult:
+        """Adds the rows of Table III and the studies of ``STUDIED``."""
+        names = [row.name for row in EXPERT_ROWS]
+        used = {a: self.used[a] for row in EXPERT_ROWS for a in row.aspects}
+        ours = {a: projections[a] for a in used}
+        models: dict[str, Moae] = {}
+        for row in ROWS:
+            if row.kind == "mixture":
+                settings = self.settings.model_copy(update={"row": row.name})
+                config = mixture_config(settings, used, names)
+                experts = [outcomes[name] for name in names]
+                models[row.name] = assemble(config, ours, experts, settings.seed).to(device)
+        judges = {
+            name: inner_judges(model, ours, inner, self.settings.seed)
+            for name, model in models.items()
+        }
+        studied = models[STUDIED]
+        relations = {
+            movie: relate_corpus(judges[STUDIED].get(movie, studied), self.corpus, movie)
+            for movie in (*self.known, *self.unknown)
+        }
+        train_mixers(
+            models,
+            self.corpus,
+            relations,
+            self.settings,
+            self.known,
+            state / "mixers.safetensors",
+            lambda progress: report("mixers", progress),
+            judges[STUDIED],
+        )
+        clock.lap("mixers")
+        rows = dict(result.rows)
+        for name, model in models.items():
+            rows[name] = self._score(model, judges[name], relations, self.settings.lookahead)
+        rows |= self._ensembles(studied, judges[STUDIED], relations, names, thresholds)
+        lookahead: dict[str, Scores] = {
+            str(k): self._score(studied, judges[STUDIED], relations, k)
+            for k in range(self.settings.sequence)
+        }
+        lookahead[OFFLINE] = self._score(studied, judges[STUDIED], relations, None)
+        missing = self._missing(studied, relations, rows[STUDIED].threshold)
+        tracks = {
+            self.corpus.names[movie]: self._track(studied, relations[movie], movie)
+            for movie in self.unknown
+        }
+        clock.lap("scoring")
+        return result.model_copy(
+            update={"rows": rows, "lookahead": lookahead, "missing": missing, "tracks": tracks}
+        )
+
+    def _score(
+        self,
+        model: Moae,
+        judges: Mapping[int, Moae],
+        relations: Mapping[int, Relations],
+        lookahead: int | None,
+    ) -> Scores:
+        """Chooses the threshold on training movies, measures on test movies."""
+        trained = {
+            m: score_relations(judges[m], relations[m], lookahead).scores for m in self.known
+        }
+        tested = {m: score_relations(model, relations[m], lookahead).scores for m in self.unknown}
+        threshold = best_threshold(_joined(self.corpus, self.known, trained))
+        return Scores.of(measure(_joined(self.corpus, self.unknown, tested), threshold))
+
+    def _ensembles(
+        self,
+        model: Moae,
+        judges: Mapping[int, Moae],
+        relations: Mapping[int, Relations],
+        experts: Sequence[str],
+        thresholds: Mapping[str, float],
+    ) -> dict[str, Scores]:
+        votes = {}
+        for movie in (*self.known, *self.unknown):
+            said = score_relations(
+                judges.get(movie, model), relations[movie], self.settings.lookahead
+            )
+            votes[movie] = Votes(said.probability, said.present)
+        labels = np.concatenate([self.corpus.labels(movie) for movie in self.known])
+        joined = Votes.joined([votes[movie] for movie in self.known])
+        scores = {}
+        for row in ROWS:
+            if row.kind != "ensemble":
+                continue
+            ensemble = fit_ensemble(row.name, joined, labels, [thresholds[e] for e in experts])
+            said_of = {movie: ensemble.score(each) for movie, each in votes.items()}
+            threshold = ensemble.threshold
+            if threshold is None:
+                threshold = best_threshold(_joined(self.corpus, self.known, said_of))
+            scores[row.name] = Scores.of(
+                measure(_joined(self.corpus, self.unknown, said_of), threshold)
+            )
+        return scores
+
+    def _missing(
+        self, model: Moae, relations: Mapping[int, Relations], threshold: float
+    ) -> dict[str, Scores]:
+        cases: dict[str, tuple[str, ...]] = {NOTHING: ()}
+        cases |= {aspect: (aspect,) for aspect in (*ACOUSTIC_ASPECTS, PLACE)}
+        cases[ALL_SOUND] = ACOUSTIC_ASPECTS
+        scores = {}
+        for case, without in cases.items():
+            said = {}
+            for movie in self.unknown:
+                related = (
+                    relate_corpus(model, self.corpus, movie, without)
+                    if without
+                    else relations[movie]
+                )
+                said[movie] = score_relations(model, related, self.settings.lookahead).scores
+            scores[case] = Scores.of(measure(_joined(self.corpus, self.unknown, said), threshold))
+        return scores
+
+    def _track(self, model: Moae, relations: Relations, movie: int) -> WeightTrack:
+        said = score_relations(model, relations, self.settings.lookahead)
+        rows = self.corpus.rows(movie)
+        return WeightTrack(
+            experts=model.config.experts,
+            start=tuple(self.corpus.start[rows.start : rows.stop].tolist()),
+            end=tuple(self.corpus.end[rows.start : rows.stop].tolist()),
+            labels=tuple(self.corpus.labels(movie).tolist()),
+            scores=tuple(said.scores.round(5).tolist()),
+            weights=tuple(tuple(row) for row in said.weights.round(5).tolist()),
+        )
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        """Ends a stage."""
+        now = time.monotonic()
+        self.seconds[stage] = round(now - self._last, 1)
+        self._last = now
+
+
+def _joined(
+    corpus: Corpus, movies: Sequence[int], scores: Mapping[int, np.ndarray]
+) -> list[ScoredMovie]:
+    return [scored_movie(corpus, movie, scores[movie]) for movie in movies]
