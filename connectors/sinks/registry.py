@@ -8,31 +8,37 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from connectors.sinks.jsonl import FileSink, StdoutSink
+from connectors.sinks.use import SinkUse
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
     from connectors.sinks.sink import Sink
 
-# Scheme → "module:factory"; a factory takes the URL. A connector's own requirements are imported
-# only when its scheme is used.
-_FACTORIES: Final[dict[str, str]] = {"file": "connectors.sinks.registry:file_sink"}
+# Scheme → "module:factory"; a factory takes the URL and a `SinkUse`. A connector's own
+# requirements are imported only when its scheme is used.
+_FACTORIES: Final[dict[str, str]] = {
+    "file": "connectors.sinks.registry:file_sink",
+    "kafka": "connectors.sinks.kafka:kafka_sink",
+    "kafkas": "connectors.sinks.kafka:kafka_sink",
+}
 
 
-def open_sink(location: str) -> Sink:
+def open_sink(location: str, use: SinkUse | None = None) -> Sink:
     """Makes and opens a sink.
 
     Args:
         location: ``-`` for standard output, a path, or a URL whose scheme is registered.
+        use: Stream and settings; the defaults when None.
 
     Raises:
         SinkError: The scheme is unknown, or the sink cannot be opened.
     """
-    sink = _make(location)
+    sink = _make(location, SinkUse() if use is None else use)
     sink.open()
     return sink
 
 
-def file_sink(url: str) -> FileSink:
+def file_sink(url: str, use: SinkUse) -> FileSink:
     """Makes a sink of a ``file:`` URL without a host."""
     parts = urlsplit(url)
     if parts.netloc not in {"", "localhost"} or not parts.path:
@@ -40,7 +46,7 @@ def file_sink(url: str) -> FileSink:
     return FileSink(Path(unquote(parts.path)))
 
 
-def _make(location: str) -> Sink:
+def _make(location: str, use: SinkUse) -> Sink:
     if location == "-":
         return StdoutSink()
     scheme, colon, _ = location.partition(":")
@@ -51,4 +57,4 @@ def _make(location: str) -> Sink:
         known = ", ".join(sorted(_FACTORIES))
         raise SinkError(f"no sink for {scheme}: URLs; known: {known}, a path, or - for stdout")
     module, _, factory = target.partition(":")
-    return cast("Sink", getattr(import_module(module), factory)(location))
+    return cast("Sink", getattr(import_module(module), factory)(location, use))

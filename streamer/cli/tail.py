@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from connectors.sinks.sink import Sink
     from connectors.sources.source import Source
     from streamer.cli.app import Shell
     from streamer.cli.interrupt import Interruption
-    from streamer.cli.progress import Reporter
+    from streamer.cli.watch import Watch
     from streamer.config.settings import Settings
 
 
@@ -56,6 +59,10 @@ def tail(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write events here, not to stdout.")
     ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Send events there too: kafka://…; may be repeated."),
+    ] = None,
     quiet: Annotated[
         bool | None, typer.Option("--quiet", "-q", help="No progress and no summary.")
     ] = None,
@@ -77,6 +84,8 @@ def tail(
 
       streamer tail recording.ts --follow --idle-timeout 30
 
+      streamer tail film.mkv --sink kafka://localhost:9092/scenes.boundaries
+
       ffmpeg -i film.mkv -c copy -f mpegts - | streamer tail -
     """
     from streamer.config.load import load_settings
@@ -93,6 +102,7 @@ def tail(
         "segment.checkpoint": checkpoint,
         "output.emit": emit,
         "output.file": output,
+        "output.sinks": sink or None,
         "logging.quiet": quiet,
         "logging.json_logs": json_logs,
         "logging.debug": shell.debug or None,
@@ -116,40 +126,49 @@ def _run(location: str, settings: Settings) -> int:
 
 
 def _open(location: str, settings: Settings, interruption: Interruption) -> None:
+    from queue import SimpleQueue
+
     from connectors.sinks.registry import open_sink
+    from connectors.sinks.use import SinkUse
     from connectors.sources.registry import open_source
     from streamer.cli.progress import make_reporter
+    from streamer.cli.watch import Watch
     from streamer.events.names import default_stream_name
 
     stream = settings.stream.name or default_stream_name(location)
-    source = open_source(location, settings.source)
-    sink = open_sink("-" if settings.output.file is None else str(settings.output.file))
-    reporter = make_reporter(stream, settings.logging)
-    try:
-        _watch(stream, source, settings, sink, reporter, interruption)
-    finally:
-        reporter.close()
-        sink.close()
+    notices: SimpleQueue[str] = SimpleQueue()
+    use = SinkUse(stream, settings.kafka, notices.put)
+    printed = "-" if settings.output.file is None else str(settings.output.file)
+    with ExitStack() as stack:
+        source = open_source(location, settings.source)
+        reporter = make_reporter(stream, settings.logging)
+        stack.callback(reporter.close)
+        watch = Watch(stream, reporter, notices)
+        stack.callback(watch.tell)
+        sinks: list[Sink] = []
+        # What is printed last was taken by the others before.
+        for place in (*settings.output.sinks, printed):
+            sinks.append(open_sink(place, use))
+            stack.callback(sinks[-1].close)
+        _watch(stream, source, settings, sinks, watch, interruption)
 
 
 def _watch(
     stream: str,
     source: Source,
     settings: Settings,
-    sink: Sink,
-    reporter: Reporter,
+    sinks: Sequence[Sink],
+    watch: Watch,
     interruption: Interruption,
 ) -> None:
     from connectors.sinks.sink import ConsumerGone
     from models.weights.store import WeightStore
-    from streamer.cli.watch import Watch
     from streamer.errors import SourceDamaged, SourceError
     from streamer.pipeline.engine import load_engine
     from streamer.pipeline.run import StreamRun
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
-    watch = Watch(stream, reporter)
-    run = StreamRun(stream, source, settings, engine, [sink], watch)
+    run = StreamRun(stream, source, settings, engine, sinks, watch)
     interruption.stops(run.stop)
     try:
         run.run()

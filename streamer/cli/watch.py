@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from streamer.cli.statistics import RunStatistics
@@ -19,11 +20,15 @@ class Watch:
     Args:
         stream: The stream's name.
         reporter: Where it shows.
+        notices: What sinks have to say, from any thread; shown by the thread of the run.
     """
 
-    def __init__(self, stream: str, reporter: Reporter) -> None:
+    def __init__(
+        self, stream: str, reporter: Reporter, notices: SimpleQueue[str] | None = None
+    ) -> None:
         self._stream = stream
         self._reporter = reporter
+        self._notices: SimpleQueue[str] = SimpleQueue() if notices is None else notices
         self._statistics = RunStatistics()
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
@@ -37,6 +42,7 @@ class Watch:
 
     def progressed(self, progress: Progress) -> None:
         """Moves the progress line."""
+        self.tell()
         self._reporter.update(
             progress.position,
             duration=progress.duration,
@@ -49,8 +55,14 @@ class Watch:
         """Notes the latency."""
         self._statistics.event(boundary.latency_seconds)
 
+    def tell(self) -> None:
+        """Shows the notices that came."""
+        while not self._notices.empty():
+            self._reporter.warn(self._notices.get())
+
     def finish(self, progress: Progress, ended: str) -> None:
         """Prints the summary."""
+        self.tell()
         self._reporter.finish(
             self._statistics.summary(
                 self._stream,

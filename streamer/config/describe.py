@@ -36,6 +36,14 @@ def allowed(path: Sequence[str]) -> str:
     return _phrase(node)
 
 
+def secret(path: Sequence[str]) -> bool:
+    """Says whether a key's value must not be shown; one that does not exist might be a secret's."""
+    node = _schema()
+    for part in path:
+        node = _resolved(node.get("properties", {}).get(part, {"writeOnly": True}))
+    return any(option.get("writeOnly", False) for option in (node, *node.get("anyOf", ())))
+
+
 def suggestion(path: Sequence[str]) -> str | None:
     """Guesses which key was meant by one that does not exist.
 

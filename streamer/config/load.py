@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from streamer.config.describe import allowed, suggestion
+from streamer.config.describe import allowed, secret, suggestion
 from streamer.config.settings import Settings
 from streamer.errors import ConfigError
 
@@ -163,7 +163,8 @@ def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
     path, text = _violation(errors[0])
     holder = next((source for source in sources if source.find(path)[0]), None)
     if holder is not None and errors[0]["type"] not in {"extra_forbidden", "value_error"}:
-        text = f"{'.'.join(path)} = {_shown(holder.find(path)[1])}: {text}"
+        shown = "***" if secret(path) else _shown(holder.find(path)[1])
+        text = f"{'.'.join(path)} = {shown}: {text}"
     place = holder.place(path) if holder is not None else "settings"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{place}: {text}{more}"

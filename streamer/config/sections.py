@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
     model_validator,
 )
 from pydantic_settings import NoDecode
@@ -31,6 +32,14 @@ def _split(value: object) -> object:
 EmitList = Annotated[tuple[Emit, ...], BeforeValidator(_split), NoDecode, Field(min_length=1)]
 
 
+def _words(value: object) -> object:
+    # Commas are part of some locations.
+    return tuple(value.split()) if isinstance(value, str) else _split(value)
+
+
+Locations = Annotated[tuple[str, ...], BeforeValidator(_words), NoDecode]
+
+
 ASPECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Names that datasets use for other things than aspects.
 RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
@@ -39,7 +48,9 @@ RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class StreamSection(Section):
@@ -158,6 +169,39 @@ class OutputSection(Section):
 
     emit: EmitList = ("boundaries",)
     file: Path | None = None
+    sinks: Locations = ()
+
+
+class KafkaSection(Section):
+    """How Kafka is reached, and what becomes of events while it is not."""
+
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "gzip"
+    connect_seconds: PositiveFloat = 10.0
+    flush_seconds: PositiveFloat = 30.0
+    session_seconds: float = Field(default=45.0, ge=1.0, le=300.0)
+    start_without_broker: bool = False
+    max_event_bytes: int = Field(default=1_000_000, ge=1_000, le=1_000_000_000)
+    spool: Path | None = None
+    spool_bytes: int = Field(default=64 << 20, ge=1_000)
+    spool_full: Literal["wait", "drop-oldest"] = "wait"
+    spool_seconds: PositiveFloat = 60.0
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+    verify_hostname: bool = True
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        login = (self.sasl_mechanism, self.username, self.password)
+        if None in login and login != (None, None, None):
+            raise ValueError("sasl_mechanism, username and password go together")
+        return self
 
 
 class RuntimeSection(Section):

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamer.config.sections import (
     AspectsSection,
     DecodeSection,
+    KafkaSection,
     LoggingSection,
     OutputSection,
     RuntimeSection,
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
         env_prefix="STREAMER__",
         env_nested_delimiter="__",
         env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     stream: StreamSection = StreamSection()
@@ -39,6 +41,7 @@ class Settings(BaseSettings):
     aspects: AspectsSection = AspectsSection()
     segment: SegmentSection = SegmentSection()
     output: OutputSection = OutputSection()
+    kafka: KafkaSection = KafkaSection()
     runtime: RuntimeSection = RuntimeSection()
     logging: LoggingSection = LoggingSection()
 

@@ -53,7 +53,13 @@ def test_lists_hold_names_of_packages(listing: Path) -> None:
 def test_ci_runs_what_people_run() -> None:
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     assert lines[-1] == "exec make test"
-    for name in (".ci/run", "scripts/check", "scripts/test", "scripts/system-packages"):
+    for name in (
+        ".ci/run",
+        "scripts/check",
+        "scripts/test",
+        "scripts/system-packages",
+        "scripts/kafka",
+    ):
         assert os.access(ROOT / name, os.X_OK)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,38 @@ def test_nothing_is_suggested_for_what_resembles_nothing() -> None:
     assert suggestion(["qqqq"]) is None
     assert suggestion(["shots", "qqqq"]) is None
     assert suggestion(["nowhere", "thresold"]) == "segment.threshold"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = 12345678",
+        "passwort = '12345678'",
+        "password = '12345678'\nspool_bytes = 'x'",
+        "password = '12345678'",
+        "key_password = ['12345678']",
+    ],
+)
+def test_no_error_shows_a_password(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "streamer.toml"
+    path.write_text(f"[kafka]\n{text}\n")
+    with pytest.raises(ConfigError) as refusal:
+        load_settings(path)
+    shown = "".join(traceback.format_exception(refusal.value))
+    assert "12345678" not in shown
+
+
+def test_passwords_come_from_the_environment_and_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key, value in {"SASL_MECHANISM": "PLAIN", "USERNAME": "a", "PASSWORD": "12345678"}.items():
+        monkeypatch.setenv(f"STREAMER__KAFKA__{key}", value)
+    settings = load_settings()
+    assert settings.kafka.password is not None
+    assert settings.kafka.password.get_secret_value() == "12345678"
+    assert "12345678" not in f"{settings!r}{settings}{settings.model_dump_json()}"
+
+
+def test_sinks_in_the_environment_stand_between_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMER__OUTPUT__SINKS", "kafka://a:1,b:2/t  events.jsonl")
+    assert load_settings().output.sinks == ("kafka://a:1,b:2/t", "events.jsonl")

@@ -1,0 +1,129 @@
+"""Asks the brokers about a topic before anything is entrusted to it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from connectors.kafka.client import Complaints, client_settings
+from streamer.errors import SinkError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import TopicMetadata
+
+    from connectors.kafka.address import KafkaAddress
+    from streamer.config.sections import KafkaSection
+
+_STEP: Final = 0.5
+_PAUSE: Final = 0.05
+_MAKING_SECONDS: Final = 2.0
+_MAKING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What a topic is like.
+
+    Attributes:
+        partitions: How many.
+        in_sync: Fewest replicas in sync of any partition.
+        min_in_sync: How many there must be to store an event; 1 when not told.
+        max_bytes: Largest batch of records that is taken; None when not told.
+    """
+
+    partitions: int
+    in_sync: int
+    min_in_sync: int
+    max_bytes: int | None
+
+
+class TopicProbe:
+    """Looks at one topic, as often as asked.
+
+    Args:
+        address: Which.
+        section: TLS, login and patience.
+
+    Raises:
+        SinkError: A setting, such as a certificate's file, cannot be used.
+    """
+
+    def __init__(self, address: KafkaAddress, section: KafkaSection) -> None:
+        self._address, self._section = address, section
+        self._complaints = Complaints()
+        self._silent = False
+        try:
+            self._client = AdminClient(client_settings(address, section, self._complaints))
+        except KafkaException as error:
+            raise SinkError(f"{address}: {error.args[0].str()}") from error
+
+    @property
+    def silent(self) -> bool:
+        """Whether the latest look failed because nobody answered; somebody may later."""
+        return self._silent
+
+    def look(self, seconds: float | None = None) -> TopicFacts:
+        """Asks.
+
+        Args:
+            seconds: Patience; ``connect_seconds`` when None.
+
+        Raises:
+            SinkError: Nobody answers in time (`silent` then says so), the login or the certificate
+                is refused, or there is no such topic.
+        """
+        patience = self._section.connect_seconds if seconds is None else seconds
+        deadline = time.monotonic() + patience
+        self._complaints.clear()
+        self._silent = False
+        topic = self._topic(deadline, patience)
+        config = self._config(max(_STEP, deadline - time.monotonic()))
+        return TopicFacts(
+            partitions=len(topic.partitions),
+            in_sync=min(len(each.isrs) for each in topic.partitions.values()),
+            min_in_sync=int(config.get("min.insync.replicas") or 1),
+            max_bytes=int(config["max.message.bytes"] or 0) or None if config else None,
+        )
+
+    def _topic(self, deadline: float, patience: float) -> TopicMetadata:
+        began = time.monotonic()
+        while True:
+            try:
+                found = self._client.list_topics(self._address.topic, timeout=_STEP)
+            except KafkaException as error:
+                self._client.poll(0)
+                if self._complaints.certain or time.monotonic() >= deadline:
+                    self._silent = not self._complaints.certain
+                    reason = self._complaints.explain() or f"no answer in {patience:g} s"
+                    raise SinkError(f"{self._address}: {reason}") from error
+                continue
+            topic = found.topics[self._address.topic]
+            refusal = topic.error
+            if refusal is None and topic.partitions:
+                return topic
+            # A topic made a moment ago is not known to every broker yet.
+            making = refusal is None or refusal.code() in _MAKING
+            if not making or time.monotonic() >= min(deadline, began + _MAKING_SECONDS):
+                raise SinkError(f"{self._address}: {_refusal(self._address.topic, refusal)}")
+            self._client.poll(_PAUSE)
+
+    def _config(self, seconds: float) -> dict[str, str | None]:
+        """Empty when the login may not ask; the broker then says no later."""
+        resource = ConfigResource(ResourceType.TOPIC, self._address.topic)
+        future = self._client.describe_configs([resource], request_timeout=seconds)[resource]
+        try:
+            return {name: entry.value for name, entry in future.result(seconds).items()}
+        except (KafkaException, TimeoutError):
+            return {}
+
+
+def _refusal(topic: str, error: KafkaError | None) -> str:
+    if error is None or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        return f"there is no topic {topic}; create it first"
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        return f"the login may not use topic {topic}"
+    return f"topic {topic}: {error.str()}"

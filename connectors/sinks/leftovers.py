@@ -1,0 +1,68 @@
+"""Finds the spools that lie on this machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from connectors.sinks.spool import ENDING, is_busy
+from streamer.errors import SinkError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NUMBERS: Final = """
+SELECT target, stream, (SELECT count(*) FROM events), (SELECT total(length(line)) FROM events),
+    (SELECT count(*) FROM refused) FROM about
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A spool as it lies there.
+
+    Attributes:
+        path: The file.
+        busy: A process uses it; the rest is then unknown.
+        target: Where its events go.
+        stream: Whose they are.
+        events: How many wait.
+        size: Their bytes.
+        refused: Events that no broker takes.
+    """
+
+    path: Path
+    busy: bool
+    target: str = ""
+    stream: str = ""
+    events: int = 0
+    size: int = 0
+    refused: int = 0
+
+
+def leftovers(folder: Path) -> list[Leftover]:
+    """Looks into a folder of spools.
+
+    Args:
+        folder: One that is not there holds nothing.
+
+    Raises:
+        SinkError: A file is no spool or is damaged.
+    """
+    return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+
+
+def _look(path: Path) -> Leftover:
+    try:
+        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as database:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            row = database.execute(_NUMBERS).fetchone()
+    except sqlite3.Error as error:
+        if is_busy(error):
+            return Leftover(path, busy=True)
+        raise SinkError(f"{path}: cannot be read: {error}") from error
+    if row is None:
+        return Leftover(path, busy=False)
+    return Leftover(path, False, str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]))

@@ -1,0 +1,63 @@
+"""``streamer spool``: events that earlier runs could not deliver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from connectors.sinks.leftovers import Leftover
+
+app = typer.Typer(
+    name="spool", help="Events that still wait for Kafka on this machine.", no_args_is_help=True
+)
+
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]
+
+
+@app.command("list")
+def list_(config: Config = None) -> None:
+    """Show what waits: stream, topic, events, bytes, and those that no broker takes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("stream", "to", "events", "bytes", "refused", "file"):
+        table.add_column(column, overflow="fold")
+    for each in _leftovers(config):
+        if each.busy:
+            row = (each.stream, each.target, "in use", "", "")
+        else:
+            row = (each.stream, each.target, str(each.events), str(each.size), str(each.refused))
+        table.add_row(*row, each.path.name)
+    Console().print(table)
+
+
+@app.command()
+def send(config: Config = None) -> None:
+    """Send what waits; spools that a running process uses are left to it."""
+    from connectors.sinks.registry import open_sink
+    from connectors.sinks.use import SinkUse
+    from streamer.cli.errors import report
+    from streamer.config.load import load_settings
+
+    section = load_settings(config).kafka
+    for each in _leftovers(config):
+        if each.busy or not each.events:
+            continue
+        sink = open_sink(each.target, SinkUse(each.stream, section))
+        try:
+            sink.flush()
+        finally:
+            sink.close()
+        report(f"{each.events} events sent to {each.target}", label=each.stream, style="bold")
+
+
+def _leftovers(config: Path | None) -> list[Leftover]:
+    from connectors.sinks.kafka import spool_folder
+    from connectors.sinks.leftovers import leftovers
+    from streamer.config.load import load_settings
+
+    return leftovers(spool_folder(load_settings(config).kafka))

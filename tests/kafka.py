@@ -1,0 +1,210 @@
+"""A real Apache Kafka for tests: one broker a session, reached without and with TLS and SASL."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60.0
+USER, PASSWORD = "alice", "correct horse"
+STORE_PASSWORD = "only-for-this-test"
+
+MODULES = "org.apache.kafka.common.security"
+SCRAM = f"{MODULES}.scram.ScramLoginModule required;"
+PLAIN = f'{MODULES}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+PROTOCOLS = {"TLS": "SSL", "LOGIN": "SASL_SSL", "OPEN": "SASL_PLAINTEXT"}
+
+
+def properties(ports: dict[str, int], store: Path) -> str:
+    """Listeners besides the plain one; ``@…@`` are ports that the script chooses."""
+    plain = {"PLAINTEXT": "@CLIENT@", "CONTROLLER": "@CONTROLLER@"}
+    places = plain | {name: str(ports[name]) for name in PROTOCOLS}
+    lines = {
+        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in places.items()),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:{protocol}"
+            for name, protocol in (dict.fromkeys(plain, "PLAINTEXT") | PROTOCOLS).items()
+        ),
+        "ssl.keystore.location": str(store),
+        "ssl.keystore.password": STORE_PASSWORD,
+        "ssl.keystore.type": "PKCS12",
+        "group.min.session.timeout.ms": "1000",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+    }
+    for name in ("login", "open"):
+        lines[f"listener.name.{name}.scram-sha-512.sasl.jaas.config"] = SCRAM
+        lines[f"listener.name.{name}.plain.sasl.jaas.config"] = PLAIN
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def silent() -> logging.Logger:
+    logger = logging.getLogger("tests.kafka")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker that this session started.
+
+    Attributes:
+        data: Its folder.
+        address: ``127.0.0.1:PORT``, plain.
+        tls: The same with TLS.
+        login: With TLS, SCRAM-SHA-512 and PLAIN.
+        open: With SASL and without TLS.
+        certificate: PEM of the authority that signed the broker's certificate: itself.
+    """
+
+    data: Path
+    address: str
+    tls: str
+    login: str
+    open: str
+    certificate: Path
+
+    @classmethod
+    def start(cls) -> Broker:
+        # A short path: it is part of a command line that is looked for.
+        folder = Path(tempfile.mkdtemp(prefix="kafka-"))
+        store, certificate = folder / "broker.p12", folder / "broker.pem"
+        base = ("-keystore", store, "-storepass", STORE_PASSWORD, "-alias", "broker")
+        names = ("-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1", "-validity", "2")
+        keytool("-genkeypair", *base, "-storetype", "PKCS12", "-keyalg", "EC", *names)
+        keytool("-exportcert", "-rfc", *base, "-file", certificate)
+        ports = {name: free_port() for name in PROTOCOLS}
+        extra = folder / "extra.properties"
+        extra.write_text(properties(ports, store))
+        data = folder / "data"
+        address = script("start", "--data", data, "--properties", extra).strip()
+        where = {name.lower(): f"127.0.0.1:{port}" for name, port in ports.items()}
+        broker = cls(data, address, certificate=certificate, **where)
+        mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        account = UserScramCredentialUpsertion(USER, mechanism, PASSWORD.encode())
+        admin = broker.admin()
+        for future in admin.alter_user_scram_credentials([account]).values():
+            future.result(PATIENCE)
+        return broker
+
+    def stop(self) -> None:
+        """Ends the process; topics and events stay."""
+        script("stop", "--data", self.data)
+
+    def kill(self) -> None:
+        """Ends the process at once, as a crash would."""
+        os.kill(int((self.data / "kafka.pid").read_text()), signal.SIGKILL)
+        self.stop()
+
+    def again(self) -> None:
+        """Starts it at the same place."""
+        assert script("start", "--data", self.data).strip() == self.address
+
+    def delete(self) -> None:
+        """Ends it for good."""
+        self.stop()
+        shutil.rmtree(self.data.parent)
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.address}, logger=silent())
+
+    def topic(self, partitions: int = 1, replicas: Sequence[int] = (1,), **config: str) -> str:
+        """Makes a topic; ``_`` in keys of its settings stands for ``.``."""
+        name = f"scenes.test-{uuid.uuid4().hex[:8]}"
+        settings = {key.replace("_", "."): value for key, value in config.items()}
+        new = NewTopic(
+            name, partitions, replica_assignment=[list(replicas)] * partitions, config=settings
+        )
+        # Its calls end with it.
+        admin = self.admin()
+        for future in admin.create_topics([new]).values():
+            future.result(PATIENCE)
+        return name
+
+    def set(self, topic: str, key: str, value: str) -> None:
+        """Changes a setting of a topic."""
+        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        admin = self.admin()
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(PATIENCE)
+        # The broker applies it to the log a moment later, in the order of its metadata.
+        asked = ConfigResource(ResourceType.TOPIC, topic)
+        while admin.describe_configs([asked])[asked].result(PATIENCE)[key].value != value:
+            pass
+
+    def read(self, topic: str, count: int | None = None, partitions: int = 1) -> list[Message]:
+        """Records of a topic, in order within a partition.
+
+        So many are waited for; when None, those of partition 0 that are acknowledged now.
+        """
+        settings = {
+            "bootstrap.servers": self.address,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+        }
+        consumer = Consumer(settings, logger=silent())
+        try:
+            if count is None:
+                places = consumer.get_watermark_offsets(TopicPartition(topic, 0), PATIENCE)
+                assert places is not None
+                count = places[1]
+            consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+            found: list[Message] = []
+            while len(found) < count:
+                record = consumer.poll(PATIENCE)
+                assert record is not None, f"{len(found)} of {count} records came"
+                if record.error() is None:
+                    found.append(record)
+            return found
+        finally:
+            consumer.close()
+
+
+def keytool(*words: object) -> None:
+    program = shutil.which("keytool")
+    assert program is not None, "scripts/packages-kafka.txt is not installed"
+    command = [program, *map(str, words)]
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+
+
+def script(*words: object) -> str:
+    """Runs ``scripts/kafka`` with this interpreter."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "kafka"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=4 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,62 @@
+"""What a run that was cut off left behind can be listed and sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors.kafka.address import KafkaAddress
+from connectors.sinks.kafka import spool_path
+from connectors.sinks.spool import Spool
+from streamer.cli.app import run
+from streamer.config.sections import KafkaSection
+from streamer.events.cloudevent import to_line
+from tests.connectors.sinks.test_kafka import events, ids, received
+from tests.kafka import Broker
+
+
+def leave(url: str, folder: Path, stream: str) -> Spool:
+    section = KafkaSection(spool=folder)
+    spool = Spool(spool_path(KafkaAddress.parse(url), stream, section), section.spool_bytes)
+    spool.open(url, stream)
+    for event in events(3, stream=stream):
+        spool.put(to_line(event))
+    return spool
+
+
+def test_listed_and_sent(
+    broker: Broker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STREAMER__KAFKA__SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("COLUMNS", "250")
+    topic = broker.topic()
+    url = f"kafka://{broker.address}/{topic}"
+    leave(url, tmp_path / "spool", "film").close()
+    busy = leave(url, tmp_path / "spool", "running")
+    assert run(["spool", "list"]) == 0
+    listed = capfd.readouterr().out
+    assert "in use" in listed
+    (row,) = (line for line in listed.splitlines() if "film" in line)
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    size = sum(len(to_line(event)) for event in events(3, stream="film"))
+    assert cells[:5] == ["film", url, "3", str(size), "0"]
+    assert run(["spool", "send"]) == 0
+    assert f"film: 3 events sent to {url}" in capfd.readouterr().err
+    assert received(broker.read(topic, 3)) == ids(events(3, stream="film"))
+    assert busy.state.events == 3
+    busy.close()
+    assert run(["spool", "send"]) == 0
+    assert len(broker.read(topic, 6)) == 6
+
+
+def test_nothing_there_is_nothing_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STREAMER__KAFKA__SPOOL", str(tmp_path / "none"))
+    assert run(["spool", "send"]) == 0
+    assert run(["spool", "list"]) == 0
+    assert capfd.readouterr().err == ""
