@@ -66,7 +66,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tial"], "error: No such command 'tial'. Did you mean 'tail'?. See streamer --help\n"),
+        (["tai"], "error: No such command 'tai'. Did you mean 'tail'?. See streamer --help\n"),
         (["--nope"], "error: No such option: --nope. See streamer --help\n"),
         (["schema", "--nope"], "error: No such option: --nope. See streamer schema --help\n"),
     ],
