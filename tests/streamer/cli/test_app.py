@@ -66,7 +66,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tai"], "error: No such command 'tai'. Did you mean 'tail'?. See streamer --help\n"),
+        (
+            ["wieghts"],
+            "error: No such command 'wieghts'. Did you mean 'weights'?. See streamer --help\n",
+        ),
         (["--nope"], "error: No such option: --nope. See streamer --help\n"),
         (["schema", "--nope"], "error: No such option: --nope. See streamer schema --help\n"),
     ],
