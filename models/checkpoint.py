@@ -129,7 +129,7 @@ def load(path: Path | None = None, device: torch.device | str = "cpu") -> Moae:
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{where}: tensor {name} is not finite")
     model.load_state_dict(tensors)
-    return model.eval().to(device)
+    return model.eval().to(device).stack()
 
 
 def _content(path: Path) -> bytes:

@@ -18,6 +18,7 @@ from models.experts.windows import heal
 from models.mixer.masking import consecutive_scores, masked_experts
 from models.mixer.mixer import Mixer, renormalise
 from models.rows import EXPERT_ROWS, find_row
+from models.stacked import FEW, StackedExperts, stackable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +139,28 @@ class Moae(nn.Module):
         self.branches: tuple[tuple[str, str], ...] = tuple(
             (name, aspect) for name in config.experts for aspect in self.expert(name).aspects
         )
+        self.stacked: StackedExperts | None = None
         self.eval()
+
+    def stack(self) -> Moae:
+        """Puts the experts side by side, for streams; to be called again when one has changed.
+
+        Results stay the same but for rounding. Mixtures of experts that do not fit together are
+        left as they are; training undoes it.
+
+        Returns:
+            This mixture.
+        """
+        experts = [self.expert(name) for name in self.config.experts]
+        self.stacked = StackedExperts(experts) if stackable(experts) else None
+        return self
+
+    def train(self, mode: bool = True) -> Moae:
+        """As in torch; parameters that change would leave stacked copies behind."""
+        if mode:
+            self.stacked = None
+        super().train(mode)
+        return self
 
     def projection(self, aspect: str) -> Projection:
         """Projection of one aspect's raw tokens."""
@@ -182,6 +204,8 @@ class Moae(nn.Module):
         Shape:
             ``(S, R, D)`` and bool ``(S, R)``.
         """
+        if self.stacked is not None and _few(projected):
+            return self.stacked.embed(projected)
         vectors = [
             self.expert(name).embed(aspect, projected[aspect]) for name, aspect in self.branches
         ]
@@ -203,11 +227,14 @@ class Moae(nn.Module):
         """
         reach = self.config.reach
         healed = heal(windows.transpose(1, 2), present.transpose(1, 2), reach)
+        both = present[:, reach - 1] & present[:, reach]
+        if self.stacked is not None and len(windows) <= FEW:
+            return self.stacked.relate(healed), both
         relations = [
             self.expert(name).relate(aspect, healed[:, index])
             for index, (name, aspect) in enumerate(self.branches)
         ]
-        return torch.stack(relations, dim=1), present[:, reach - 1] & present[:, reach]
+        return torch.stack(relations, dim=1), both
 
     def decide(self, relations: Tensor, present: Tensor) -> Mixed:
         """Judges sequences of boundaries by all experts and mixes them.
@@ -225,6 +252,8 @@ class Moae(nn.Module):
         Shape:
             ``E_f`` ``(B, L, E, hidden)``, probabilities and presence ``(B, L, E)``.
         """
+        if self.stacked is not None and len(relations) <= FEW:
+            return self.stacked.judge(relations, present)
         judgements = []
         start = 0
         for name in self.config.experts:
@@ -258,3 +287,7 @@ class Moae(nn.Module):
             masked = masked_experts(scores, present.any(dim=1), self.config.masked)
             weights = renormalise(free, masked[:, None])
         return Mixed((weights * probability).sum(dim=-1), weights, free, probability, present)
+
+
+def _few(projected: Mapping[str, TokenBatch]) -> bool:
+    return all(len(batch.lengths) <= FEW for batch in projected.values())
