@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from models.dataset.folder import write_movie
+from streamer.cli.app import run
+from tests.models.toy import toy_folder, toy_movie
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUICK = (
+    "--epochs", "1", "--inner-folds", "2", "--inner-epochs", "1", "--mixer-epochs", "1",
+    "--mixer-stride", "10", "--lr", "1e-3", "--jobs", "1", "--quiet",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> object:
+    before = torch.get_num_threads()
+    yield None
+    torch.set_num_threads(before)
+
+
+def test_prints_the_tables_and_names_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(3):
+        movie = toy_movie(f"m{index}", 20, index, dims={"place": 6, "panns": 5})
+        write_movie(tmp_path / "data" / f"m{index}.safetensors", movie)
+    out = tmp_path / "out"
+    assert run(["tables", str(tmp_path / "data"), "--out", str(out), "--folds", "3", *QUICK]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.rstrip() == (out / "tables.md").read_text().rstrip()
+    assert str(out / "table2.csv") in printed.err.replace("\n", "")
+
+
+def test_what_cannot_be_done_ends_with_60_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = toy_folder(tmp_path / "data", 1, 20)
+    out = tmp_path / "out"
+    assert run(["tables", str(folder.path), "--out", str(out), *QUICK]) == 60
+    assert "5 folds by movie need at least 5 movies" in " ".join(capsys.readouterr().err.split())
+    assert run(["train", str(folder.path), "--out", str(out), "--epochs", "1", "--quiet"]) == 60
+    assert "--inner-folds 0" in " ".join(capsys.readouterr().err.split())
+    assert not list(out.glob("*.*"))
+
+
+def test_settings_out_of_range_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = toy_folder(tmp_path / "data", 1, 20)
+    arguments = ["tables", str(folder.path), "--out", str(tmp_path / "out"), "--lookahead", "10"]
+    assert run(arguments) == 10
+    assert "below the sequence's length" in capsys.readouterr().err
