@@ -32,7 +32,10 @@ def allowed(path: Sequence[str]) -> str:
     """
     node = _schema()
     for part in path:
-        node = _resolved(node["properties"][part])
+        child = _child(node, part)
+        if child is None:
+            raise KeyError(".".join(path))
+        node = child
     return _phrase(node)
 
 
@@ -40,7 +43,10 @@ def secret(path: Sequence[str]) -> bool:
     """Says whether a key's value must not be shown; one that does not exist might be a secret's."""
     node = _schema()
     for part in path:
-        node = _resolved(node.get("properties", {}).get(part, {"writeOnly": True}))
+        child = _child(node, part)
+        if child is None:
+            return True
+        node = child
     return any(option.get("writeOnly", False) for option in (node, *node.get("anyOf", ())))
 
 
@@ -55,7 +61,7 @@ def suggestion(path: Sequence[str]) -> str | None:
     """
     node, parents = _schema(), list(path[:-1])
     for part in parents:
-        node = _resolved(node.get("properties", {}).get(part, {}))
+        node = _child(node, part) or {}
     siblings = list(node.get("properties", ()))
     if near := get_close_matches(path[-1], siblings, n=1):
         return ".".join([*parents, near[0]])
@@ -68,6 +74,13 @@ def suggestion(path: Sequence[str]) -> str | None:
 @cache
 def _schema() -> dict[str, Any]:
     return Settings.model_json_schema()
+
+
+def _child(node: dict[str, Any], part: str) -> dict[str, Any] | None:
+    """The schema of a key, also of one that people name themselves (``aspects.extra.NAME``)."""
+    free = node.get("additionalProperties")
+    child = node.get("properties", {}).get(part, free if isinstance(free, dict) else None)
+    return None if child is None else _resolved(child)
 
 
 def _resolved(node: dict[str, Any]) -> dict[str, Any]:
