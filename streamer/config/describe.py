@@ -78,9 +78,12 @@ def _schema() -> dict[str, Any]:
 
 def _child(node: dict[str, Any], part: str) -> dict[str, Any] | None:
     """The schema of a key, also of one that people name themselves (``aspects.extra.NAME``)."""
-    free = node.get("additionalProperties")
-    child = node.get("properties", {}).get(part, free if isinstance(free, dict) else None)
-    return None if child is None else _resolved(child)
+    for option in (node, *map(_resolved, node.get("anyOf", ()))):
+        free = option.get("additionalProperties")
+        child = option.get("properties", {}).get(part, free if isinstance(free, dict) else None)
+        if child is not None:
+            return _resolved(child)
+    return None
 
 
 def _resolved(node: dict[str, Any]) -> dict[str, Any]:
