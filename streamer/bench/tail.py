@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
@@ -92,8 +91,3 @@ def duration(film: Path) -> float:
     """Seconds, as the container says."""
     with av.open(str(film)) as container:
         return (container.duration or 0) / av.time_base
-
-
-def as_json(value: TailCost) -> str:
-    """One line for logs."""
-    return json.dumps({name: getattr(value, name) for name in value.__slots__})

@@ -12,7 +12,7 @@ from models.dataset.movie import AspectTokens, Movie
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceEmpty
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.pipeline.feed import Feed
+from streamer.pipeline.feed import Feed, queue_size
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def extract_shots(
             extractors,
             batch=BATCH,
         )
-        with Feed(decoder, settings.decode.queue_pictures) as feed:
+        size = queue_size(decoder.info, settings.decode.queue_pictures)
+        with Feed(decoder, size) as feed:
             for item in feed:
                 shots += embedder.push(item)
                 if embedder.start is not None:

@@ -12,10 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-    from streamer.timeline import Picture, Sound
+    from streamer.timeline import Picture, Sound, StreamInfo
 
 _POLL: Final = 0.2
 _JOIN: Final = 10.0
+
+
+QUEUE_BYTES: Final = 128 << 20
+"""Most bytes of decoded pictures between the decoder and the rest."""
+
+
+def queue_size(info: StreamInfo, limit: int) -> int:
+    """Items a feed may hold, so that large pictures do not fill the memory.
+
+    Args:
+        info: Tells how large a picture is.
+        limit: Most items, however small.
+    """
+    picture = max(1, info.width * info.height * 3 // 2)
+    return max(4, min(limit, QUEUE_BYTES // picture))
 
 
 class Feed:

@@ -13,7 +13,7 @@ from streamer.events.cloudevent import cloud_event
 from streamer.events.payload import ModelRef
 from streamer.pipeline.clock import ClockTrail
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.pipeline.feed import Feed
+from streamer.pipeline.feed import Feed, queue_size
 from streamer.pipeline.observer import Progress
 from streamer.pipeline.scenes import SceneTracker, StreamIdentity
 from streamer.segment.causal import CausalSegmenter
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from streamer.pipeline.observer import Observer
     from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Instant, Sound, StreamInfo
-
-QUEUE_BYTES = 128 << 20
-"""Most bytes of decoded pictures between the decoder and the rest."""
 
 FILE_BATCH = 8
 """Pieces of one aspect embedded together where latency does not matter."""
@@ -108,7 +105,7 @@ class StreamRun:
                 workers=closing_workers(),
             )
             damage: SourceDamaged | None = None
-            size = _queue_size(info, self._settings.decode.queue_pictures)
+            size = queue_size(info, self._settings.decode.queue_pictures)
             with Feed(decoder, size) as self._feed:
                 try:
                     for item in self._feed:
@@ -210,9 +207,3 @@ class StreamRun:
 def closing_workers() -> int:
     """Threads for what is left to do at a cut: an event waits for it."""
     return min(4, os.cpu_count() or 1)
-
-
-def _queue_size(info: StreamInfo, limit: int) -> int:
-    """Items between decoder and consumer, so that large pictures do not fill the memory."""
-    picture = max(1, info.width * info.height * 3 // 2)
-    return max(4, min(limit, QUEUE_BYTES // picture))
