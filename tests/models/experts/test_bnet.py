@@ -47,18 +47,63 @@ def test_separate_convolutions_see_their_own_half() -> None:
     torch.testing.assert_close(difference(WINDOW), torch.tensor([[expected]]))
 
 
-def test_matches_the_convolutions_it_stands_for() -> None:
-    torch.manual_seed(0)
-    bnet = BNet(channels=6, reach=2)
-    windows = torch.randn(9, 4, 5)
+def _convolved(bnet: BNet, windows: torch.Tensor) -> torch.Tensor:
+    """The definition, step by step."""
     assert bnet.relation is not None
     image = windows[:, None]
     relation = bnet.relation.conv(image)[:, :, 0].amax(dim=1)
-    conv = bnet.difference.before
-    difference = torch.cosine_similarity(
-        conv(image[:, :, :2])[:, :, 0], conv(image[:, :, 2:])[:, :, 0], dim=2
+    difference = bnet.difference
+    halves = (
+        difference.before(image[:, :, :2])[:, :, 0],
+        (difference.after or difference.before)(image[:, :, 2:])[:, :, 0],
     )
-    torch.testing.assert_close(bnet(windows), torch.cat((relation, difference), dim=1))
+    return torch.cat((relation, torch.cosine_similarity(*halves, dim=2)), dim=1)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_matches_the_convolutions_it_stands_for(shared: bool) -> None:
+    torch.manual_seed(0)
+    bnet = BNet(channels=6, reach=2, shared=shared)
+    for parameter in bnet.parameters():
+        torch.nn.init.normal_(parameter)
+    windows = torch.randn(9, 4, 5, requires_grad=True)
+    weighed = torch.randn(9, 11)
+    torch.testing.assert_close(bnet(windows), _convolved(bnet, windows))
+    with torch.inference_mode():
+        torch.testing.assert_close(bnet(windows), _convolved(bnet, windows))
+    wanted = (windows, *bnet.parameters())
+    ours = torch.autograd.grad((bnet(windows) * weighed).sum(), wanted)
+    theirs = torch.autograd.grad((_convolved(bnet, windows) * weighed).sum(), wanted)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_shots_that_nearly_cancel_are_compared_as_exactly_as_they_are_given() -> None:
+    difference = Difference(channels=1, reach=2, shared=True)
+    _set(difference.before, [[1, -1]], [0.0])
+    shot = torch.full((8,), 3.0)
+    apart = torch.zeros(8)
+    apart[0], other = 2.0**-18, torch.zeros(8)
+    other[0] = other[1] = 2.0**-18
+    windows = torch.stack((shot + apart, shot, shot + other, shot))[None]
+    torch.testing.assert_close(difference(windows), torch.tensor([[0.5**0.5]]))
+
+
+def test_silence_has_neither_direction_nor_slope() -> None:
+    bnet = BNet(3, 2)
+    windows = torch.zeros(2, 4, 5, requires_grad=True)
+    bnet(windows).sum().backward()
+    assert bnet(windows)[:, 5:].abs().max() == 0
+    assert windows.grad is not None
+    assert torch.isfinite(windows.grad).all()
+    assert all(torch.isfinite(p.grad).all() for p in bnet.parameters() if p.grad is not None)
+
+
+def test_many_windows_are_judged_like_few() -> None:
+    torch.manual_seed(0)
+    bnet = BNet(512, 2)
+    windows = torch.randn(40, 4, 512)
+    with torch.inference_mode():
+        torch.testing.assert_close(bnet(windows)[31:33], bnet(windows[31:33]))
 
 
 @pytest.mark.parametrize("count", [1, 3])
