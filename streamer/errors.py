@@ -17,6 +17,7 @@
     │   └── WeightsUnavailable       33   could not be fetched
     ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
     ├── DeviceError                  40   the requested device is not there
+    ├── HttpError                    45   metrics, health and state cannot be served
     ├── SinkError                    50   events could not be delivered
     ├── DatasetError                 60   a training dataset is invalid
     └── ComposeError                 65   a synthetic film could not be composed
@@ -134,6 +135,12 @@ class DeviceError(StreamerError):
     """The requested compute device is not available."""
 
     exit_code = 40
+
+
+class HttpError(StreamerError):
+    """Metrics, health and state cannot be served: the address is taken, say."""
+
+    exit_code = 45
 
 
 class SinkError(StreamerError):

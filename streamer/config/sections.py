@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import NoDecode
+
+from streamer.http.listen import parse_listen
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Emit = Literal["boundaries", "shots", "scenes"]
@@ -202,6 +205,18 @@ class KafkaSection(Section):
         if None in login and login != (None, None, None):
             raise ValueError("sasl_mechanism, username and password go together")
         return self
+
+
+def _address(value: str) -> str:
+    parse_listen(value)
+    return value
+
+
+class HttpSection(Section):
+    """Where metrics and health are served."""
+
+    listen: Annotated[str, AfterValidator(_address)] | None = None
+    fresh_seconds: PositiveFloat = 30.0
 
 
 class RuntimeSection(Section):

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamer.config.sections import (
     AspectsSection,
     DecodeSection,
+    HttpSection,
     KafkaSection,
     LoggingSection,
     OutputSection,
@@ -42,6 +43,7 @@ class Settings(BaseSettings):
     segment: SegmentSection = SegmentSection()
     output: OutputSection = OutputSection()
     kafka: KafkaSection = KafkaSection()
+    http: HttpSection = HttpSection()
     runtime: RuntimeSection = RuntimeSection()
     logging: LoggingSection = LoggingSection()
 

@@ -1,0 +1,90 @@
+"""Is the process ready, and if not, why not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+Check = Callable[[], str | None]
+"""Says in a few words what is amiss, or None; holds no secrets, may be called from any thread."""
+
+CHECK_SECONDS: Final = 1.0
+"""A check that takes longer counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the checks said.
+
+    Attributes:
+        reasons: Name of a check → what is amiss, None where nothing is.
+    """
+
+    reasons: dict[str, str | None]
+
+    @property
+    def ready(self) -> bool:
+        """Nothing is amiss."""
+        return all(reason is None for reason in self.reasons.values())
+
+
+class Checks:
+    """Named checks that come and go while a server runs."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+        self._asking: dict[str, Check] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, check: Check) -> None:
+        """Asks ``check`` from now on; replaces the one of the same name."""
+        with self._lock:
+            self._checks[name] = check
+
+    def remove(self, name: str) -> None:
+        """Asks it no longer."""
+        with self._lock:
+            self._checks.pop(name, None)
+
+    async def ask(self) -> Health:
+        """Asks all of them side by side, each for at most a second.
+
+        A check that still hangs from an earlier time is not asked again, so that threads stay
+        few however often somebody wants to know.
+        """
+        with self._lock:
+            checks = dict(self._checks)
+        reasons = await asyncio.gather(*(self._ask(name, each) for name, each in checks.items()))
+        return Health(dict(zip(checks, reasons, strict=True)))
+
+    async def _ask(self, name: str, check: Check) -> str | None:
+        with self._lock:
+            if self._asking.get(name) is check:
+                return "an earlier check has not answered yet"
+            self._asking[name] = check
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[str | None] = loop.create_future()
+
+        def settle(reason: str | None) -> None:
+            if not answer.done():
+                answer.set_result(reason)
+
+        def run() -> None:
+            try:
+                reason = check()
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is not ready)
+                reason = f"the check failed: {type(error).__name__}"
+            with self._lock:
+                if self._asking.get(name) is check:
+                    del self._asking[name]
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, reason)
+
+        threading.Thread(target=run, name=f"check-{name}", daemon=True).start()
+        try:
+            return await asyncio.wait_for(answer, CHECK_SECONDS)
+        except TimeoutError:
+            return f"no answer within {CHECK_SECONDS:g} s"

@@ -1,0 +1,111 @@
+"""Serves an application on a thread and loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Final, Self
+
+from aiohttp import web
+
+from streamer.errors import HttpError
+from streamer.http.listen import Listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+START_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 10.0
+_DRAIN_SECONDS: Final = 2.0
+_KEEPALIVE_SECONDS: Final = 30.0
+
+
+class HttpServer:
+    """Answers while the rest of the process computes; works beside threads and other loops.
+
+    Args:
+        make: Builds the application, on the server's thread.
+        listen: Where.
+    """
+
+    def __init__(self, make: Callable[[], web.Application], listen: Listen) -> None:
+        self._make, self._listen = make, listen
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._bound: Listen | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Listen:
+        """Returns once it listens.
+
+        Returns:
+            Where, with the port that the system chose.
+
+        Raises:
+            HttpError: It cannot listen there.
+        """
+        self._thread.start()
+        if not self._started.wait(START_SECONDS):
+            raise HttpError(f"{self._listen}: not listening after {START_SECONDS:g} s")
+        if self._error is not None:
+            self._thread.join(STOP_SECONDS)
+            if isinstance(self._error, OSError):
+                reason = self._error.strerror or type(self._error).__name__
+                raise HttpError(f"cannot listen on {self._listen}: {reason}") from self._error
+            raise self._error
+        assert self._bound is not None
+        return self._bound
+
+    def stop(self) -> None:
+        """Ends it, open requests after two seconds; may be called twice and from any thread."""
+        loop, ended = self._loop, self._ended
+        if loop is not None and ended is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(ended.set)
+            except RuntimeError:
+                return  # closed since
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001  (it crosses to the starter's thread)
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        runner = web.AppRunner(
+            self._make(),
+            handle_signals=False,
+            access_log=None,
+            shutdown_timeout=_DRAIN_SECONDS,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._listen.host, self._listen.port)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            self._bound = Listen(str(host), int(port))
+            self._started.set()
+            await self._ended.wait()
+        finally:
+            await runner.cleanup()

@@ -1,0 +1,174 @@
+"""Every metric there is: name, kind, labels and meaning, in one table.
+
+Names carry one prefix and base units (Prometheus conventions). Labels are few-valued: the
+configured name of a stream, never an address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+Stage = Literal["source", "decode", "shots", "aspects", "segment", "sinks"]
+"""Where the time of a stream goes; ``source`` is waiting for input."""
+
+_LATENCY: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_ROWS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric.
+
+    Attributes:
+        name: As exposed, with ``_total`` for counters.
+        kind: What Prometheus calls its type.
+        help: One sentence.
+        labels: Their names.
+        buckets: Upper bounds; histograms only.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_STREAM: Final = ("stream",)
+_PARTITION: Final = ("topic", "partition")
+
+BUILD: Final = Definition("streamer_build_info", "info", "Version of the program.", ("version",))
+STREAMS: Final = Definition("streamer_streams", "gauge", "Streams that have metrics.")
+ERRORS: Final = Definition(
+    "streamer_errors_total", "counter", "Errors by their class in the error tree.", ("error",)
+)
+UP: Final = Definition(
+    "streamer_stream_up", "gauge", "1 while the stream's input is open and read, else 0.", _STREAM
+)
+EPOCH: Final = Definition("streamer_stream_epoch", "gauge", "Epoch of the stream.", _STREAM)
+SHOTS: Final = Definition("streamer_shots_total", "counter", "Shots closed.", _STREAM)
+SCENES: Final = Definition("streamer_scenes_total", "counter", "Scenes completed.", _STREAM)
+BOUNDARIES: Final = Definition(
+    "streamer_boundaries_total", "counter", "Scene boundaries reported.", _STREAM
+)
+MEDIA: Final = Definition(
+    "streamer_media_seconds_total", "counter", "Seconds of input that were processed.", _STREAM
+)
+REALTIME: Final = Definition(
+    "streamer_realtime_ratio",
+    "gauge",
+    "Seconds of input processed in a wall second, over the last half minute.",
+    _STREAM,
+)
+LAG: Final = Definition(
+    "streamer_lag_seconds",
+    "gauge",
+    "How far processing is behind a live or paced input; 0 for files.",
+    _STREAM,
+)
+DRIFT: Final = Definition(
+    "streamer_drift_seconds",
+    "gauge",
+    "Media time run ahead of the arrival clock since the epoch began; negative: behind.",
+    _STREAM,
+)
+DISCONTINUITIES: Final = Definition(
+    "streamer_discontinuities_total",
+    "counter",
+    "Places where input is missing or its clock jumped, by reason.",
+    ("stream", "reason"),
+)
+RECONNECTIONS: Final = Definition(
+    "streamer_reconnections_total", "counter", "Times the source was opened again.", _STREAM
+)
+STAGE: Final = Definition(
+    "streamer_stage_seconds_total",
+    "counter",
+    "Wall seconds spent in a stage: source, decode, shots, aspects, segment, sinks.",
+    ("stream", "stage"),
+)
+LATENCY: Final = Definition(
+    "streamer_event_latency_seconds",
+    "histogram",
+    "From the end of the shot an event waited for until the event left.",
+    (),
+    _LATENCY,
+)
+THINNING: Final = Definition(
+    "streamer_thinning_level", "gauge", "How far aspects are thinned; 0 is full quality.", _STREAM
+)
+SKIPPED: Final = Definition(
+    "streamer_skipped_pieces_total",
+    "counter",
+    "Key frames, clips and windows left out by thinning.",
+    ("stream", "aspect"),
+)
+BATCH_ROWS: Final = Definition(
+    "streamer_batch_rows", "histogram", "Pieces embedded in one pass.", ("aspect",), _ROWS
+)
+BATCH_WAIT: Final = Definition(
+    "streamer_batch_wait_seconds",
+    "histogram",
+    "How long pieces waited before they were embedded.",
+    ("aspect",),
+    _WAITS,
+)
+SPOOL_BYTES: Final = Definition(
+    "streamer_spool_bytes", "gauge", "Bytes of events that wait on disk.", _STREAM
+)
+SPOOL_EVENTS: Final = Definition(
+    "streamer_spool_events", "gauge", "Events that wait on disk.", _STREAM
+)
+SPOOL_DROPPED: Final = Definition(
+    "streamer_spool_dropped_total", "counter", "Events dropped because the spool was full.", _STREAM
+)
+SINK_DELIVERED: Final = Definition(
+    "streamer_sink_delivered_total", "counter", "Events acknowledged by every broker.", _STREAM
+)
+SINK_REFUSED: Final = Definition(
+    "streamer_sink_refused_total", "counter", "Events that no broker takes, kept apart.", _STREAM
+)
+SINK_STALLED: Final = Definition(
+    "streamer_sink_stalled", "gauge", "1 while events wait and none is taken, else 0.", _STREAM
+)
+RECORDS: Final = Definition(
+    "streamer_consumer_records_total", "counter", "Records consumed from Kafka.", ("topic",)
+)
+LAG_RECORDS: Final = Definition(
+    "streamer_consumer_lag_records",
+    "gauge",
+    "Records between the end of a partition and what was consumed of it.",
+    _PARTITION,
+)
+LAG_SECONDS: Final = Definition(
+    "streamer_consumer_lag_seconds",
+    "gauge",
+    "Age of the record consumed last, 0 at the end of the partition.",
+    _PARTITION,
+)
+REPEATS: Final = Definition(
+    "streamer_repeated_records_total", "counter", "Records seen before and ignored.", ("topic",)
+)
+DEAD_LETTERS: Final = Definition(
+    "streamer_dead_letters_total",
+    "counter",
+    "Records put aside as unreadable, by reason.",
+    ("reason",),
+)
+REBALANCES: Final = Definition(
+    "streamer_rebalances_total", "counter", "Times the group shared out its partitions anew."
+)
+PARTITIONS: Final = Definition(
+    "streamer_assigned_partitions", "gauge", "Partitions this worker owns.", ("topic",)
+)
+REBUILDS: Final = Definition(
+    "streamer_window_rebuilds_total",
+    "counter",
+    "Windows of shots rebuilt from the log of shots, by reason.",
+    ("reason",),
+)
+
+CATALOGUE: Final = tuple(value for value in tuple(vars().values()) if isinstance(value, Definition))

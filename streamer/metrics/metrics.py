@@ -1,0 +1,93 @@
+"""All metrics of one process."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from streamer import __version__
+from streamer.errors import StreamerError
+from streamer.metrics import catalogue as names
+from streamer.metrics.batches import BatchMetrics
+from streamer.metrics.fleet import FleetMetrics
+from streamer.metrics.series import OTHER, Series
+from streamer.metrics.sinks import COLLECTED, SinkCollector
+from streamer.metrics.stream import StreamMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamer.metrics.sinks import SinkState
+
+MAX_STREAMS: Final = 2000
+"""Streams with series of their own; more are counted together as ``other``."""
+
+MAX_LABEL: Final = 200
+
+
+class Metrics:
+    """The metrics of one process, on a registry of their own; calls may come from any thread.
+
+    Args:
+        max_streams: Streams with series of their own.
+    """
+
+    def __init__(self, max_streams: int = MAX_STREAMS) -> None:
+        self.registry: Final = CollectorRegistry(auto_describe=False)
+        self._series = Series(self.registry, COLLECTED)
+        self._sinks = SinkCollector()
+        self.registry.register(self._sinks)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        build = names.BUILD
+        Info(build.name.removesuffix("_info"), build.help, registry=self.registry).info(
+            {"version": __version__}
+        )
+        self._max_streams = max_streams
+        self._streams: dict[str, StreamMetrics] = {}
+        self._lock = threading.Lock()
+        self._series.gauge(names.STREAMS).set_function(self._count)
+        self.fleet: Final = FleetMetrics(self._series)
+        self.batches: Final = BatchMetrics(self._series)
+
+    def stream(self, name: str) -> StreamMetrics:
+        """A stream's metrics, the same object for the same name until it is removed.
+
+        Args:
+            name: As configured. An address is never a label: its series count as ``other``.
+        """
+        label = OTHER if "://" in name else name[:MAX_LABEL]
+        with self._lock:
+            if label not in self._streams and len(self._streams) >= self._max_streams:
+                label = OTHER
+            if label not in self._streams:
+                self._streams[label] = StreamMetrics(self._series, label)
+            return self._streams[label]
+
+    def watch_sink(self, stream: str, state: Callable[[], SinkState]) -> None:
+        """Shows a sink's spool and deliveries from now on.
+
+        Args:
+            stream: Whose sink.
+            state: Its numbers now; called whenever somebody collects, from another thread.
+        """
+        self._sinks.watch(self.stream(stream).label, state)
+
+    def remove(self, name: str) -> None:
+        """Removes a stream's series, those of its sinks included."""
+        with self._lock:
+            gone = self._streams.pop(name[:MAX_LABEL], None)
+            if gone is not None:
+                self._sinks.forget(gone.label)
+                gone.close()
+
+    def error(self, error: StreamerError) -> None:
+        """Counts an error by its class; the text stays out of metrics."""
+        self._series.counter(names.ERRORS, type(error).__name__).inc()
+
+    def _count(self) -> float:
+        return float(len(self._streams))

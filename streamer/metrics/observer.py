@@ -1,0 +1,95 @@
+"""Metrics of a run, by watching it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamer.events.payload import BoundaryData
+    from streamer.metrics.stream import StreamMetrics
+    from streamer.pipeline.observer import Observer, Progress
+    from streamer.timeline import StreamInfo
+
+WINDOW_SECONDS: Final = 30.0
+
+
+class MeteredObserver:
+    """Counts what it sees and passes it on.
+
+    Args:
+        inner: Who else watches.
+        metrics: The stream's.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        inner: Observer,
+        metrics: StreamMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner, self._metrics = inner, metrics
+        self._speed = Speed(clock)
+        self._position = Fraction(0)
+        self._shots = self._scenes = self._boundaries = 0
+
+    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
+        """The stream is up; a run counts from zero."""
+        self._metrics.up(True)
+        self._position = Fraction(0)
+        self._shots = self._scenes = self._boundaries = 0
+        self._speed.restart()
+        self._inner.opened(info, warnings)
+
+    def progressed(self, progress: Progress) -> None:
+        """Adds what is new since the last call."""
+        metrics = self._metrics
+        metrics.media(float(progress.position - self._position))
+        metrics.shot(max(0, progress.shots - self._shots))
+        metrics.scene(max(0, progress.scenes - self._scenes))
+        metrics.boundary(max(0, progress.boundaries - self._boundaries))
+        metrics.lag(progress.lag)
+        ratio = self._speed.at(progress.position)
+        if ratio is not None:
+            metrics.realtime(ratio)
+        self._position, self._shots = progress.position, progress.shots
+        self._scenes, self._boundaries = progress.scenes, progress.boundaries
+        self._inner.progressed(progress)
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Measures the latency: against the clock where the input is paced, else as computed."""
+        self._metrics.latency(boundary.latency_seconds if delay is None else delay)
+        self._inner.decided(boundary, delay)
+
+
+class Speed:
+    """Seconds of input a wall second over the last half minute.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._marks: deque[tuple[float, Fraction]] = deque()
+
+    def restart(self) -> None:
+        """Forgets what was."""
+        self._marks.clear()
+
+    def at(self, position: Fraction) -> float | None:
+        """Takes where the input is now; None until a second has passed."""
+        now = self._clock()
+        if not self._marks or now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, position))
+        while len(self._marks) > 1 and now - self._marks[1][0] >= WINDOW_SECONDS:
+            self._marks.popleft()
+        began, from_position = self._marks[0]
+        if now - began < 1.0:
+            return None
+        return float(position - from_position) / (now - began)

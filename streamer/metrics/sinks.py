@@ -1,0 +1,113 @@
+"""Numbers that sinks keep themselves, asked for when somebody collects."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from streamer.errors import StreamerError
+from streamer.metrics import catalogue as names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import Metric
+
+    from streamer.metrics.catalogue import Definition
+
+
+class SinkState(Protocol):
+    """A sink's numbers since it was opened; `connectors.sinks.kafka.KafkaState` is one."""
+
+    @property
+    def delivered(self) -> int:
+        """Events acknowledged."""
+
+    @property
+    def waiting(self) -> int:
+        """Events in the spool."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Their bytes."""
+
+    @property
+    def dropped(self) -> int:
+        """Events dropped because the spool was full."""
+
+    @property
+    def refused(self) -> int:
+        """Events that no broker takes."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether events wait and none was taken for a while."""
+
+
+_FIELDS: Final[tuple[tuple[Definition, Callable[[SinkState], float]], ...]] = (
+    (names.SPOOL_BYTES, lambda state: state.waiting_bytes),
+    (names.SPOOL_EVENTS, lambda state: state.waiting),
+    (names.SPOOL_DROPPED, lambda state: state.dropped),
+    (names.SINK_DELIVERED, lambda state: state.delivered),
+    (names.SINK_REFUSED, lambda state: state.refused),
+    (names.SINK_STALLED, lambda state: state.stalled),
+)
+
+COLLECTED: Final = frozenset(which for which, _ in _FIELDS)
+"""The metrics that come from here."""
+
+
+class SinkCollector(Collector):
+    """Asks every watched sink; several of one stream are added up."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, list[Callable[[], SinkState]]] = {}
+        self._lock = threading.Lock()
+
+    def watch(self, stream: str, state: Callable[[], SinkState]) -> None:
+        """Begins to ask a sink.
+
+        Args:
+            stream: Whose.
+            state: Its numbers now; called from the thread that collects.
+        """
+        with self._lock:
+            self._states.setdefault(stream, []).append(state)
+
+    def forget(self, stream: str) -> None:
+        """Stops asking a stream's sinks."""
+        with self._lock:
+            self._states.pop(stream, None)
+
+    def collect(self) -> Iterator[Metric]:
+        """The library asks."""
+        with self._lock:
+            watched = {stream: tuple(states) for stream, states in self._states.items()}
+        numbers = {stream: _ask(states) for stream, states in watched.items()}
+        for which, number in _FIELDS:
+            family = CounterMetricFamily if which.kind == "counter" else GaugeMetricFamily
+            made = family(which.name, which.help, labels=which.labels)
+            for stream, states in numbers.items():
+                if states:
+                    made.add_metric([stream], sum(float(number(state)) for state in states))
+            yield made
+
+    def describe(self) -> Iterator[Metric]:
+        """Names only, without asking anybody."""
+        for which, _ in _FIELDS:
+            family = CounterMetricFamily if which.kind == "counter" else GaugeMetricFamily
+            yield family(which.name, which.help, labels=which.labels)
+
+
+def _ask(states: tuple[Callable[[], SinkState], ...]) -> list[SinkState]:
+    """The numbers of those that answer: one that just closed must not hide all other metrics."""
+    answers = []
+    for state in states:
+        try:
+            answers.append(state())
+        except (StreamerError, OSError, RuntimeError):
+            continue
+    return answers
