@@ -103,7 +103,7 @@ class StreamInfo:
     height: int
 
 
-ShotEnd = Literal["cut", "gradual", "forced", "window", "end"]
+ShotEnd = Literal["cut", "gradual", "forced", "window", "gap", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class Shot:
         start: PTS of its first picture (or first sample on sound-only input).
         end: PTS of the first picture of the next shot; at the end of input, end of the last one.
         ended_by: ``cut`` and ``gradual`` are real cuts, ``forced`` is the maximum length,
-            ``window`` a fixed window of sound-only input, ``end`` the end of the input.
+            ``window`` a fixed window of sound-only input, ``gap`` the loss of a live input that
+            may come back, ``end`` the end of the input.
     """
 
     index: int

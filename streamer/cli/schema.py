@@ -16,6 +16,7 @@ class Kind(StrEnum):
     BOUNDARY = "boundary"
     SHOT = "shot"
     SCENE = "scene"
+    DISCONTINUITY = "discontinuity"
 
 
 def schema(

@@ -20,6 +20,7 @@ TYPES: Final[dict[EventKind, str]] = {
     "boundary": "dev.moae-streamer.scene.boundary.v1",
     "shot": "dev.moae-streamer.shot.v1",
     "scene": "dev.moae-streamer.scene.v1",
+    "discontinuity": "dev.moae-streamer.discontinuity.v1",
 }
 SCHEMAS: Final[dict[EventKind, str]] = {
     kind: f"urn:moae-streamer:schema:{kind}:v1" for kind in TYPES

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 if TYPE_CHECKING:
     from streamer.timeline import Instant
 
-EventKind = Literal["boundary", "shot", "scene"]
+EventKind = Literal["boundary", "shot", "scene", "discontinuity"]
 
 # Part of the identifier's definition: changing it changes every id ever emitted.
 NAMESPACE: Final = UUID("6f0d2b52-3c0e-5d2e-9b7e-0c5b1f6a4d11")

@@ -1,4 +1,4 @@
-"""What an event says: the ``data`` of the three kinds of events.
+"""What an event says: the ``data`` of each kind of event.
 
 The models are open for readers and closed for writers: the shipped JSON Schemas allow properties
 they do not name, so that a later minor version may add one, while the models here refuse them.
@@ -144,6 +144,7 @@ class SceneSpan(Payload):
     """The scene that just ended.
 
     Attributes:
+        epoch: Whose clock its times are on.
         index: 0-based within the epoch.
         start: Seconds since the start of the stream.
         end: Seconds since the start of the stream.
@@ -151,6 +152,7 @@ class SceneSpan(Payload):
         first_shot: Index of its first shot.
     """
 
+    epoch: Count
     index: Count
     start: Seconds
     end: Seconds
@@ -176,8 +178,10 @@ class BoundaryData(Position):
     Attributes:
         stream: The stream's name.
         epoch: Counts reconnections of a live stream, from 0.
-        boundary_index: Index of the shot boundary: the boundary after shot ``boundary_index``.
+        boundary_index: Index of the shot boundary: the boundary after shot ``boundary_index``;
+            -1 for the one before the first shot of an epoch, across a gap.
         shot_index: Index of the first shot of the new scene.
+        across_gap: Input is missing between the two scenes: the old one ended in an epoch before.
         wallclock: When the new scene began in the world.
         score: The mixture's boundary probability.
         threshold: What the score had to reach.
@@ -194,8 +198,9 @@ class BoundaryData(Position):
 
     stream: Name
     epoch: Count
-    boundary_index: Count
+    boundary_index: Annotated[int, Field(ge=-1)]
     shot_index: Count
+    across_gap: bool
     wallclock: Wallclock
     score: Unit
     threshold: Unit
@@ -221,7 +226,7 @@ class ShotData(Position):
         end_timecode: The same as a timecode.
         wallclock: When the shot began in the world.
         ended_by: ``cut``, ``gradual``, ``forced`` (maximum length), ``window`` (fixed window of
-            sound-only input) or ``end``.
+            sound-only input), ``gap`` (input is missing after it) or ``end``.
         aspects: Slot → the network that fills it.
         latency_seconds: ``media_seconds + compute_seconds``.
         latency: Its two parts.
@@ -254,7 +259,9 @@ class SceneData(Position):
         end_time_base: Seconds a tick, ``num/den``.
         end_timecode: The end as a timecode.
         wallclock: When the scene began in the world.
-        ended_by: ``boundary`` or ``end`` (of the input).
+        ended_by: ``boundary``, ``gap`` (it goes on behind missing input, in the next epoch) or
+            ``end`` (of the input).
+        continues: It goes on a scene of the epoch before, behind missing input.
         model: The checkpoint that decided.
     """
 
@@ -267,8 +274,45 @@ class SceneData(Position):
     end_time_base: Rational
     end_timecode: str
     wallclock: Wallclock
-    ended_by: Literal["boundary", "end"]
+    ended_by: Literal["boundary", "gap", "end"]
+    continues: bool
     model: ModelRef
 
 
-EventData = BoundaryData | ShotData | SceneData
+GapReason = Literal["stalled", "closed", "unreachable", "damaged", "jump", "rotated", "restart"]
+
+
+class DiscontinuityData(Position):
+    """Input is missing, and a new epoch begins. The position is the new epoch's first picture.
+
+    Attributes:
+        stream: The stream's name.
+        epoch: The new one.
+        wallclock: When the new epoch began in the world.
+        previous_epoch: The one before.
+        previous_seconds: Where that one ended, seconds since its start; None when nothing of it
+            was seen.
+        lost_from: When the last input before the gap came; None when that is not known.
+        missing_seconds: From ``lost_from`` to ``wallclock``; None when one of them is not known.
+        reason: ``stalled`` (nothing came for too long), ``closed`` (the sender left),
+            ``unreachable``, ``damaged`` (what came was no media), ``jump`` (its clock jumped),
+            ``rotated`` (the file was replaced) or ``restart`` (of this program).
+        attempts: Connections tried until it went on.
+        detail: One line for people, without credentials.
+    """
+
+    kind: ClassVar[EventKind] = "discontinuity"
+
+    stream: Name
+    epoch: Count
+    wallclock: Wallclock
+    previous_epoch: Count
+    previous_seconds: Seconds | None
+    lost_from: Wallclock
+    missing_seconds: Seconds | None
+    reason: GapReason
+    attempts: Count
+    detail: Annotated[str, Field(max_length=500)]
+
+
+EventData = BoundaryData | ShotData | SceneData | DiscontinuityData

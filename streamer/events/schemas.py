@@ -8,7 +8,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.events.cloudevent import SCHEMAS, TYPES
-from streamer.events.payload import BoundaryData, EventData, SceneData, ShotData
+from streamer.events.payload import (
+    BoundaryData,
+    DiscontinuityData,
+    EventData,
+    SceneData,
+    ShotData,
+)
 
 if TYPE_CHECKING:
     from streamer.events.ids import EventKind
@@ -19,6 +25,7 @@ MODELS: Final[dict[EventKind, type[EventData]]] = {
     "boundary": BoundaryData,
     "shot": ShotData,
     "scene": SceneData,
+    "discontinuity": DiscontinuityData,
 }
 
 
@@ -27,7 +34,7 @@ def shipped(kind: EventKind) -> dict[str, Any]:
     """Reads the schema of a payload that is part of the package.
 
     Args:
-        kind: ``boundary``, ``shot`` or ``scene``.
+        kind: ``boundary``, ``shot``, ``scene`` or ``discontinuity``.
 
     Returns:
         A JSON Schema; treat it as read-only.
@@ -44,7 +51,7 @@ def derived(kind: EventKind) -> dict[str, Any]:
     producer adds.
 
     Args:
-        kind: ``boundary``, ``shot`` or ``scene``.
+        kind: ``boundary``, ``shot``, ``scene`` or ``discontinuity``.
 
     Returns:
         A JSON Schema.
@@ -65,7 +72,7 @@ def envelope(kind: EventKind) -> dict[str, Any]:
     """Describes the CloudEvents 1.0 attributes around a payload.
 
     Args:
-        kind: ``boundary``, ``shot`` or ``scene``.
+        kind: ``boundary``, ``shot``, ``scene`` or ``discontinuity``.
 
     Returns:
         A JSON Schema of the whole event that refers to the payload's schema.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceDamaged
 from streamer.events.cloudevent import cloud_event
-from streamer.events.payload import ModelRef
+from streamer.events.payload import BoundaryData, SceneData, ShotData
 from streamer.pipeline.clock import ClockTrail
 from streamer.pipeline.embedder import ShotEmbedder
+from streamer.pipeline.epoch import Epoch
 from streamer.pipeline.feed import Feed, queue_size
 from streamer.pipeline.observer import Progress
-from streamer.pipeline.scenes import SceneTracker, StreamIdentity
-from streamer.segment.causal import CausalSegmenter
+from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.timeline import Picture
 
 if TYPE_CHECKING:
@@ -26,16 +26,23 @@ if TYPE_CHECKING:
     from connectors.sources.source import Source
     from streamer.config.sections import Emit
     from streamer.config.settings import Settings
+    from streamer.events.ids import EventKind
     from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.observer import Observer
-    from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Instant, Sound, StreamInfo
 
 FILE_BATCH = 8
 """Pieces of one aspect embedded together where latency does not matter."""
 
 REPORT_SECONDS = 0.1
+
+# Kinds of events that are sent when asked for; the others always are.
+EMITTED: Final[dict[EventKind, Emit]] = {
+    "boundary": "boundaries",
+    "shot": "shots",
+    "scene": "scenes",
+}
 
 
 class StreamRun:
@@ -65,9 +72,8 @@ class StreamRun:
         self._paced = settings.source.realtime
         self._prompt = self._paced or source.live
         self._decoder = Decoder(source, settings.decode, realtime=self._paced)
-        self._segmenter = CausalSegmenter(engine.model, settings.segment.lookahead)
+        self._segmentation = StreamSegmentation(stream, engine.model, settings.segment)
         self._trail = ClockTrail()
-        self._tracker: SceneTracker | None = None
         self._feed: Feed | None = None
         self._reported = 0.0
         self._progress = Progress()
@@ -116,7 +122,7 @@ class StreamRun:
                     # A decoder that waits for input would not see that nobody takes its output.
                     self._decoder.stop()
             self._shots(embedder.finish(), embedder, info)
-            self._finish()
+            self._deliver(self._segmentation.finish(), None)
         for sink in self._sinks:
             sink.flush()
         self._observer.progressed(self._progress)
@@ -151,54 +157,32 @@ class StreamRun:
         self, shots: Sequence[EmbeddedShot], embedder: ShotEmbedder, info: StreamInfo
     ) -> None:
         for embedded in shots:
-            began = time.perf_counter() - embedded.compute_seconds
-            if self._tracker is None:
+            if self._segmentation.epoch is None:
                 assert embedder.start is not None
-                self._tracker = self._track(embedder.start, info)
-            data = self._tracker.shot(embedded, *self._trail.take(embedded.shot.start))
-            self._progress = replace(self._progress, shots=self._progress.shots + 1)
-            self._send("shots", data)
-            for decision in self._segmenter.push(embedded.tokens):
-                self._decide(decision, began, embedded.shot.end)
+                self._begin(embedder.start, info)
+            clock = self._trail.take(embedded.shot.start)
+            self._deliver(self._segmentation.push(embedded, *clock), embedded.shot.end)
 
-    def _track(self, start: Instant, info: StreamInfo) -> SceneTracker:
-        model = self._engine.model
-        identity = StreamIdentity(
-            stream=self._stream,
-            epoch=self._settings.stream.epoch,
-            start=start,
-            frame_rate=info.frame_rate,
-            networks=self._engine.networks,
-            model=ModelRef(name=model.config.row, sha256=model.digest),
-        )
-        chosen = self._settings.segment.threshold
-        return SceneTracker(identity, model.config.threshold if chosen is None else chosen)
+    def _begin(self, start: Instant, info: StreamInfo) -> None:
+        epoch = Epoch(self._settings.stream.epoch, start, info.frame_rate, self._engine.networks)
+        self._deliver(self._segmentation.begin(epoch), None)
 
-    def _decide(self, decision: Decision, began: float, waited_for: Instant | None) -> None:
-        assert self._tracker is not None
-        found = self._tracker.decide(decision, time.perf_counter() - began)
-        if found is None:
-            return
-        boundary, scene = found
-        self._progress = replace(
-            self._progress,
-            scenes=self._progress.scenes + 1,
-            boundaries=self._progress.boundaries + 1,
-        )
-        self._send("boundaries", boundary)
-        self._send("scenes", scene)
-        self._observer.decided(boundary, None if waited_for is None else self._late(waited_for))
+    def _deliver(self, events: Sequence[EventData], waited_for: Instant | None) -> None:
+        """Sends events, in order, and counts them."""
+        for event in events:
+            if isinstance(event, ShotData):
+                self._progress = replace(self._progress, shots=self._progress.shots + 1)
+            elif isinstance(event, SceneData):
+                self._progress = replace(self._progress, scenes=self._progress.scenes + 1)
+            elif isinstance(event, BoundaryData):
+                self._progress = replace(self._progress, boundaries=self._progress.boundaries + 1)
+            self._send(event)
+            if isinstance(event, BoundaryData):
+                delay = None if waited_for is None else self._late(waited_for)
+                self._observer.decided(event, delay)
 
-    def _finish(self) -> None:
-        began = time.perf_counter()
-        for decision in self._segmenter.finish():
-            self._decide(decision, began, None)
-        if self._tracker is not None and (scene := self._tracker.finish()) is not None:
-            self._progress = replace(self._progress, scenes=self._progress.scenes + 1)
-            self._send("scenes", scene)
-
-    def _send(self, kind: Emit, data: EventData) -> None:
-        if kind in self._emit:
+    def _send(self, data: EventData) -> None:
+        if data.kind not in EMITTED or EMITTED[data.kind] in self._emit:
             event = cloud_event(data)
             for sink in self._sinks:
                 sink.add(event)

@@ -1,13 +1,15 @@
-"""What the decisions mean: boundaries, scenes and shots as event payloads."""
+"""What the decisions mean: boundaries, scenes, shots and gaps as event payloads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from streamer.events.payload import (
     AspectUse,
     BoundaryData,
+    DiscontinuityData,
     ExpertVoice,
     Latency,
     ModelRef,
@@ -19,95 +21,136 @@ from streamer.events.payload import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from fractions import Fraction
-
+    from streamer.pipeline.epoch import Epoch
     from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Instant, Shot
 
 
 @dataclass(frozen=True, slots=True)
-class StreamIdentity:
-    """What every event of one stream and epoch has in common.
+class OpenEpoch:
+    """An epoch that shots or decisions still refer to.
 
     Attributes:
-        stream: Name.
-        epoch: Counts reconnections.
-        start: First instant of the first shot.
-        frame_rate: Pictures a second, None for sound-only input.
-        networks: Aspect slot → network that fills it.
-        model: The checkpoint that decides.
+        epoch: Which.
+        base: Seconds of media in all epochs before it; gaps do not count.
     """
 
-    stream: str
-    epoch: int
-    start: Instant
-    frame_rate: Fraction | None
-    networks: Mapping[str, str]
-    model: ModelRef
+    epoch: Epoch
+    base: Fraction
+
+    def elapsed(self, at: Fraction) -> Fraction:
+        """Media seconds since the beginning of the stream at ``at`` seconds of its clock."""
+        return self.base + at - self.epoch.start.seconds
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class KnownShot:
     """A shot that still awaits the decision about its end."""
 
+    within: OpenEpoch
     shot: Shot
     observed: frozenset[str]
     wallclock: Wallclock
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class OpenScene:
     """The scene under way."""
 
     index: int
-    first_shot: int
-    start: Instant
-    wallclock: Wallclock
+    first: KnownShot
+    continues: bool
+
+
+@dataclass(slots=True)
+class TrackerState:
+    """Everything a tracker remembers; bounded by the look-ahead.
+
+    Attributes:
+        pushed: Shots taken since the beginning of the stream, over all epochs.
+        known: Shots whose end is not decided, and the one after; oldest first, the last of them
+            number ``pushed - 1``.
+        scene: The scene under way.
+        current: The epoch of the next shot.
+        read: Media seconds read since the beginning of the stream.
+    """
+
+    pushed: int = 0
+    known: tuple[KnownShot, ...] = ()
+    scene: OpenScene | None = None
+    current: OpenEpoch | None = None
+    read: Fraction = Fraction(0)
 
 
 class SceneTracker:
-    """Follows shots and decisions of one epoch and says what happened.
+    """Follows shots and decisions of one stream and says what happened.
 
-    A boundary is never reported at a forced close: there the picture did not change.
+    A boundary is never reported at a forced close: there the picture did not change. A scene's
+    times lie on one clock, so a gap closes it; whether it goes on behind the gap is decided like
+    every other boundary, once the shots behind are there.
 
     Args:
-        identity: What all events share.
+        stream: Name in events.
+        model: The checkpoint that decides.
         threshold: Scores from here on are boundaries, 0 to 1.
     """
 
-    def __init__(self, identity: StreamIdentity, threshold: float) -> None:
-        self._identity = identity
-        self._threshold = threshold
-        self._known: dict[int, _Known] = {}
-        self._scene: _Scene | None = None
-        self._last: Shot | None = None
-        self._read = identity.start.seconds
+    def __init__(self, stream: str, model: ModelRef, threshold: float) -> None:
+        self._stream, self._model, self._threshold = stream, model, threshold
+        self.state = TrackerState()
+
+    def begin(self, epoch: Epoch) -> DiscontinuityData | None:
+        """Starts an epoch; the shots that follow are numbered within it.
+
+        Returns:
+            What to tell about the gap before it, None when there was none.
+
+        Raises:
+            ValueError: It is not later than the one before.
+        """
+        state, before = self.state, self.state.current
+        if before is not None and epoch.number <= before.epoch.number:
+            raise ValueError(f"epoch {epoch.number} came after epoch {before.epoch.number}")
+        last = state.known[-1] if state.known else None
+        base = Fraction(0) if last is None else last.within.elapsed(last.shot.end.seconds)
+        state.current = OpenEpoch(epoch, base)
+        state.read = max(state.read, base)
+        return None if epoch.gap is None else self._discontinuity(epoch, last)
 
     def shot(
         self, embedded: EmbeddedShot, wallclock: float | None, arrival: float | None
     ) -> ShotData:
-        """Takes the next closed shot.
+        """Takes the next closed shot of the current epoch.
 
         Args:
             embedded: The shot.
             wallclock: Its first picture's, as the source says.
             arrival: Its first picture's.
+
+        Raises:
+            ValueError: No epoch has begun, or the shot is not the next one.
         """
+        state, within = self.state, self.state.current
         shot = embedded.shot
+        if within is None:
+            raise ValueError("a shot came before its epoch")
+        last = state.known[-1] if state.known else None
+        same = last is not None and last.within.epoch.number == within.epoch.number
+        if last is not None and same and shot.index != last.shot.index + 1:
+            raise ValueError(f"shot {shot.index} came after shot {last.shot.index}")
         clock = Wallclock.of(wallclock, arrival)
-        observed = frozenset(embedded.tokens)
-        self._known[shot.index] = _Known(shot, observed, clock)
-        self._last = shot
-        self._read = embedded.closed_at
-        if self._scene is None:
-            self._scene = _Scene(0, shot.index, shot.start, clock)
-        latency = self._latency(shot.end, embedded.compute_seconds)
-        end = self._position(shot.end)
+        known = KnownShot(within, shot, frozenset(embedded.tokens), clock)
+        state.known = (*state.known, known)
+        state.pushed += 1
+        state.read = max(state.read, within.elapsed(embedded.closed_at))
+        if state.scene is None:
+            state.scene = OpenScene(0, known, continues=False)
+        latency = self._latency(within, shot.end, embedded.compute_seconds)
+        end = self._position(within, shot.end)
         return ShotData(
-            **dict(self._position(shot.start)),
-            stream=self._identity.stream,
-            epoch=self._identity.epoch,
+            **dict(self._position(within, shot.start)),
+            stream=self._stream,
+            epoch=within.epoch.number,
             shot_index=shot.index,
             end_pts=end.pts,
             end_time_base=end.time_base,
@@ -115,38 +158,45 @@ class SceneTracker:
             end_timecode=end.timecode,
             wallclock=clock,
             ended_by=shot.ended_by,
-            aspects=self._aspects(observed),
+            aspects=self._aspects(within, known.observed),
             latency_seconds=latency.media_seconds + latency.compute_seconds,
             latency=latency,
         )
 
     def decide(
         self, decision: Decision, compute_seconds: float
-    ) -> tuple[BoundaryData, SceneData] | None:
+    ) -> tuple[BoundaryData | None, SceneData | None]:
         """Takes the decision about the end of a shot; decisions come in order.
 
         Args:
-            decision: The mixture's.
+            decision: The mixture's; its index counts shots over all epochs.
             compute_seconds: Wall time since the input it waited for had been read.
 
         Returns:
-            The boundary and the scene it ends, or None when the scene goes on.
+            The boundary, if there is one, and the scene that ends there: at a boundary, or where
+            input is missing.
         """
-        before = self._known.pop(decision.boundary_index)
-        after = self._known[decision.boundary_index + 1]
-        if decision.score < self._threshold or before.shot.ended_by == "forced":
-            return None
-        scene = self._close(before.shot, "boundary")
-        self._scene = _Scene(
-            scene.scene.index + 1, after.shot.index, after.shot.start, after.wallclock
-        )
-        latency = self._latency(after.shot.start, compute_seconds)
+        state = self.state
+        at = decision.boundary_index - (state.pushed - len(state.known))
+        before, after = state.known[at], state.known[at + 1]
+        state.known = state.known[at + 1 :]
+        gap = before.within.epoch.number != after.within.epoch.number
+        found = decision.score >= self._threshold and before.shot.ended_by != "forced"
+        if not (found or gap):
+            return None, None
+        scene = self._close(before.shot, "boundary" if found else "gap")
+        index = 0 if gap else scene.scene.index + 1
+        state.scene = OpenScene(index, after, continues=not found)
+        if not found:
+            return None, scene
+        latency = self._latency(after.within, after.shot.start, compute_seconds)
         boundary = BoundaryData(
-            **dict(self._position(after.shot.start)),
-            stream=self._identity.stream,
-            epoch=self._identity.epoch,
-            boundary_index=decision.boundary_index,
+            **dict(self._position(after.within, after.shot.start)),
+            stream=self._stream,
+            epoch=after.within.epoch.number,
+            boundary_index=after.shot.index - 1,
             shot_index=after.shot.index,
+            across_gap=gap,
             wallclock=after.wallclock,
             score=decision.score,
             threshold=self._threshold,
@@ -159,53 +209,80 @@ class SceneTracker:
                 )
                 for vote in decision.experts
             ),
-            aspects=self._aspects(before.observed | after.observed),
+            aspects=self._aspects(after.within, before.observed | after.observed),
             lookahead_shots=decision.lookahead_shots,
             latency_seconds=latency.media_seconds + latency.compute_seconds,
             latency=latency,
             scene=scene.scene,
-            model=self._identity.model,
+            model=self._model,
         )
         return boundary, scene
 
     def finish(self) -> SceneData | None:
         """The scene that the end of the input ends; None when there was no shot."""
-        if self._scene is None or self._last is None:
+        if self.state.scene is None or not self.state.known:
             return None
-        scene, self._scene = self._close(self._last, "end"), None
+        scene, self.state.scene = self._close(self.state.known[-1].shot, "end"), None
         return scene
 
-    def _close(self, last: Shot, ended_by: Literal["boundary", "end"]) -> SceneData:
-        assert self._scene is not None
-        start, end = self._position(self._scene.start), self._position(last.end)
+    def _close(self, last: Shot, ended_by: Literal["boundary", "gap", "end"]) -> SceneData:
+        open_scene = self.state.scene
+        assert open_scene is not None
+        first, within = open_scene.first, open_scene.first.within
+        start, end = self._position(within, first.shot.start), self._position(within, last.end)
         return SceneData(
             **dict(start),
-            stream=self._identity.stream,
-            epoch=self._identity.epoch,
+            stream=self._stream,
+            epoch=within.epoch.number,
             scene=SceneSpan(
-                index=self._scene.index,
+                epoch=within.epoch.number,
+                index=open_scene.index,
                 start=start.seconds,
                 end=end.seconds,
-                shots=last.index - self._scene.first_shot + 1,
-                first_shot=self._scene.first_shot,
+                shots=last.index - first.shot.index + 1,
+                first_shot=first.shot.index,
             ),
             end_pts=end.pts,
             end_time_base=end.time_base,
             end_timecode=end.timecode,
-            wallclock=self._scene.wallclock,
+            wallclock=first.wallclock,
             ended_by=ended_by,
-            model=self._identity.model,
+            continues=open_scene.continues,
+            model=self._model,
         )
 
-    def _position(self, at: Instant) -> Position:
-        return Position.of(at, self._identity.start, self._identity.frame_rate)
+    def _discontinuity(self, epoch: Epoch, last: KnownShot | None) -> DiscontinuityData:
+        gap = epoch.gap
+        assert gap is not None
+        back = epoch.arrival if epoch.arrival is not None else epoch.wallclock
+        missing, ended = None, None
+        if gap.lost_from is not None and back is not None:
+            missing = max(0.0, back - gap.lost_from)
+        if last is not None:
+            ended = float(last.shot.end.seconds - last.within.epoch.start.seconds)
+        return DiscontinuityData(
+            **dict(Position.of(epoch.start, epoch.start, epoch.frame_rate)),
+            stream=self._stream,
+            epoch=epoch.number,
+            wallclock=Wallclock.of(epoch.wallclock, epoch.arrival),
+            previous_epoch=max(0, epoch.number - 1) if last is None else last.within.epoch.number,
+            previous_seconds=ended,
+            lost_from=Wallclock.of(None, gap.lost_from),
+            missing_seconds=missing,
+            reason=gap.reason,
+            attempts=gap.attempts,
+            detail=gap.detail[:500],
+        )
 
-    def _latency(self, at: Instant, compute_seconds: float) -> Latency:
-        media = max(0.0, float(self._read - at.seconds))
+    def _position(self, within: OpenEpoch, at: Instant) -> Position:
+        return Position.of(at, within.epoch.start, within.epoch.frame_rate)
+
+    def _latency(self, within: OpenEpoch, at: Instant, compute_seconds: float) -> Latency:
+        media = max(0.0, float(self.state.read - within.elapsed(at.seconds)))
         return Latency(media_seconds=media, compute_seconds=compute_seconds)
 
-    def _aspects(self, observed: frozenset[str]) -> dict[str, AspectUse]:
+    def _aspects(self, within: OpenEpoch, observed: frozenset[str]) -> dict[str, AspectUse]:
         return {
             slot: AspectUse(network=network, absent=slot not in observed)
-            for slot, network in self._identity.networks.items()
+            for slot, network in within.epoch.networks.items()
         }

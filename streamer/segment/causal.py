@@ -79,7 +79,7 @@ class CausalSegmenter:
         """
         if self._finished:
             raise ValueError("the input has ended")
-        self._check(tokens)
+        self.check(tokens)
         config = self.model.config
         with torch.inference_mode():
             batch = {
@@ -158,6 +158,25 @@ class CausalSegmenter:
         self._pushed, self._decided = counters[:2]
         self._finished = bool(counters[2])
 
+    def check(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
+        """Says what `push` would say to these tokens, and changes nothing.
+
+        Raises:
+            CheckpointError: They have another length than the mixture was trained on.
+            ValueError: They are not finite.
+        """
+        for name, spec in self.model.config.aspects.items():
+            array = tokens.get(name)
+            if array is None:
+                continue
+            if array.ndim != 2 or array.shape[1] != spec.dim:
+                raise CheckpointError(
+                    f"aspect {name} has tokens of shape {array.shape}, "
+                    f"the checkpoint wants (n, {spec.dim})"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"aspect {name} has tokens that are not finite")
+
     def _buffers(self) -> tuple[tuple[str, SlidingBuffer[_Row]], ...]:
         return ("shots", self._shots), ("boundaries", self._boundaries)
 
@@ -178,19 +197,6 @@ class CausalSegmenter:
                 strict=True,
             )
         )
-
-    def _check(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
-        for name, spec in self.model.config.aspects.items():
-            array = tokens.get(name)
-            if array is None:
-                continue
-            if array.ndim != 2 or array.shape[1] != spec.dim:
-                raise CheckpointError(
-                    f"aspect {name} has tokens of shape {array.shape}, "
-                    f"the checkpoint wants (n, {spec.dim})"
-                )
-            if not np.isfinite(array).all():
-                raise ValueError(f"aspect {name} has tokens that are not finite")
 
     def _advance(self, window: tuple[_Row, ...], seen: int) -> tuple[Decision, ...]:
         """Adds the boundary whose window is complete and decides the one ``lookahead`` before.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connectors.kafka.message import from_record, size, to_message
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.payload import EventData
-from tests.streamer.events.examples import boundary, scene, shot
+from tests.streamer.events.examples import boundary, discontinuity, scene, shot
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 
@@ -27,7 +27,9 @@ def test_a_record_reads_back_as_the_same_line(name: str) -> None:
     assert size(message) >= len(message.value) + len(name.encode())
 
 
-@pytest.mark.parametrize("data", [boundary(), shot(), scene()], ids=lambda data: data.kind)
+@pytest.mark.parametrize(
+    "data", [boundary(), shot(), scene(), discontinuity()], ids=lambda data: data.kind
+)
 def test_headers_of_the_binary_mode(data: EventData) -> None:
     event, kind = cloud_event(data, TIME), data.kind
     message = to_message(to_line(event))

@@ -7,6 +7,7 @@ from fractions import Fraction
 from streamer.events.payload import (
     AspectUse,
     BoundaryData,
+    DiscontinuityData,
     ExpertVoice,
     Latency,
     ModelRef,
@@ -22,7 +23,7 @@ START = Instant(900_000, Fraction(1, 90_000))
 PLACE = Instant(2_700_000, Fraction(1, 90_000))
 RATE = Fraction(25)
 MODEL = ModelRef(name="MOAE_A", sha256="ab" * 32)
-SPAN = SceneSpan(index=0, start=0.0, end=20.0, shots=4, first_shot=0)
+SPAN = SceneSpan(epoch=0, index=0, start=0.0, end=20.0, shots=4, first_shot=0)
 
 
 def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) -> BoundaryData:
@@ -32,6 +33,7 @@ def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) ->
         epoch=epoch,
         boundary_index=3,
         shot_index=4,
+        across_gap=False,
         wallclock=Wallclock.of(None, 1_700_000_000.25),
         score=0.75,
         threshold=0.5,
@@ -80,5 +82,22 @@ def scene() -> SceneData:
         end_timecode="00:00:20.000",
         wallclock=Wallclock.of(0.0, 5.0),
         ended_by="boundary",
+        continues=False,
         model=MODEL,
+    )
+
+
+def discontinuity() -> DiscontinuityData:
+    return DiscontinuityData(
+        **Position.of(START, START, RATE).model_dump(),
+        stream="film",
+        epoch=1,
+        wallclock=Wallclock.of(None, 1_700_000_012.0),
+        previous_epoch=0,
+        previous_seconds=20.0,
+        lost_from=Wallclock.of(None, 1_700_000_000.0),
+        missing_seconds=12.0,
+        reason="stalled",
+        attempts=3,
+        detail="nothing came for 10 s",
     )

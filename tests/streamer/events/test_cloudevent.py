@@ -18,10 +18,10 @@ from streamer.events.ids import EventKind, event_id
 from streamer.events.payload import EventData
 from streamer.events.schemas import MODELS, derived, shipped
 from streamer.events.validate import problems
-from tests.streamer.events.examples import PLACE, boundary, scene, shot
+from tests.streamer.events.examples import PLACE, boundary, discontinuity, scene, shot
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
-PAYLOADS: list[EventData] = [boundary(), shot(), scene()]
+PAYLOADS: list[EventData] = [boundary(), shot(), scene(), discontinuity()]
 
 
 def parsed(data: EventData) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamer.events.ids import EventKind, event_id
 from streamer.timeline import Instant
 
-KINDS = st.sampled_from(["boundary", "shot", "scene"])
+KINDS = st.sampled_from(["boundary", "shot", "scene", "discontinuity"])
 BASES = st.sampled_from(
     [Fraction(1, 90_000), Fraction(1, 1000), Fraction(1001, 24_000), Fraction(1, 25), Fraction(2)]
 )

@@ -1,0 +1,174 @@
+"""Closed shots in, event payloads out: the half of a stream that knows the mixture."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Final
+
+import safetensors
+import safetensors.numpy
+
+from streamer.errors import CheckpointError
+from streamer.events.payload import ModelRef
+from streamer.pipeline import remember
+from streamer.pipeline.scenes import SceneTracker
+from streamer.segment.causal import CausalSegmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.mixture import Moae
+    from streamer.config.sections import SegmentSection
+    from streamer.events.payload import EventData
+    from streamer.pipeline.epoch import Epoch
+    from streamer.segment.decision import Decision
+    from streamer.timeline import EmbeddedShot, Shot
+
+STATE_VERSION: Final = 1
+MAX_STATE_BYTES: Final = 16 << 20
+_TRACKER: Final = "tracker"
+
+
+class StreamSegmentation:
+    """Segments one stream, over as many epochs as it takes.
+
+    The window of shots goes on across epochs, so a gap neither adds a boundary nor hides one: the
+    boundary between the last shot before it and the first one behind is scored like any other.
+
+    Args:
+        stream: Its name in events.
+        model: The mixture; shared between streams.
+        settings: Threshold and look-ahead, where they differ from the checkpoint's.
+
+    Raises:
+        CheckpointError: The look-ahead does not fit the checkpoint.
+    """
+
+    def __init__(self, stream: str, model: Moae, settings: SegmentSection) -> None:
+        self.stream = stream
+        self.segmenter = CausalSegmenter(model, settings.lookahead)
+        chosen = settings.threshold
+        reference = ModelRef(name=model.config.row, sha256=model.digest)
+        threshold = model.config.threshold if chosen is None else chosen
+        self._tracker = SceneTracker(stream, reference, threshold)
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The current epoch; None before the first."""
+        current = self._tracker.state.current
+        return None if current is None else current.epoch
+
+    @property
+    def last(self) -> tuple[int, Shot] | None:
+        """Epoch and last shot that was taken; None before the first."""
+        known = self._tracker.state.known
+        return (known[-1].within.epoch.number, known[-1].shot) if known else None
+
+    @property
+    def shots(self) -> int:
+        """Shots taken, over all epochs."""
+        return self._tracker.state.pushed
+
+    def begin(self, epoch: Epoch) -> list[EventData]:
+        """Starts an epoch; the next shots lie in it.
+
+        Returns:
+            The discontinuity before it, if there was one.
+
+        Raises:
+            ValueError: Its number is not higher than the last one's.
+        """
+        discontinuity = self._tracker.begin(epoch)
+        return [] if discontinuity is None else [discontinuity]
+
+    def push(
+        self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
+    ) -> list[EventData]:
+        """Takes the next closed shot of the current epoch.
+
+        Args:
+            shot: The shot.
+            wallclock: Its first picture's, seconds since the Unix epoch, as the source says.
+            arrival: Its first picture's, seconds since the Unix epoch.
+
+        Returns:
+            The shot itself, then boundary and scene where one was decided.
+
+        Raises:
+            CheckpointError: Its tokens do not fit the checkpoint; nothing has changed then.
+            ValueError: It is not the next shot, or its tokens are not finite.
+        """
+        began = time.perf_counter() - shot.compute_seconds
+        taken = self.take(shot, wallclock, arrival)
+        return [taken, *self.decided(self.segmenter.push(shot.tokens), began)]
+
+    def take(
+        self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
+    ) -> EventData:
+        """The first half of `push`, for callers that run many streams' segmenters in one batch."""
+        self.segmenter.check(shot.tokens)
+        return self._tracker.shot(shot, wallclock, arrival)
+
+    def decided(self, decisions: Sequence[Decision], began: float) -> list[EventData]:
+        """The second half of `push`.
+
+        Args:
+            decisions: What the segmenter said to the shot.
+            began: `time.perf_counter` when its end was known.
+        """
+        events: list[EventData] = []
+        for decision in decisions:
+            found = self._tracker.decide(decision, time.perf_counter() - began)
+            events += [event for event in found if event is not None]
+        return events
+
+    def finish(self) -> list[EventData]:
+        """Ends the stream for good: decides what is left and ends the last scene."""
+        events = self.decided(self.segmenter.finish(), time.perf_counter())
+        scene = self._tracker.finish()
+        return events if scene is None else [*events, scene]
+
+    def state(self) -> bytes:
+        """Everything needed to go on in another process; bounded, and plain data."""
+        metadata = {
+            "version": str(STATE_VERSION),
+            "stream": self.stream,
+            _TRACKER: remember.dump(self._tracker.state),
+        }
+        return safetensors.numpy.save(dict(self.segmenter.state()), metadata)
+
+    def restore(self, state: bytes) -> None:
+        """Goes on from a saved state; a segmentation that could not is unchanged.
+
+        Raises:
+            CheckpointError: It is damaged, or belongs to another stream, checkpoint, look-ahead
+                or version of this program.
+        """
+        metadata = _metadata(state)
+        if metadata.get("version") != str(STATE_VERSION):
+            raise CheckpointError(
+                f"the saved stream state has version {metadata.get('version')}, not {STATE_VERSION}"
+            )
+        if metadata.get("stream") != self.stream:
+            raise CheckpointError("the saved stream state belongs to another stream")
+        tracker = remember.load(metadata.get(_TRACKER, ""))
+        try:
+            arrays = safetensors.numpy.load(state)
+        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise CheckpointError("the saved stream state is damaged") from error
+        self.segmenter.restore(arrays)
+        self._tracker.state = tracker
+
+
+def _metadata(state: bytes) -> dict[str, str]:
+    size = int.from_bytes(state[:8], "little")
+    if len(state) > MAX_STATE_BYTES or not 2 <= size <= len(state) - 8:
+        raise CheckpointError("the saved stream state is damaged")
+    try:
+        metadata = json.loads(state[8 : 8 + size])["__metadata__"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError("the saved stream state is damaged") from error
+    if not isinstance(metadata, dict):
+        raise CheckpointError("the saved stream state is damaged")
+    return {str(key): str(value) for key, value in metadata.items()}

@@ -1,0 +1,149 @@
+"""One stream's segmentation: the same however it is cut into processes, and honest about gaps."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.config.sections import SegmentSection
+from streamer.errors import CheckpointError
+from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData, ShotData
+from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.segmentation import StreamSegmentation
+from streamer.timeline import EmbeddedShot, Instant, Shot
+from tests.models.toy import toy_model
+
+if TYPE_CHECKING:
+    from models.mixture import Moae
+    from streamer.events.payload import EventData
+
+BASE = Fraction(1, 90000)
+
+
+def named_model() -> Moae:
+    model = toy_model()
+    model.digest = "ab" * 32
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> Moae:
+    return named_model()
+
+
+def epoch(number: int, gap: Gap | None = None) -> Epoch:
+    return Epoch(number, Instant(0, BASE), Fraction(25), {"place": "toy"}, gap=gap)
+
+
+def shots(model: Moae, count: int, seed: int) -> list[EmbeddedShot]:
+    random = np.random.default_rng(seed)
+    made = []
+    for index in range(count):
+        tokens = {
+            name: random.normal(size=(2, spec.dim)).astype(np.float32)
+            for name, spec in model.config.aspects.items()
+        }
+        start, end = Instant(index * 180_000, BASE), Instant((index + 1) * 180_000, BASE)
+        made.append(EmbeddedShot(Shot(index, start, end, "cut"), tokens, end.seconds, 0.0))
+    return made
+
+
+def said(events: list[EventData]) -> list[object]:
+    """Everything but the time it took."""
+    dumps: list[object] = []
+    for event in events:
+        data = event.model_dump()
+        for key in ("latency", "latency_seconds"):
+            data.pop(key, None)
+        dumps.append(data)
+    return dumps
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(2, 30), st.integers(0, 29), st.integers(0, 5))
+def test_going_on_in_another_process_changes_nothing(count: int, cut: int, seed: int) -> None:
+    model = named_model()
+    section = SegmentSection(threshold=0.5, lookahead=1)
+    film = shots(model, count, seed)
+    whole = StreamSegmentation("film", model, section)
+    whole.begin(epoch(0))
+    expected = [event for shot in film for event in whole.push(shot)] + whole.finish()
+
+    first = StreamSegmentation("film", model, section)
+    first.begin(epoch(0))
+    cut = min(cut, count)
+    events = [event for shot in film[:cut] for event in first.push(shot)]
+    second = StreamSegmentation("film", model, section)
+    second.restore(first.state())
+    assert second.shots == cut
+    events += [event for shot in film[cut:] for event in second.push(shot)] + second.finish()
+    assert said(events) == said(expected)
+
+
+def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
+    one = StreamSegmentation("film", model, SegmentSection(threshold=0.0, lookahead=0))
+    events = one.begin(epoch(0))
+    for shot in shots(model, 3, 0):
+        events += one.push(shot)
+    events += one.begin(epoch(1, Gap("closed", lost_from=5.0)))
+    for shot in shots(model, 4, 1):
+        events += one.push(shot)
+    events += one.finish()
+    boundaries = [event for event in events if isinstance(event, BoundaryData)]
+    assert [(b.epoch, b.boundary_index, b.across_gap) for b in boundaries] == [
+        (0, 0, False),
+        (0, 1, False),
+        (1, -1, True),
+        (1, 0, False),
+        (1, 1, False),
+        (1, 2, False),
+    ]
+    assert sum(isinstance(event, ShotData) for event in events) == 7
+    assert sum(isinstance(event, SceneData) for event in events) == 7
+    assert sum(isinstance(event, DiscontinuityData) for event in events) == 1
+
+
+def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
+    section = SegmentSection(threshold=0.5, lookahead=1)
+    one = StreamSegmentation("film", model, section)
+    one.begin(epoch(0))
+    for shot in shots(model, 5, 0):
+        one.push(shot)
+    state = one.state()
+    with pytest.raises(CheckpointError, match="another stream"):
+        StreamSegmentation("other", model, section).restore(state)
+    with pytest.raises(CheckpointError, match="look-ahead"):
+        StreamSegmentation("film", model, SegmentSection(lookahead=2)).restore(state)
+    for broken in (b"", state[:40], state[: len(state) // 2], b"\xff" * 100):
+        fresh = StreamSegmentation("film", model, section)
+        with pytest.raises(CheckpointError):
+            fresh.restore(broken)
+        assert fresh.shots == 0
+
+
+def test_a_state_does_not_grow(model: Moae) -> None:
+    one = StreamSegmentation("film", model, SegmentSection(threshold=0.5, lookahead=1))
+    one.begin(epoch(0))
+    sizes = []
+    for shot in shots(model, 200, 0):
+        one.push(shot)
+        sizes.append(len(one.state()))
+    assert max(sizes[100:]) < sizes[50] + 200
+
+
+def test_a_shot_that_does_not_fit_changes_nothing(model: Moae) -> None:
+    one = StreamSegmentation("film", model, SegmentSection())
+    one.begin(epoch(0))
+    first, second = shots(model, 2, 0)
+    one.push(first)
+    name = next(iter(model.config.aspects))
+    wrong = EmbeddedShot(second.shot, {name: np.zeros((1, 3), np.float32)}, Fraction(4), 0.0)
+    with pytest.raises(CheckpointError, match=name):
+        one.push(wrong)
+    one.push(second)
+    assert one.shots == 2
