@@ -19,6 +19,7 @@ START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 10.0
 _DRAIN_SECONDS: Final = 2.0
 _KEEPALIVE_SECONDS: Final = 30.0
+_ACCEPT_TURNS: Final = 5
 
 
 class HttpServer:
@@ -107,5 +108,9 @@ class HttpServer:
             self._bound = Listen(str(host), int(port))
             self._started.set()
             await self._ended.wait()
+            await site.stop()
+            # What was accepted a moment ago gets to be known to the runner, which closes it.
+            for _ in range(_ACCEPT_TURNS):
+                await asyncio.sleep(0)
         finally:
             await runner.cleanup()

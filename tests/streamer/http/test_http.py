@@ -121,7 +121,7 @@ def test_other_paths_and_methods_are_refused() -> None:
         assert get(at, "/metrics/../../etc/passwd")[0] == 404
         assert get(at, "/metrics", "POST")[0] == 405
         assert get(at, "/livez", "HEAD")[0] == 200
-        status, headers, _ = get(at, "/nowhere")
+        _, headers, _ = get(at, "/nowhere")
         assert "Python" not in headers["Server"]
         assert headers["X-Content-Type-Options"] == "nosniff"
 
@@ -147,9 +147,7 @@ def test_an_address_that_is_taken_is_an_error_of_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = HttpServer(
-            lambda: make_app(Metrics(), Checks()), Listen("127.0.0.1", port)
-        )
+        server = HttpServer(lambda: make_app(Metrics(), Checks()), Listen("127.0.0.1", port))
         with pytest.raises(HttpError, match=f"cannot listen on 127.0.0.1:{port}") as caught:
             server.start()
         assert "\n" not in str(caught.value)
@@ -177,7 +175,7 @@ def test_it_stops_at_once_also_with_idle_connections_and_can_be_stopped_twice() 
         (":9464", Listen("127.0.0.1", 9464)),
         ("9464", Listen("127.0.0.1", 9464)),
         ("[::1]:0", Listen("::1", 0)),
-        ("0.0.0.0:80", Listen("0.0.0.0", 80)),  # noqa: S104 -- what people may ask for
+        ("0.0.0.0:80", Listen("0.0.0.0", 80)),
         ("localhost:80", Listen("localhost", 80)),
     ],
 )

@@ -112,9 +112,7 @@ def test_numbers_come_out_as_they_went_in() -> None:
     assert of(metrics, "streamer_errors_total", error="SinkError") == 1
     assert of(metrics, "streamer_event_latency_seconds_bucket", le="0.25") == 1
     assert of(metrics, "streamer_event_latency_seconds_bucket", le="0.1") == 0
-    assert (
-        of(metrics, "streamer_consumer_lag_seconds", topic="scenes.shots", partition="0") == 3.5
-    )
+    assert of(metrics, "streamer_consumer_lag_seconds", topic="scenes.shots", partition="0") == 3.5
     assert of(metrics, "streamer_streams") == 1
 
 
