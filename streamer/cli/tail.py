@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from connectors.sources.source import Source
     from streamer.cli.app import Shell
     from streamer.cli.interrupt import Interruption
+    from streamer.cli.monitor import Monitor
     from streamer.cli.watch import Watch
     from streamer.config.settings import Settings
 
@@ -63,6 +64,10 @@ def tail(
         list[str] | None,
         typer.Option(metavar="URL", help="Send events there too: kafka://…; may be repeated."),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve /metrics, /livez and /readyz there."),
+    ] = None,
     quiet: Annotated[
         bool | None, typer.Option("--quiet", "-q", help="No progress and no summary.")
     ] = None,
@@ -103,6 +108,7 @@ def tail(
         "output.emit": emit,
         "output.file": output,
         "output.sinks": sink or None,
+        "http.listen": http,
         "logging.quiet": quiet,
         "logging.json_logs": json_logs,
         "logging.debug": shell.debug or None,
@@ -131,6 +137,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> None
     from connectors.sinks.registry import open_sink
     from connectors.sinks.use import SinkUse
     from connectors.sources.registry import open_source
+    from streamer.cli.monitor import Monitor
     from streamer.cli.progress import make_reporter
     from streamer.cli.watch import Watch
     from streamer.events.names import default_stream_name
@@ -145,12 +152,13 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> None
         stack.callback(reporter.close)
         watch = Watch(stream, reporter, notices)
         stack.callback(watch.tell)
+        monitor = stack.enter_context(Monitor(stream, settings.http, watch))
         sinks: list[Sink] = []
         # What is printed last was taken by the others before.
         for place in (*settings.output.sinks, printed):
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
-        _watch(stream, source, settings, sinks, watch, interruption)
+        _watch(stream, source, settings, sinks, watch, monitor, interruption)
 
 
 def _watch(
@@ -159,6 +167,7 @@ def _watch(
     settings: Settings,
     sinks: Sequence[Sink],
     watch: Watch,
+    monitor: Monitor,
     interruption: Interruption,
 ) -> None:
     from connectors.sinks.sink import ConsumerGone
@@ -168,7 +177,8 @@ def _watch(
     from streamer.pipeline.run import StreamRun
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
-    run = StreamRun(stream, source, settings, engine, sinks, watch)
+    monitor.loaded(sinks)
+    run = StreamRun(stream, source, settings, engine, sinks, monitor)
     interruption.stops(run.stop)
     try:
         run.run()
