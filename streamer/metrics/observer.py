@@ -39,10 +39,8 @@ class MeteredObserver:
         self._shots = self._scenes = self._boundaries = 0
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        """The stream is up; a run counts from zero."""
+        """The stream is up, for the first time or again."""
         self._metrics.up(True)
-        self._position = Fraction(0)
-        self._shots = self._scenes = self._boundaries = 0
         self._speed.restart()
         self._inner.opened(info, warnings)
 

@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.weights.store import WeightStore
-from tests.media import Clip, Recipe, Tone, still, texture, write_film
+from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
 
 
 def free_port() -> int:
@@ -58,9 +58,11 @@ def eventually(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
+    rate = Fraction(25)
     clips = [Clip(still(texture(seed, 160, 90)), 25) for seed in range(6)]
     path = tmp_path / "film.ts"
-    write_film(path, Recipe(clips, rate=Fraction(25), width=160, height=90, tone=Tone(6.0)))
+    recipe = Recipe(rate=rate, codec="mpeg2video", sound=Tone(6.0))
+    write_film(path, frames_of(clips, rate), recipe)
     return path
 
 
