@@ -10,7 +10,14 @@
     │   ├── NotMedia                 25
     │   ├── NoUsableStream           26   neither picture nor sound
     │   ├── UnknownCodec             27
-    │   └── SourceDamaged            28   events up to the damage were kept
+    │   ├── SourceDamaged            28   events up to the damage were kept
+    │   ├── SourceUnsupported        13   needs a protocol or device that is not here
+    │   ├── SourceRefused            14   the server wants other credentials
+    │   ├── SourceForbidden          15   the input reaches or asks for more than is allowed
+    │   └── SourceInterrupted        16   connecting again may help
+    │       ├── SourceUnreachable    17   no connection, or no answer in time
+    │       ├── SourceStalled        18   nothing usable came for too long
+    │       └── SourceClosed         19   a live input ended, or its file was replaced
     ├── WeightsError                 30
     │   ├── WeightsMissing           31
     │   ├── WeightsCorrupt           32   a checksum, a shape or a name is wrong
@@ -99,6 +106,48 @@ class SourceDamaged(SourceError):
     """The input is truncated or corrupt; events up to the damage were kept."""
 
     exit_code = 28
+
+
+class SourceUnsupported(SourceError):
+    """The input needs a protocol, a device or a library that is not here."""
+
+    exit_code = 13
+
+
+class SourceRefused(SourceError):
+    """The server refuses these or wants other credentials."""
+
+    exit_code = 14
+
+
+class SourceForbidden(SourceError):
+    """The input reaches for other places, or asks for more memory or work, than is allowed."""
+
+    exit_code = 15
+
+
+class SourceInterrupted(SourceError):
+    """A live input is away for now; connecting again may help."""
+
+    exit_code = 16
+
+
+class SourceUnreachable(SourceInterrupted):
+    """There was no connection, or no answer in time."""
+
+    exit_code = 17
+
+
+class SourceStalled(SourceInterrupted):
+    """Nothing usable came for longer than allowed."""
+
+    exit_code = 18
+
+
+class SourceClosed(SourceInterrupted):
+    """A live input ended, or its file was replaced by another."""
+
+    exit_code = 19
 
 
 class WeightsError(StreamerError):

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from connectors.sources.source import Opening, SourceBase
 from streamer.errors import (
     SourceEmpty,
     SourceError,
@@ -53,7 +54,7 @@ def check_file(path: Path, *, may_be_empty: bool = False) -> os.stat_result:
     return found
 
 
-class FileSource:
+class FileSource(SourceBase):
     """Reads a finished file through the demuxer's own file access, which may seek.
 
     Args:
@@ -61,25 +62,10 @@ class FileSource:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(str(path), live=False, endless=False)
         self._path = path
-        self._stopped = False
 
-    @property
-    def name(self) -> str:
-        """The path as given."""
-        return str(self._path)
-
-    @property
-    def live(self) -> bool:
-        """A finished file is not."""
-        return False
-
-    @property
-    def stopped(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopped
-
-    def open(self) -> str:
+    def open(self) -> Opening:
         """Checks the file.
 
         Returns:
@@ -89,11 +75,4 @@ class FileSource:
             SourceError: As :func:`check_file` says.
         """
         check_file(self._path)
-        return f"file:{self._path.absolute()}"
-
-    def stop(self) -> None:
-        """Marks the input as ended; reads of a regular file do not block."""
-        self._stopped = True
-
-    def close(self) -> None:
-        """Nothing is held."""
+        return Opening(f"file:{self._path.absolute()}", protocols=("file",))

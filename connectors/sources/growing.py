@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from connectors.sources.file import check_file
+from connectors.sources.source import Opening, SourceBase
+from streamer.errors import SourceClosed
 
 if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+    from streamer.errors import SourceError
+
 POLL_SECONDS = 0.05
+ROTATION_SECONDS = 1.0
+"""After a file of that name is another one, the old one may still get its last bytes."""
 
 
-class GrowingSource:
+class GrowingSource(SourceBase):
     """Reads a file as it grows, like ``tail -f``.
 
     The demuxer is told that it cannot seek, so it never looks for an index at the end. That
     suits MPEG-TS, fragmented MP4, Matroska and FLV; a plain MP4 has its index at the end and is
     only readable when finished.
+
+    When the file is cut short or another one takes its name, the old one is read to its end and
+    the source closes with a fault; whoever connects again reads the new one from its start.
 
     Args:
         path: The file; zero bytes at first is fine.
@@ -27,28 +37,13 @@ class GrowingSource:
     """
 
     def __init__(self, path: Path, idle_timeout: float) -> None:
+        super().__init__(str(path), live=True, endless=False)
         self._path = path
         self._idle_timeout = idle_timeout
-        # No threading.Event: a signal handler that sets one can meet its lock held below it.
-        self._stopped = False
         self._file: FileIO | None = None
+        self._fault: SourceError | None = None
 
-    @property
-    def name(self) -> str:
-        """The path as given."""
-        return str(self._path)
-
-    @property
-    def live(self) -> bool:
-        """A growing file is."""
-        return True
-
-    @property
-    def stopped(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopped
-
-    def open(self) -> GrowingSource:
+    def open(self) -> Opening:
         """Opens the file.
 
         Returns:
@@ -59,7 +54,11 @@ class GrowingSource:
         """
         check_file(self._path, may_be_empty=True)
         self._file = self._path.open("rb", buffering=0)
-        return self
+        return Opening(self)
+
+    def fault(self) -> SourceError | None:
+        """Says that the file was replaced or cut short."""
+        return self._fault
 
     def read(self, size: int = -1, /) -> bytes:
         """Waits until the file has grown.
@@ -69,37 +68,46 @@ class GrowingSource:
 
         Returns:
             Bytes; empty when stopped, when nothing came for the idle timeout, or when the file
-            was cut shorter than what was already read.
+            was replaced or cut shorter than what was already read.
         """
-        if self._file is None:
+        file = self._file
+        if file is None:
             raise ValueError("read before open")
-        deadline = time.monotonic() + self._idle_timeout
+        began = time.monotonic()
+        replaced_at: float | None = None
         while not self._stopped:
-            data = self._file.read(size)
+            # Asked first: what a recorder wrote before the file was replaced is still read.
+            change = self._change(file)
+            data = file.read(size)
             if data:
                 return data
-            if self._path_shrank() or time.monotonic() >= deadline:
+            now = time.monotonic()
+            replaced_at = (replaced_at or now) if change else None
+            if change == "cut short" or (
+                replaced_at is not None and now >= replaced_at + ROTATION_SECONDS
+            ):
+                self._fault = SourceClosed(f"{self.name}: was {change}")
+                break
+            if now >= began + self._idle_timeout:
                 break
             time.sleep(POLL_SECONDS)
         return b""
 
-    def _path_shrank(self) -> bool:
+    def _change(self, file: FileIO) -> str:
+        opened = os.fstat(file.fileno())
+        if opened.st_size < file.tell():
+            return "cut short"
         try:
-            return self._path.stat().st_size < self._position()
+            named = self._path.stat()
         except OSError:
             # Renamed or removed: the open file may still be written to until it falls idle.
-            return False
-
-    def _position(self) -> int:
-        return 0 if self._file is None else self._file.tell()
+            return ""
+        same = (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
+        return "" if same else "replaced by another file"
 
     def seekable(self) -> bool:
         """Never."""
         return False
-
-    def stop(self) -> None:
-        """Wakes a waiting read, which then ends the input."""
-        self._stopped = True
 
     def close(self) -> None:
         """Closes the file."""

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from connectors.sources.file import check_file
+from connectors.sources.source import Opening, SourceBase
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 1.0
 
 
-class PipeSource:
+class PipeSource(SourceBase):
     """Reads a pipe without ever blocking for good.
 
     Args:
@@ -25,29 +26,15 @@ class PipeSource:
     """
 
     def __init__(self, pipe: int | Path, idle_timeout: float | None = None) -> None:
+        name = "-" if isinstance(pipe, int) else str(pipe)
+        super().__init__(name, live=True, endless=False)
         self._pipe = pipe
         self._idle_timeout = idle_timeout
         self._fd = -1
         self._heard_anything = False
-        self._stopped = False
         self._wake_read = self._wake_write = -1
 
-    @property
-    def name(self) -> str:
-        """``-`` for a descriptor, else the path."""
-        return "-" if isinstance(self._pipe, int) else str(self._pipe)
-
-    @property
-    def live(self) -> bool:
-        """Its other end may be a recorder."""
-        return True
-
-    @property
-    def stopped(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopped
-
-    def open(self) -> PipeSource:
+    def open(self) -> Opening:
         """Opens a named pipe; a descriptor is open already.
 
         Returns:
@@ -64,7 +51,7 @@ class PipeSource:
             self._fd = os.open(self._pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
-        return self
+        return Opening(self)
 
     def read(self, size: int = -1, /) -> bytes:
         """Waits for bytes, in slices of a second.

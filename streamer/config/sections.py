@@ -69,6 +69,11 @@ class SourceSection(Section):
     follow: bool = False
     idle_timeout: PositiveFloat = 10.0
     realtime: bool = False
+    open_seconds: PositiveFloat = 10.0
+    stall_seconds: PositiveFloat = 10.0
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    ca_file: Path | None = None
+    max_playlist_bytes: PositiveInt = 4 << 20
 
 
 class DecodeSection(Section):
@@ -78,6 +83,8 @@ class DecodeSection(Section):
     max_pixels: PositiveInt = 8192 * 8192
     queue_pictures: PositiveInt = 32
     max_interleave: PositiveFloat = 3.0
+    max_streams: PositiveInt = 256
+    max_packet_bytes: PositiveInt = 64 << 20
 
 
 class ShotsSection(Section):

@@ -7,6 +7,10 @@ from fractions import Fraction
 from streamer.timeline import Instant
 
 RESTART_SECONDS = Fraction(1)
+BROADCAST_TICK = Fraction(1, 90000)
+WRAP_SECONDS = 2**33 * BROADCAST_TICK
+"""After how long the 33 bits of a broadcast timestamp start at 0 again: 26.5 hours."""
+WRAP_SLACK = Fraction(60)
 JITTER_SECONDS = Fraction(1, 100)
 
 
@@ -25,6 +29,8 @@ class StreamClock:
     - A step back of more than a second is a restart of the clock (joined recordings): this and
       all later frames are shifted so that time goes on; the other stream shifts by the same
       amount when it reaches the restart, so that sound and picture stay together.
+    - A step back by what 33 bits of a 90 kHz clock hold, give or take a minute, is that clock's
+      wrap: exactly as much is added, so that a gap across it keeps its length.
     - A smaller step back, or a repeat, is a frame that must be dropped; for sound, up to 10 ms
       back is rounding by the container, and the block is put at the end of the last one.
 
@@ -55,6 +61,11 @@ class StreamClock:
         return self._regime
 
     @property
+    def offset(self) -> Fraction:
+        """Seconds that were added to the source's timestamp of the last frame."""
+        return self._regimes.offsets[self._regime]
+
+    @property
     def end(self) -> Fraction:
         """Seconds at which the last frame ends; 0 before the first."""
         return self._end
@@ -76,7 +87,7 @@ class StreamClock:
         seconds = self._source_seconds(pts, dts, time_base)
         last = self._last
         if last is not None and seconds < last - RESTART_SECONDS:
-            seconds = self._restart(seconds)
+            seconds = self._restart(seconds, time_base)
         if last is not None and seconds <= last:
             if not self._tolerant or seconds < last - JITTER_SECONDS or self._end <= last:
                 self.dropped += 1
@@ -99,10 +110,13 @@ class StreamClock:
             return dts * time_base + offset
         return max(self._end, Fraction(0)) if self._last is None else self._end
 
-    def _restart(self, seconds: Fraction) -> Fraction:
+    def _restart(self, seconds: Fraction, time_base: Fraction) -> Fraction:
         offsets = self._regimes.offsets
         source = seconds - offsets[self._regime]
+        if self._regime + 1 == len(offsets):
+            missing = seconds + WRAP_SECONDS - self._end
+            wrapped = time_base == BROADCAST_TICK and abs(missing) <= WRAP_SLACK
+            step = WRAP_SECONDS if wrapped else self._end - seconds
+            offsets.append(offsets[-1] + step)
         self._regime += 1
-        if self._regime == len(offsets):
-            offsets.append(self._end - source)
         return source + offsets[self._regime]

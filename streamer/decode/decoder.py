@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -13,34 +13,35 @@ from av.error import FFmpegError
 from streamer.decode import streams
 from streamer.decode.clock import Regimes, StreamClock
 from streamer.decode.damage import Damage, declared_end
-from streamer.decode.formats import CONTAINERS, whitelist
+from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer, open_demuxer
+from streamer.decode.formats import CONTAINERS
 from streamer.decode.pace import Pace
 from streamer.decode.reader import CountingReader
+from streamer.decode.refusal import refusal
+from streamer.decode.wallclock import WallClock
 from streamer.errors import (
     NotMedia,
-    NoUsableStream,
+    SourceClosed,
     SourceDamaged,
     SourceEmpty,
-    SourceError,
-    UnknownCodec,
+    SourceInterrupted,
+    SourceStalled,
+    SourceUnreachable,
 )
 from streamer.timeline import Picture, Sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
-    from av.video.stream import VideoStream
 
     from connectors.sources.source import Source
     from streamer.config.sections import DecodeSection
     from streamer.timeline import Instant, StreamInfo
 
-CONSECUTIVE_FAILURES = 250
 INTERLEAVE_SLACK = 3.0
 
 
@@ -83,9 +84,8 @@ class Decoder:
         self._source = source
         self._settings = settings
         self._pace = Pace() if realtime else None
-        self._container: InputContainer | None = None
-        self._picture: VideoStream | None = None
-        self._sound: AudioStream | None = None
+        self._demuxer: Demuxer | None = None
+        self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
         regimes = Regimes()
@@ -99,6 +99,11 @@ class Decoder:
         self._packets = 0
         self._corrupt_frames = 0
         self._info: StreamInfo | None = None
+        self._wallclock = WallClock(source)
+        self._stall_seconds: float | None = None
+        self._first_arrival: tuple[float, Fraction] | None = None
+        self._drift: float | None = None
+        self._last_frame = 0.0
 
     def __enter__(self) -> Decoder:
         """Opens the source.
@@ -155,6 +160,20 @@ class Decoder:
         return max(clock.end for clock in self._clocks.values())
 
     @property
+    def drift(self) -> float | None:
+        """Seconds by which pictures of a live input come later than its timestamps say.
+
+        Counted from the first picture; it grows when the source's clock is slow, or when
+        whoever takes the pictures cannot keep up. None before the first, and for files.
+        """
+        return self._drift
+
+    @property
+    def live(self) -> bool:
+        """Whether the input may still be made while it is read; a network's is known when open."""
+        return self._source.live
+
+    @property
     def _prompt(self) -> bool:
         """Pictures are wanted as soon as they can be had."""
         return self._source.live or self._pace is not None
@@ -178,9 +197,9 @@ class Decoder:
 
     def close(self) -> None:
         """Frees the demuxer and the source; may be called twice."""
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        if self._demuxer is not None:
+            self._demuxer.close()
+            self._demuxer = None
         self._source.close()
 
     def __iter__(self) -> Iterator[Picture | Sound]:
@@ -188,122 +207,73 @@ class Decoder:
 
         Raises:
             SourceDamaged: The file is truncated or corrupt; raised after its last frame.
+            SourceInterrupted: A live input stalled, broke off or was replaced; raised after
+                its last frame.
         """
-        container = self._container
-        if container is None:
+        demuxer = self._demuxer
+        if demuxer is None:
             raise ValueError("the decoder is not open")
-        for packet in self._whole(self._read(container)):
-            yield from self._decode(packet)
-            if self._given_up >= {s.type for s in self._wanted()}:
-                break
-        if not self._source.stopped and not self._source.live:
-            self._check_damage(container)
+        self._last_frame = time.monotonic()
+        try:
+            for packet in self._whole(self._read(demuxer)):
+                yield from self._decode(packet)
+                if self._given_up >= {s.type for s in self._chosen.wanted}:
+                    break
+                self._check_progress()
+        except SourceInterrupted:
+            yield from self._flush()
+            raise
+        if self._source.stopped:
+            return
+        name = self._source.name
+        if (fault := self._source.fault()) is not None:
+            raise fault
+        if self._source.endless:
+            raise SourceClosed(f"{name}: ended, or cannot be decoded any more")
+        if not self._source.live:
+            self._check_damage(demuxer.container)
 
     def _open(self) -> None:
-        given = self._source.open()
-        opened = given if isinstance(given, str) else CountingReader(given)
+        opening = self._source.open()
         name = self._source.name
-        options = {
-            "format_whitelist": whitelist(),
-            "protocol_whitelist": "file" if isinstance(opened, str) else "pipe",
-        }
+        target = opening.target
+        if not isinstance(target, str):
+            target = CountingReader(target)
         try:
-            container = av.open(opened, "r", container_options=options, metadata_errors="replace")
+            opening = replace(opening, target=target)
+            self._demuxer = open_demuxer(self._source, opening, self._settings)
         except FFmpegError as error:
-            raise self._cannot_open(opened, error) from error
-        self._container = container
-        if container.format.name not in CONTAINERS:
+            # Without its cause: the demuxer's own words hold the address with its password.
+            raise refusal(self._source, target, error) from None
+        except SourceUnreachable as error:
+            if self._source.stopped:
+                raise SourceEmpty(f"{name}: stopped before any media came") from None
+            raise self._source.fault() or error from None
+        container = self._demuxer.container
+        if container.format.name not in CONTAINERS | opening.formats:
             raise NotMedia(f"{name}: {container.format.name} is not a film or a recording")
-        self._choose(container)
+        self._chosen = streams.choose(container, self._settings, name, prompt=self._prompt)
+        self._warnings += self._chosen.warnings
+        self._stall_seconds = opening.stall_seconds
+        self._wallclock.open(container)
         self._info = streams.describe(
-            container, self._picture, self._sound, endless=self._source.live
+            container, self._chosen.picture, self._chosen.sound, endless=self._source.live
         )
 
-    def _cannot_open(self, opened: str | CountingReader, error: FFmpegError) -> SourceError:
-        name = self._source.name
-        if self._source.stopped:
-            return SourceEmpty(f"{name}: stopped before any media came")
-        if not isinstance(opened, str):
-            if opened.count == 0:
-                return SourceEmpty(f"{name}: no bytes came")
-            return NotMedia(f"{name}: no media in it, or not readable while it grows")
-        with open(opened.removeprefix("file:"), "rb") as file:  # noqa: PTH123 -- a URL, not a path
-            head = file.read(12)
-        if head[4:8] == b"ftyp":
-            return SourceDamaged(f"{name}: damaged at 0.0 s: the film's index (moov) is missing")
-        return NotMedia(f"{name}: not a media file ({error.strerror})")
-
-    def _choose(self, container: InputContainer) -> None:
-        name = self._source.name
-        pictures = streams.pictures(container)
-        sounds = streams.sounds(container)
-        if not pictures and not sounds:
-            raise NoUsableStream(f"{name}: holds neither picture nor sound")
-        self._picture = next((s for s in pictures if s.codec_context is not None), None)
-        self._sound = next((s for s in sounds if s.codec_context is not None), None)
-        if self._picture is None and self._sound is None:
-            raise UnknownCodec(f"{name}: no decoder for its picture or sound")
-        if pictures and self._picture is None:
-            self._warnings.append("no decoder for the picture; using sound only")
-        if sounds and self._sound is None:
-            self._warnings.append("no decoder for the sound; using picture only")
-        self._limit_size()
-        streams.discard_others(container, {s.index for s in self._wanted()})
-        self._set_threads()
-
-    def _limit_size(self) -> None:
-        if self._picture is None:
-            return
-        width, height = self._picture.width, self._picture.height
-        if width * height > self._settings.max_pixels:
-            reason = f"its picture of {width} x {height} is over decode.max_pixels"
-            if self._sound is None:
-                raise NoUsableStream(f"{self._source.name}: {reason}")
-            self._warnings.append(f"{reason}; using sound only")
-            self._picture = None
-        else:
-            # The size may also grow on the way: libavcodec then refuses the packet.
-            limit = {"max_pixels": str(self._settings.max_pixels)}
-            self._picture.codec_context.options = limit
-
-    def _set_threads(self) -> None:
-        if self._picture is None:
-            return
-        context = self._picture.codec_context
-        context.thread_count = self._settings.threads
-        # Each frame thread holds a picture back, which only a live source would notice.
-        context.thread_type = "SLICE" if self._prompt else "AUTO"
-
-    def _wanted(self) -> list[VideoStream | AudioStream]:
-        return [s for s in (self._picture, self._sound) if s is not None]
-
-    def _read(self, container: InputContainer) -> Iterator[Packet[Stream]]:
-        # One failed read ends PyAV's generator but not the demuxer: ask for a new one.
+    def _read(self, demuxer: Demuxer) -> Iterator[Packet[Stream]]:
         failures = 0
-        packets = container.demux(self._wanted())
-        while not self._source.stopped:
-            try:
-                packet = next(packets, None)
-            except FFmpegError as error:
+        for item in demuxer.packets(self._chosen.wanted):
+            if isinstance(item, FFmpegError):
                 failures += 1
-                self._damage.add(self.end, f"unreadable ({error.strerror})")
-                if failures > CONSECUTIVE_FAILURES:
-                    self._damage.fatal = True
-                    return
-                packets = container.demux(self._wanted())
+                self._damage.add(self.end, f"unreadable ({item.strerror})")
+                self._damage.fatal = failures > CONSECUTIVE_FAILURES
                 continue
-            except IndexError:
-                # PyAV 18 stumbles at the end of a broadcast in which a stream appeared on the way.
-                failures += 1
-                if failures > CONSECUTIVE_FAILURES:
-                    return
-                packets = container.demux(self._wanted())
-                continue
-            if packet is None:
-                return
             failures = 0
+            if item.size > self._settings.max_packet_bytes:
+                self._damage.add(self.end, "a packet is over decode.max_packet_bytes")
+                continue
             self._packets += 1
-            yield packet
+            yield item
 
     def _whole(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         # A file cut in the middle of its last packet: a frame-threaded decoder would lose the
@@ -337,45 +307,73 @@ class Decoder:
             self._failures[kind] = 0
         if packet.size and packet.is_corrupt and clock.started:
             self._damage.add(clock.end, f"{kind} packet is incomplete")
+        self._wallclock.packet(packet)
+        yield from self._emit(kind, frames, packet.time_base)
+
+    def _flush(self) -> Iterator[Picture | Sound]:
+        # What a broken connection left in the decoders; the demuxer flushes them at a real end.
+        for stream in self._chosen.wanted:
+            if stream.type in self._given_up or stream.time_base is None:
+                continue
+            try:
+                frames = stream.decode(None)
+            except (FFmpegError, EOFError):
+                continue
+            yield from self._emit(stream.type, frames, stream.time_base)
+
+    def _emit(
+        self, kind: str, frames: Sequence[object], time_base: Fraction
+    ) -> Iterator[Picture | Sound]:
+        clock = self._clocks[kind]
         arrival = time.time() if self._prompt else None
         for frame in frames:
-            instant = self._stamp(clock, frame, packet)
+            instant = self._stamp(clock, frame, time_base)
             if instant is None:
                 continue
             if isinstance(frame, av.VideoFrame):
                 self._corrupt_frames += frame.is_corrupt
+                if self._source.live:
+                    self._note_drift(instant)
                 self._hold(instant, slack=0.0)
-                yield Picture(instant, frame, self._wallclock(instant), arrival)
+                real = self._wallclock.at(kind, instant.seconds - clock.offset)
+                yield Picture(instant, frame, real, arrival)
             elif isinstance(frame, av.AudioFrame):
-                self._hold(instant, slack=0.0 if self._picture is None else INTERLEAVE_SLACK)
+                slack = 0.0 if self._chosen.picture is None else INTERLEAVE_SLACK
+                self._hold(instant, slack=slack)
                 yield Sound(instant, frame)
+            self._last_frame = time.monotonic()
 
-    def _stamp(
-        self,
-        clock: StreamClock,
-        frame: object,
-        packet: Packet[Stream],
-    ) -> Instant | None:
+    def _stamp(self, clock: StreamClock, frame: object, time_base: Fraction) -> Instant | None:
         if not isinstance(frame, (av.VideoFrame, av.AudioFrame)):
             return None
-        time_base = frame.time_base or packet.time_base
+        time_base = frame.time_base or time_base
         if isinstance(frame, av.AudioFrame):
             duration = Fraction(frame.samples, frame.sample_rate or 1)
         else:
             rate = self.info.frame_rate
             duration = frame.duration * time_base or (1 / rate if rate else Fraction(1, 25))
-        return clock.stamp(frame.pts, frame.dts, duration, time_base)
+        before = clock.restarts
+        instant = clock.stamp(frame.pts, frame.dts, duration, time_base)
+        if clock.restarts > before and instant is not None:
+            self._wallclock.restart(instant.seconds - clock.offset)
+        return instant
+
+    def _note_drift(self, instant: Instant) -> None:
+        now = time.monotonic()
+        if self._first_arrival is None:
+            self._first_arrival = now, instant.seconds
+        began, start = self._first_arrival
+        self._drift = (now - began) - float(instant.seconds - start)
+
+    def _check_progress(self) -> None:
+        stall = self._stall_seconds
+        if stall is not None and time.monotonic() - self._last_frame > stall:
+            name = self._source.name
+            raise SourceStalled(f"{name}: sends data, but no frame for {stall:g} s")
 
     def _hold(self, instant: Instant, slack: float) -> None:
         if self._pace is not None:
             self._pace.wait(instant.seconds, slack)
-
-    def _wallclock(self, instant: Instant) -> float | None:
-        container = self._container
-        if container is None or container.start_time_realtime is None:
-            return None
-        start = Fraction(container.start_time or 0, av.time_base)
-        return container.start_time_realtime / 1e6 + float(instant.seconds - start)
 
     def _count_failure(self, kind: str, error: FFmpegError) -> None:
         clock = self._clocks[kind]
@@ -391,7 +389,7 @@ class Decoder:
         name = self._source.name
         if not any(clock.started for clock in self._clocks.values()):
             raise SourceDamaged(f"{name}: damaged at 0.0 s: nothing in it could be decoded")
-        self._damage.check_end(self.end, declared_end(container, self._wanted()))
+        self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
         told = self._damage.describe()
         if told is not None:
             raise SourceDamaged(f"{name}: {told}")

@@ -25,6 +25,10 @@ DECLARES_DURATION: Final[frozenset[str]] = frozenset(
 """Containers whose header says how long the whole is; others' duration is an estimate."""
 
 
-def whitelist() -> str:
-    """The demuxer option ``format_whitelist``."""
-    return ",".join(sorted(CONTAINERS))
+def whitelist(more: frozenset[str] = frozenset()) -> str:
+    """The demuxer option ``format_whitelist``.
+
+    Args:
+        more: Allowed besides the containers.
+    """
+    return ",".join(sorted(CONTAINERS | more))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
 from av.stream import Discard, Disposition
 
+from streamer.errors import NoUsableStream, UnknownCodec
 from streamer.timeline import StreamInfo
 
 if TYPE_CHECKING:
@@ -15,10 +17,78 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+    from streamer.config.sections import DecodeSection
+
 _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _NOT_THE_SOUND = (
     Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.descriptions
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The streams in use, at least one.
+
+    Attributes:
+        picture: The picture stream.
+        sound: The sound stream.
+        warnings: Why one is not used, one line each.
+    """
+
+    picture: VideoStream | None
+    sound: AudioStream | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> list[VideoStream | AudioStream]:
+        """Both, or the one there is."""
+        return [s for s in (self.picture, self.sound) if s is not None]
+
+
+def choose(
+    container: InputContainer, settings: DecodeSection, name: str, *, prompt: bool
+) -> Chosen:
+    """Picks the streams, lets the demuxer skip the others, and sets the decoders up.
+
+    Args:
+        container: An open input.
+        settings: Limits and threads.
+        name: The input's, for errors.
+        prompt: Pictures are wanted as soon as they can be had.
+
+    Raises:
+        NoUsableStream: There is neither picture nor sound within the limits.
+        UnknownCodec: There is no decoder for either.
+    """
+    shown, heard = pictures(container), sounds(container)
+    if not shown and not heard:
+        raise NoUsableStream(f"{name}: holds neither picture nor sound")
+    picture = next((s for s in shown if s.codec_context is not None), None)
+    sound = next((s for s in heard if s.codec_context is not None), None)
+    if picture is None and sound is None:
+        raise UnknownCodec(f"{name}: no decoder for its picture or sound")
+    warnings = []
+    if shown and picture is None:
+        warnings.append("no decoder for the picture; using sound only")
+    if heard and sound is None:
+        warnings.append("no decoder for the sound; using picture only")
+    if picture is not None and picture.width * picture.height > settings.max_pixels:
+        size = f"{picture.width} x {picture.height}"
+        reason = f"its picture of {size} is over decode.max_pixels"
+        if sound is None:
+            raise NoUsableStream(f"{name}: {reason}")
+        warnings.append(f"{reason}; using sound only")
+        picture = None
+    if picture is not None:
+        context = picture.codec_context
+        # The size may also grow on the way: libavcodec then refuses the packet.
+        context.options = {"max_pixels": str(settings.max_pixels)}
+        context.thread_count = settings.threads
+        # Each frame thread holds a picture back, which only a live source would notice.
+        context.thread_type = "SLICE" if prompt else "AUTO"
+    chosen = Chosen(picture, sound, tuple(warnings))
+    discard_others(container, {s.index for s in chosen.wanted})
+    return chosen
 
 
 def pictures(container: InputContainer) -> list[VideoStream]:

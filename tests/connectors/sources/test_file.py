@@ -20,7 +20,8 @@ def test_a_good_file_becomes_a_file_url(tmp_path: Path) -> None:
     path = tmp_path / "concat:odd name.mp4"
     path.write_bytes(b"x")
     source = FileSource(path)
-    assert source.open() == f"file:{path}"
+    opening = source.open()
+    assert (opening.target, opening.protocols) == (f"file:{path}", ("file",))
     assert not source.live
 
 

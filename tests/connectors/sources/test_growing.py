@@ -14,7 +14,8 @@ from streamer.errors import SourceIsFolder, SourceNotFound
 def test_reads_what_is_there_and_then_what_is_appended(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.touch()
-    source = GrowingSource(path, idle_timeout=30.0).open()
+    source = GrowingSource(path, idle_timeout=30.0)
+    source.open()
     asked = threading.Event()
 
     def write() -> None:
@@ -36,7 +37,8 @@ def test_reads_what_is_there_and_then_what_is_appended(tmp_path: Path) -> None:
 def test_ends_when_nothing_comes_for_the_idle_timeout(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.write_bytes(b"one")
-    source = GrowingSource(path, idle_timeout=0.2).open()
+    source = GrowingSource(path, idle_timeout=0.2)
+    source.open()
     assert source.read(2) == b"on"
     assert source.read(2) == b"e"
     began = time.monotonic()
@@ -50,7 +52,8 @@ def test_stop_ends_a_read_that_is_waiting(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(growing, "POLL_SECONDS", 3600.0)
     path = tmp_path / "a.ts"
     path.touch()
-    source = GrowingSource(path, idle_timeout=7200.0).open()
+    source = GrowingSource(path, idle_timeout=7200.0)
+    source.open()
     stopper = threading.Thread(target=source.stop)
     stopper.start()
     assert source.read(10) == b""
@@ -62,7 +65,8 @@ def test_stop_ends_a_read_that_is_waiting(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_file_cut_short_under_the_reader_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.write_bytes(b"123456")
-    source = GrowingSource(path, idle_timeout=3600.0).open()
+    source = GrowingSource(path, idle_timeout=3600.0)
+    source.open()
     assert source.read(6) == b"123456"
     path.write_bytes(b"12")
     assert source.read(6) == b""
@@ -72,7 +76,8 @@ def test_a_file_cut_short_under_the_reader_ends(tmp_path: Path) -> None:
 def test_a_renamed_file_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.write_bytes(b"123")
-    source = GrowingSource(path, idle_timeout=0.1).open()
+    source = GrowingSource(path, idle_timeout=0.1)
+    source.open()
     moved = path.rename(tmp_path / "b.ts")
     with moved.open("ab") as file:
         file.write(b"456")

@@ -27,7 +27,8 @@ def close_writer(pipe: dict[str, int]) -> None:
 
 
 def test_reads_until_the_other_end_closes(pipe: dict[str, int]) -> None:
-    source = PipeSource(pipe["read"]).open()
+    source = PipeSource(pipe["read"])
+    source.open()
     os.write(pipe["write"], b"abcdef")
     assert source.read(4) == b"abcd"
     assert source.read(4) == b"ef"
@@ -38,7 +39,8 @@ def test_reads_until_the_other_end_closes(pipe: dict[str, int]) -> None:
 
 
 def test_idle_timeout_ends_a_silent_pipe(pipe: dict[str, int]) -> None:
-    source = PipeSource(pipe["read"], idle_timeout=0.15).open()
+    source = PipeSource(pipe["read"], idle_timeout=0.15)
+    source.open()
     began = time.monotonic()
     assert source.read(4) == b""
     assert time.monotonic() - began >= 0.15
@@ -47,7 +49,8 @@ def test_idle_timeout_ends_a_silent_pipe(pipe: dict[str, int]) -> None:
 
 def test_stop_wakes_a_waiting_read(pipe: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stdin, "WAIT_SECONDS", 3600.0)
-    source = PipeSource(pipe["read"]).open()
+    source = PipeSource(pipe["read"])
+    source.open()
     stopper = threading.Thread(target=source.stop)
     stopper.start()
     assert source.read(4) == b""
@@ -61,14 +64,16 @@ def test_stop_before_open_ends_the_first_read(pipe: dict[str, int]) -> None:
     source = PipeSource(pipe["read"])
     source.stop()
     os.write(pipe["write"], b"x")
-    assert source.open().read(1) == b""
+    source.open()
+    assert source.read(1) == b""
     source.close()
 
 
 def test_a_named_pipe_waits_for_its_writer(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    source = PipeSource(path).open()
+    source = PipeSource(path)
+    source.open()
 
     def write() -> None:
         with path.open("wb") as file:

@@ -1,0 +1,274 @@
+"""Packets of one input, read so that nothing can wait for ever."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import av
+from av.error import FFmpegError
+
+from streamer.decode.formats import whitelist
+from streamer.errors import SourceClosed, SourceStalled, SourceUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+    from connectors.sources.source import ByteStream, Opening, Source
+    from streamer.config.sections import DecodeSection
+
+CONSECUTIVE_FAILURES: Final = 250
+POLL_SECONDS: Final = 0.1
+QUEUED_PACKETS: Final = 256
+QUEUED_BYTES: Final = 64 << 20
+PROBED_PIXELS: Final = 2 * 8192 * 8192
+JOIN_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 1.0
+
+
+class Demuxer(Protocol):
+    """An opened container."""
+
+    container: InputContainer
+
+    def packets(
+        self, streams: Sequence[VideoStream | AudioStream]
+    ) -> Iterator[Packet[Stream] | FFmpegError]:
+        """Reads to the end, or until the source is stopped.
+
+        Args:
+            streams: Those wanted.
+
+        Yields:
+            Packets, and errors after which reading went on.
+
+        Raises:
+            SourceInterrupted: A watched input stalled or broke off.
+        """
+
+    def close(self) -> None:
+        """Frees the container; may be called twice."""
+
+
+def open_demuxer(source: Source, opening: Opening, settings: DecodeSection) -> Demuxer:
+    """Opens a container, by its deadline where the source has one.
+
+    Args:
+        source: Asked whether it was stopped.
+        opening: How to reach it.
+        settings: Limits.
+
+    Raises:
+        FFmpegError: The demuxer refuses the input.
+        SourceError: What the source's own reading raised.
+        SourceUnreachable: Nothing was known in time, or the source was stopped.
+    """
+    arguments = _arguments(opening, settings)
+    if opening.open_seconds is None:
+        return DirectDemuxer(source, opening.target, arguments)
+    return WatchedDemuxer(source, opening, arguments)
+
+
+def attempts(
+    container: InputContainer, streams: Sequence[VideoStream | AudioStream]
+) -> Iterator[Packet[Stream] | FFmpegError]:
+    """Reads on after a failed read, a bounded number of times in a row.
+
+    Args:
+        container: An open input.
+        streams: Those wanted.
+
+    Yields:
+        Packets, and errors after which reading went on; after too many, the end.
+    """
+    failures = 0
+    # One failed read ends PyAV's generator but not the demuxer: ask for a new one.
+    while failures <= CONSECUTIVE_FAILURES:
+        try:
+            for packet in container.demux(*streams):
+                failures = 0
+                yield packet
+        except FFmpegError as error:
+            yield error
+        except IndexError:
+            # PyAV 18 stumbles at the end of a broadcast in which a stream appeared on the way.
+            pass
+        else:
+            return
+        failures += 1
+
+
+class DirectDemuxer:
+    """Reads in the caller's thread, for inputs whose reading can be stopped.
+
+    Args:
+        source: Asked whether it was stopped.
+        target: What to open.
+        arguments: Of `av.open`.
+    """
+
+    def __init__(self, source: Source, target: str | ByteStream, arguments: dict[str, Any]) -> None:
+        self._source = source
+        self.container: InputContainer = av.open(target, "r", **arguments)
+
+    def packets(
+        self, streams: Sequence[VideoStream | AudioStream]
+    ) -> Iterator[Packet[Stream] | FFmpegError]:
+        """Reads to the end, or until the source is stopped."""
+        for item in attempts(self.container, streams):
+            if self._source.stopped:
+                return
+            yield item
+
+    def close(self) -> None:
+        """Frees the container."""
+        self.container.close()
+
+
+class WatchedDemuxer:
+    """Reads in a thread of its own, which is left behind when it does not answer in time.
+
+    A demuxer may block beyond its own time limits (looking up a name, a protocol that never
+    asks), and cannot be interrupted from another thread. The reader therefore only ever waits
+    for a queue; a thread that was left behind frees its container when its call returns.
+
+    Args:
+        source: Asked whether it was stopped.
+        opening: What to open and its deadlines.
+        arguments: Of `av.open`.
+
+    Raises:
+        SourceUnreachable: No streams were known in time, or the source was stopped.
+    """
+
+    def __init__(self, source: Source, opening: Opening, arguments: dict[str, Any]) -> None:
+        assert opening.open_seconds is not None
+        self._source, self._opening = source, opening
+        stall = opening.stall_seconds
+        self._stall = opening.open_seconds if stall is None else stall
+        limits = (opening.open_seconds + GRACE_SECONDS, self._stall + GRACE_SECONDS)
+        self._arguments = arguments | {"timeout": limits}
+        self._wanted: queue.SimpleQueue[Sequence[VideoStream | AudioStream] | None]
+        self._wanted = queue.SimpleQueue()
+        self._queue: queue.Queue[Any] = queue.Queue(QUEUED_PACKETS)
+        # Each is written by one thread only, so that neither needs a lock.
+        self._put_bytes = self._taken_bytes = 0
+        self._abandoned = self._ended = False
+        self._opened: InputContainer | None = None
+        self._thread = threading.Thread(target=self._work, name="demux", daemon=True)
+        self._thread.start()
+        try:
+            opened = self._take(opening.open_seconds)
+        except queue.Empty:
+            self.close()
+            wait = f"no answer within {opening.open_seconds:g} s"
+            reason = "stopped" if source.stopped else wait
+            raise SourceUnreachable(f"{source.name}: {reason}") from None
+        if isinstance(opened, BaseException):
+            self.close()
+            raise opened
+        self.container: InputContainer = opened
+
+    def packets(
+        self, streams: Sequence[VideoStream | AudioStream]
+    ) -> Iterator[Packet[Stream] | FFmpegError]:
+        """Reads to the end, or until the source is stopped.
+
+        Raises:
+            SourceStalled: No packet came in time.
+            SourceClosed: The connection broke.
+        """
+        self._wanted.put(streams)
+        name = self._source.name
+        while True:
+            try:
+                item = self._take(self._stall)
+            except queue.Empty:
+                if self._source.stopped:
+                    return
+                told = f"{name}: nothing came for {self._stall:g} s"
+                raise SourceStalled(told) from None
+            if item is None or self._source.stopped:
+                return
+            if isinstance(item, FFmpegError):
+                if not isinstance(item, av.error.InvalidDataError):
+                    raise SourceClosed(f"{name}: broke off ({item.strerror})")
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                self._taken_bytes += item.size
+            yield item
+
+    def close(self) -> None:
+        """Frees the container, or leaves that to the thread when it does not answer."""
+        self._abandoned = True
+        self._wanted.put(None)
+        self._thread.join(JOIN_SECONDS)
+
+    def _take(self, seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self._queue.get(timeout=max(0.0, min(POLL_SECONDS, left)))
+            except queue.Empty:
+                if self._source.stopped or left <= 0:
+                    raise
+
+    def _work(self) -> None:
+        try:
+            self._opened = av.open(self._opening.target, "r", **self._arguments)
+            self._put(self._opened)
+            streams = self._wanted.get()
+            if streams is not None:
+                for item in attempts(self._opened, streams):
+                    self._put_bytes += 0 if isinstance(item, FFmpegError) else item.size
+                    if not self._put(item):
+                        break
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001  (it crosses to the reader's thread)
+            self._put(error)
+        # The reader may still ask the streams for what they are.
+        while not self._abandoned:
+            self._wanted.get()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _put(self, item: object) -> bool:
+        """Waits for room; False once nobody reads any more."""
+        while not self._abandoned:
+            if self._put_bytes - self._taken_bytes > QUEUED_BYTES and not self._queue.empty():
+                time.sleep(POLL_SECONDS / 10)
+                continue
+            try:
+                self._queue.put(item, timeout=POLL_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+
+def _arguments(opening: Opening, settings: DecodeSection) -> dict[str, Any]:
+    # These reach the decoders that find out what the streams are. Above the limit, so that
+    # the size of what is too large is still known and can be told.
+    bomb = {"max_pixels": str(max(2 * settings.max_pixels, PROBED_PIXELS))}
+    return {
+        "format": opening.format,
+        "options": bomb,
+        "container_options": {
+            **opening.options,
+            "format_whitelist": whitelist(opening.formats),
+            "protocol_whitelist": ",".join(opening.protocols) or "pipe",
+            "max_streams": str(settings.max_streams),
+        },
+        "io_open": opening.fetch,
+        "metadata_errors": "replace",
+    }

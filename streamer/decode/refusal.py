@@ -1,0 +1,72 @@
+"""What a demuxer's refusal means, in words without addresses: those may hold passwords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from av import error as av_error
+
+from streamer.decode.reader import CountingReader
+from streamer.errors import (
+    NotMedia,
+    SourceDamaged,
+    SourceEmpty,
+    SourceError,
+    SourceNotFound,
+    SourceRefused,
+    SourceUnreachable,
+    SourceUnsupported,
+)
+
+if TYPE_CHECKING:
+    from connectors.sources.source import ByteStream, Source
+
+
+def refusal(source: Source, target: str | ByteStream, error: av_error.FFmpegError) -> SourceError:
+    """Says why an input could not be opened.
+
+    Args:
+        source: The input.
+        target: What the demuxer was given.
+        error: What it said; its text holds the address and must not be shown.
+    """
+    name = source.name
+    if source.stopped:
+        return SourceEmpty(f"{name}: stopped before any media came")
+    fault = source.fault()
+    if fault is not None:
+        return fault
+    if isinstance(target, CountingReader):
+        if target.count == 0:
+            return SourceEmpty(f"{name}: no bytes came")
+        growing = ", or not readable while it grows" if source.live else ""
+        return NotMedia(f"{name}: no media in it{growing}")
+    if isinstance(target, str) and target.startswith("file:"):
+        return _file(name, Path(target.removeprefix("file:")), error)
+    return _network(name, error)
+
+
+def _file(name: str, path: Path, error: av_error.FFmpegError) -> SourceError:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp":
+        return SourceDamaged(f"{name}: damaged at 0.0 s: the film's index (moov) is missing")
+    return NotMedia(f"{name}: not a media file ({error.strerror})")
+
+
+def _network(name: str, error: av_error.FFmpegError) -> SourceError:
+    match error:
+        case av_error.ProtocolNotFoundError() | av_error.DemuxerNotFoundError():
+            return SourceUnsupported(f"{name}: the linked FFmpeg cannot do that")
+        case (
+            av_error.HTTPUnauthorizedError()
+            | av_error.HTTPForbiddenError()
+            | av_error.PermissionError()
+        ):
+            return SourceRefused(f"{name}: {error.strerror}")
+        case av_error.HTTPNotFoundError() | av_error.FileNotFoundError():
+            return SourceNotFound(f"{name}: {error.strerror}")
+        case av_error.InvalidDataError():
+            return NotMedia(f"{name}: sends no media ({error.strerror})")
+    return SourceUnreachable(f"{name}: {error.strerror}")

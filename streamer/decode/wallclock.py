@@ -1,0 +1,85 @@
+"""When pictures were real, by the source's own clock."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import av
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+    from connectors.sources.source import Source
+
+_MICRO: Final = 1_000_000
+_PRFT_BYTES: Final = 8
+_OLDEST: Final = 946_684_800 * _MICRO
+"""The year 2000: who says earlier has a clock that was never set."""
+
+
+class WallClock:
+    """Maps a stream's own timestamps to real time.
+
+    In this order: the time that the sender gave a packet (RTCP sender reports, fragmented MP4's
+    producer reference time), what the source says of the media being read (a playlist's program
+    date), what the container says of its timestamp 0.
+
+    Args:
+        source: May know a clock of its own.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._zero: dict[str, float] = {}
+        self._container_zero: float | None = None
+
+    def open(self, container: InputContainer) -> None:
+        """Takes what is known before the first packet.
+
+        Args:
+            container: Just opened.
+        """
+        if (said := self._source.wallclock()) is not None:
+            start = Fraction(container.start_time or 0, av.time_base)
+            self._container_zero = said - float(start)
+        elif container.start_time_realtime is not None:
+            self._container_zero = container.start_time_realtime / _MICRO
+
+    def packet(self, packet: Packet[Stream]) -> None:
+        """Takes the sender's clock from a packet that carries it.
+
+        Args:
+            packet: Of the stream whose clock this is.
+        """
+        if packet.pts is None or not packet.has_sidedata("prft"):
+            return
+        data = bytes(packet.get_sidedata("prft"))
+        real = int.from_bytes(data[:_PRFT_BYTES], "little", signed=True)
+        if len(data) >= _PRFT_BYTES and real > _OLDEST:
+            self._zero[packet.stream.type] = real / _MICRO - float(packet.pts * packet.time_base)
+
+    def restart(self, seconds: Fraction) -> None:
+        """The timestamps started anew.
+
+        Args:
+            seconds: The first new timestamp, as the source gave it.
+        """
+        self._zero.clear()
+        said = self._source.wallclock()
+        self._container_zero = None if said is None else said - float(seconds)
+
+    def at(self, kind: str, seconds: Fraction) -> float | None:
+        """When a frame was real.
+
+        Args:
+            kind: ``video`` or ``audio``.
+            seconds: Its timestamp as the source gave it.
+
+        Returns:
+            Seconds since the Unix epoch; None when nobody said.
+        """
+        zero = self._zero.get(kind, self._container_zero)
+        return None if zero is None else zero + float(seconds)
