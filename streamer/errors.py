@@ -24,6 +24,7 @@
     │   └── WeightsUnavailable       33   could not be fetched
     ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
     ├── DeviceError                  40   the requested device is not there
+    ├── ExtractionError              42   a network gave no tokens in time
     ├── HttpError                    45   metrics, health and state cannot be served
     ├── SinkError                    50   events could not be delivered
     ├── DatasetError                 60   a training dataset is invalid
@@ -184,6 +185,12 @@ class DeviceError(StreamerError):
     """The requested compute device is not available."""
 
     exit_code = 40
+
+
+class ExtractionError(StreamerError):
+    """An aspect's network gave no tokens in time, or was closed meanwhile."""
+
+    exit_code = 42
 
 
 class HttpError(StreamerError):

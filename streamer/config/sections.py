@@ -231,6 +231,7 @@ class RuntimeSection(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, le=256)
+    batch_wait: float = Field(default=0.05, ge=0.0, le=1.0)
     offline: bool = False
 
 

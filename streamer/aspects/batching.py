@@ -1,0 +1,335 @@
+"""One network for many streams: calls of several threads merged into one pass, fairly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+import torch
+
+from streamer.errors import ExtractionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
+
+Told = Callable[[str, int, float], None] if TYPE_CHECKING else object
+"""Called with the aspect, the rows of a pass and the seconds that its oldest part had waited."""
+
+_JOIN_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How calls are merged.
+
+    Attributes:
+        rows: Most pieces in one pass.
+        wait: Most seconds that a piece waits for others to join it while the network is idle.
+        queued: Calls of one stream that may wait; more wait outside.
+        deadline: Seconds after which a call fails.
+    """
+
+    rows: int
+    wait: float
+    queued: int = 16
+    deadline: float = 60.0
+
+    @classmethod
+    def for_device(cls, device: torch.device, wait: float = 0.05) -> BatchPolicy:
+        """What pays where.
+
+        A GPU is filled by waiting a little for more pieces. On a CPU a pass over more rows is
+        only some percent cheaper a row, so nothing waits, and what has piled up is merged.
+        """
+        if device.type == "cpu":
+            return cls(rows=8, wait=0.0)
+        return cls(rows=256, wait=wait)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Rows of one call that go through the network together."""
+
+    pieces: torch.Tensor
+    since: float
+    ready: threading.Event = field(default_factory=threading.Event)
+    tokens: torch.Tensor | None = None
+    error: BaseException | None = None
+    abandoned: bool = False
+
+    def settle(self, tokens: torch.Tensor | None, error: BaseException | None) -> None:
+        self.tokens, self.error = tokens, error
+        self.ready.set()
+
+
+class SharedExtractor:
+    """An extractor that many streams use at once, through a `view` each.
+
+    Calls are taken from the streams in turn, one part of a stream before the next of another, so
+    a stream that floods has to queue behind itself. A token does not depend on what shared its
+    pass. Where a merged pass fails, each part is tried alone: an error reaches its own caller only.
+
+    Args:
+        extractor: Who embeds, on a thread of its own.
+        policy: How calls are merged.
+        gate: Bounds how many networks run at once.
+        told: Hears of every pass.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        policy: BatchPolicy,
+        gate: threading.Semaphore,
+        told: Told | None = None,
+    ) -> None:
+        self.extractor: Final = extractor
+        self._policy, self._gate, self._told = policy, gate, told
+        self._changed = threading.Condition()
+        # Streams with something waiting, the one whose turn is next first.
+        self._waiting: OrderedDict[str, deque[_Part]] = OrderedDict()
+        self._streams: set[str] = set()
+        self._closed = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"embed-{extractor.aspect}", daemon=True
+        )
+        self._thread.start()
+
+    def view(self, stream: str) -> SharedView:
+        """The extractor as one stream sees it."""
+        with self._changed:
+            self._streams.add(stream)
+        return SharedView(self, stream)
+
+    def release(self, stream: str) -> None:
+        """Says that a stream has gone, so that no pass waits for it."""
+        with self._changed:
+            self._streams.discard(stream)
+            self._changed.notify_all()
+
+    def embed(self, pieces: torch.Tensor, stream: str) -> torch.Tensor:
+        """Embeds a batch of one stream; see `Extractor.embed`.
+
+        Raises:
+            ExtractionError: There was no result in time, or the extractor was closed.
+        """
+        if not len(pieces):
+            return self.extractor.embed(pieces)
+        deadline = time.monotonic() + self._policy.deadline
+        now = time.monotonic()
+        parts = [_Part(part, now) for part in torch.split(pieces, self._policy.rows)]
+        try:
+            for part in parts:
+                self._enqueue(part, stream, deadline)
+            return self._collect(parts, deadline)
+        except BaseException:
+            for part in parts:
+                part.abandoned = True
+            raise
+
+    def close(self) -> None:
+        """Ends the thread; calls that still wait fail. May be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(_JOIN_SECONDS)
+
+    def _enqueue(self, part: _Part, stream: str, deadline: float) -> None:
+        with self._changed:
+            while not self._closed and len(self._waiting.get(stream, ())) >= self._policy.queued:
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    raise self._late()
+            if self._closed:
+                raise self._ended()
+            self._waiting.setdefault(stream, deque()).append(part)
+            self._changed.notify_all()
+
+    def _collect(self, parts: list[_Part], deadline: float) -> torch.Tensor:
+        tokens = []
+        for part in parts:
+            if not part.ready.wait(max(0.0, deadline - time.monotonic())):
+                raise self._late()
+            if part.error is not None:
+                raise part.error
+            assert part.tokens is not None
+            tokens.append(part.tokens)
+        return tokens[0] if len(tokens) == 1 else torch.cat(tokens)
+
+    def _run(self) -> None:
+        try:
+            while (parts := self._next()) is not None:
+                if parts:
+                    with self._gate:
+                        self._pass(parts)
+        finally:
+            with self._changed:
+                self._closed = True
+                left = [part for parts in self._waiting.values() for part in parts]
+                self._waiting.clear()
+                self._changed.notify_all()
+            for part in left:
+                part.settle(None, self._ended())
+
+    def _next(self) -> list[_Part] | None:
+        """The parts of the next pass, fairly chosen; None when there will be no more."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            oldest = min(parts[0].since for parts in self._waiting.values())
+            while not self._closed and self._worth_waiting():
+                left = oldest + self._policy.wait - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    break
+            chosen: list[_Part] = []
+            rows = 0
+            while self._waiting:
+                stream, parts = next(iter(self._waiting.items()))
+                if chosen and rows + len(parts[0].pieces) > self._policy.rows:
+                    break
+                part = parts.popleft()
+                del self._waiting[stream]
+                if parts:
+                    self._waiting[stream] = parts
+                if not part.abandoned:
+                    chosen.append(part)
+                    rows += len(part.pieces)
+            self._changed.notify_all()
+            return chosen
+
+    def _worth_waiting(self) -> bool:
+        """More may come that fits: some stream has nothing waiting, and there is room."""
+        if len(self._waiting) >= len(self._streams):
+            return False
+        rows = sum(len(part.pieces) for parts in self._waiting.values() for part in parts)
+        return rows < self._policy.rows
+
+    def _pass(self, parts: list[_Part]) -> None:
+        if self._told is not None:
+            waited = time.monotonic() - min(part.since for part in parts)
+            rows = sum(len(part.pieces) for part in parts)
+            self._told(self.extractor.aspect, rows, waited)
+        if len(parts) > 1:
+            try:
+                tokens = self._embed(torch.cat([part.pieces for part in parts]))
+            except Exception:  # noqa: BLE001  (whose it is shows when each is alone)
+                tokens = None
+            if tokens is not None:
+                for part, own in zip(
+                    parts, tokens.split([len(part.pieces) for part in parts]), strict=True
+                ):
+                    part.settle(own.clone(), None)
+                return
+        for part in parts:
+            try:
+                part.settle(self._embed(part.pieces), None)
+            except Exception as error:  # noqa: BLE001  (it crosses to the caller's thread)
+                part.settle(None, error)
+
+    def _embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return self.extractor.embed(pieces)
+
+    def _late(self) -> ExtractionError:
+        return ExtractionError(
+            f"{self.extractor.network}: no result within {self._policy.deadline:g} s"
+        )
+
+    def _ended(self) -> ExtractionError:
+        return ExtractionError(f"{self.extractor.network}: closed")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedView:
+    """An `Extractor` that belongs to one stream and shares its network with others.
+
+    Attributes:
+        shared: Who embeds.
+        stream: Whose pieces these are; counts for fairness.
+    """
+
+    shared: SharedExtractor
+    stream: str
+
+    @property
+    def aspect(self) -> str:
+        """Slot it fills."""
+        return self.shared.extractor.aspect
+
+    @property
+    def network(self) -> str:
+        """Honest name of the network."""
+        return self.shared.extractor.network
+
+    @property
+    def kind(self) -> Literal["picture", "clip", "sound"]:
+        """What the pieces are."""
+        return self.shared.extractor.kind
+
+    @property
+    def input(self) -> PictureInput | ClipInput | SoundInput:
+        """What one piece looks like."""
+        return self.shared.extractor.input
+
+    @property
+    def dim(self) -> int:
+        """Length of a token."""
+        return self.shared.extractor.dim
+
+    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        """Embeds a batch, perhaps together with other streams'; see `Extractor.embed`."""
+        return self.shared.embed(pieces, self.stream)
+
+
+class SharedExtractors:
+    """All extractors of a process, shared by its streams.
+
+    Args:
+        extractors: One per aspect.
+        policy: How calls are merged.
+        at_once: Networks that may run at the same time.
+        told: Hears of every pass.
+    """
+
+    def __init__(
+        self,
+        extractors: Iterable[Extractor],
+        policy: BatchPolicy,
+        *,
+        at_once: int,
+        told: Told | None = None,
+    ) -> None:
+        gate = threading.Semaphore(at_once)
+        self._shared = tuple(SharedExtractor(each, policy, gate, told) for each in extractors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def views(self, stream: str) -> tuple[Extractor, ...]:
+        """The extractors as one stream sees them; `release` them when it goes."""
+        return tuple(each.view(stream) for each in self._shared)
+
+    def release(self, stream: str) -> None:
+        """Says that a stream has gone."""
+        for each in self._shared:
+            each.release(stream)
+
+    def close(self) -> None:
+        """Ends all threads; calls that still wait fail."""
+        for each in self._shared:
+            each.close()
