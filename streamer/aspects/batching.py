@@ -5,20 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal
 
 import torch
 
 from streamer.errors import ExtractionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from types import TracebackType
-
     from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 
-Told = Callable[[str, int, float], None] if TYPE_CHECKING else object
+Told = Callable[[str, int, float], None]
 """Called with the aspect, the rows of a pass and the seconds that its oldest part had waited."""
 
 _JOIN_SECONDS: Final = 10.0
@@ -95,7 +93,7 @@ class SharedExtractor:
         # Streams with something waiting, the one whose turn is next first.
         self._waiting: OrderedDict[str, deque[_Part]] = OrderedDict()
         self._streams: set[str] = set()
-        self._closed = False
+        self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"embed-{extractor.aspect}", daemon=True
         )
@@ -136,16 +134,19 @@ class SharedExtractor:
     def close(self) -> None:
         """Ends the thread; calls that still wait fail. May be called twice."""
         with self._changed:
-            self._closed = True
+            self._closed.set()
             self._changed.notify_all()
         self._thread.join(_JOIN_SECONDS)
 
     def _enqueue(self, part: _Part, stream: str, deadline: float) -> None:
         with self._changed:
-            while not self._closed and len(self._waiting.get(stream, ())) >= self._policy.queued:
+            while (
+                not self._closed.is_set()
+                and len(self._waiting.get(stream, ())) >= self._policy.queued
+            ):
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                     raise self._late()
-            if self._closed:
+            if self._closed.is_set():
                 raise self._ended()
             self._waiting.setdefault(stream, deque()).append(part)
             self._changed.notify_all()
@@ -169,7 +170,7 @@ class SharedExtractor:
                         self._pass(parts)
         finally:
             with self._changed:
-                self._closed = True
+                self._closed.set()
                 left = [part for parts in self._waiting.values() for part in parts]
                 self._waiting.clear()
                 self._changed.notify_all()
@@ -179,12 +180,12 @@ class SharedExtractor:
     def _next(self) -> list[_Part] | None:
         """The parts of the next pass, fairly chosen; None when there will be no more."""
         with self._changed:
-            while not self._waiting and not self._closed:
+            while not self._waiting and not self._closed.is_set():
                 self._changed.wait()
-            if self._closed:
+            if self._closed.is_set():
                 return None
             oldest = min(parts[0].since for parts in self._waiting.values())
-            while not self._closed and self._worth_waiting():
+            while not self._closed.is_set() and self._worth_waiting():
                 left = oldest + self._policy.wait - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break
@@ -222,9 +223,10 @@ class SharedExtractor:
             except Exception:  # noqa: BLE001  (whose it is shows when each is alone)
                 tokens = None
             if tokens is not None:
-                for part, own in zip(
-                    parts, tokens.split([len(part.pieces) for part in parts]), strict=True
-                ):
+                done = 0
+                for part in parts:
+                    own = tokens[done : done + len(part.pieces)]
+                    done += len(part.pieces)
                     part.settle(own.clone(), None)
                 return
         for part in parts:
@@ -286,50 +288,3 @@ class SharedView:
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
         """Embeds a batch, perhaps together with other streams'; see `Extractor.embed`."""
         return self.shared.embed(pieces, self.stream)
-
-
-class SharedExtractors:
-    """All extractors of a process, shared by its streams.
-
-    Args:
-        extractors: One per aspect.
-        policy: How calls are merged.
-        at_once: Networks that may run at the same time.
-        told: Hears of every pass.
-    """
-
-    def __init__(
-        self,
-        extractors: Iterable[Extractor],
-        policy: BatchPolicy,
-        *,
-        at_once: int,
-        told: Told | None = None,
-    ) -> None:
-        gate = threading.Semaphore(at_once)
-        self._shared = tuple(SharedExtractor(each, policy, gate, told) for each in extractors)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def views(self, stream: str) -> tuple[Extractor, ...]:
-        """The extractors as one stream sees them; `release` them when it goes."""
-        return tuple(each.view(stream) for each in self._shared)
-
-    def release(self, stream: str) -> None:
-        """Says that a stream has gone."""
-        for each in self._shared:
-            each.release(stream)
-
-    def close(self) -> None:
-        """Ends all threads; calls that still wait fail."""
-        for each in self._shared:
-            each.close()
