@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import stat
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
+from connectors.sources.address import is_address, parse
 from connectors.sources.file import FileSource, check_file
 from connectors.sources.growing import GrowingSource
 from connectors.sources.stdin import PipeSource
+from streamer.errors import SourceUnsupported
 
 if TYPE_CHECKING:
     from connectors.sources.source import Source
     from streamer.config.sections import SourceSection
+
+# Scheme → (module in this folder, class); imported when an address asks for it.
+SCHEMES: Final[dict[str, tuple[str, str]]] = {
+    **dict.fromkeys(("http", "https"), ("http", "HttpSource")),
+    **dict.fromkeys(("hls+http", "hls+https"), ("http", "HttpSource")),
+    **dict.fromkeys(("dash+http", "dash+https"), ("http", "HttpSource")),
+    **dict.fromkeys(("rtsp", "rtsps"), ("rtsp", "RtspSource")),
+    **dict.fromkeys(("rtmp", "rtmps", "rtmpt", "rtmpts"), ("rtmp", "RtmpSource")),
+    "udp": ("udp", "UdpSource"),
+    "rtp": ("rtp", "RtpSource"),
+    "srt": ("srt", "SrtSource"),
+}
 
 
 def open_source(location: str, settings: SourceSection) -> Source:
     """Chooses the source for a location; bad paths are refused here, before anything is loaded.
 
     Args:
-        location: A path, or ``-`` for standard input.
+        location: A path, ``-`` for standard input, or a URL.
         settings: With ``follow``, a file is read as it grows and any input ends after
             ``idle_timeout`` seconds of silence.
 
     Returns:
-        A source that has not been opened.
+        A source that has not been opened: one connection. To connect again, ask again.
 
     Raises:
         SourceError: The location cannot be read.
@@ -33,10 +49,31 @@ def open_source(location: str, settings: SourceSection) -> Source:
     idle_timeout = settings.idle_timeout if settings.follow else None
     if location == "-":
         return PipeSource(sys.stdin.fileno(), idle_timeout)
+    if is_address(location):
+        address = parse(location)
+        if address.scheme != "file":
+            return _network(location, settings)
+        location = unquote(urlsplit(address.plain).path)
     path = Path(location)
     found = check_file(path, may_be_empty=settings.follow)
     if stat.S_ISFIFO(found.st_mode):
         return PipeSource(path, idle_timeout)
+    if path.suffix.lower() == ".sdp":
+        from connectors.sources.rtp import RtpSource
+
+        return RtpSource(path, settings)
     if settings.follow:
         return GrowingSource(path, settings.idle_timeout)
     return FileSource(path)
+
+
+def _network(location: str, settings: SourceSection) -> Source:
+    address = parse(location)
+    found = SCHEMES.get(address.scheme)
+    if found is None:
+        known = ", ".join(sorted([*SCHEMES, "file"]))
+        raise SourceUnsupported(f"{address.shown}: no such kind of address; there are {known}")
+    module, name = found
+    kind = getattr(import_module(f"connectors.sources.{module}"), name)
+    source: Source = kind(address, settings)
+    return source

@@ -73,6 +73,10 @@ class Source(Protocol):
         """The end of the data is a fault: somebody should connect again."""
 
     @property
+    def replays(self) -> bool:
+        """A new source for the same location gives the same data from the beginning."""
+
+    @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called."""
 
@@ -129,6 +133,11 @@ class SourceBase:
     def endless(self) -> bool:
         """Whether the end of the data is a fault."""
         return self._endless
+
+    @property
+    def replays(self) -> bool:
+        """What has an end can be read again, unless it is a pipe."""
+        return not self._endless
 
     @property
     def stopped(self) -> bool:

@@ -34,6 +34,11 @@ class PipeSource(SourceBase):
         self._heard_anything = False
         self._wake_read = self._wake_write = -1
 
+    @property
+    def replays(self) -> bool:
+        """What was read is gone."""
+        return False
+
     def open(self) -> Opening:
         """Opens a named pipe; a descriptor is open already.
 

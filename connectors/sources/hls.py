@@ -1,0 +1,162 @@
+"""HTTP Live Streaming (RFC 8216), live and on demand."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+import m3u8
+
+from connectors.sources.playlist import Fetcher
+from connectors.sources.source import Opening
+from connectors.sources.web import PORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connectors.sources.source import ByteStream
+    from connectors.sources.web import Client
+    from streamer.config.sections import SourceSection
+
+TYPES: Final = frozenset(
+    {
+        "application/vnd.apple.mpegurl",
+        "application/x-mpegurl",
+        "audio/mpegurl",
+        "audio/x-mpegurl",
+    }
+)
+URI: Final = re.compile(r'\bURI="([^"]*)"')
+DATES: Final = 64
+"""Most discontinuities whose dates are kept until the decoder comes to them."""
+
+
+def recognises(content_type: str, path: str) -> bool:
+    """Whether an answer is an HLS playlist.
+
+    Args:
+        content_type: Of the answer.
+        path: Of its address.
+    """
+    return content_type in TYPES or path.lower().endswith((".m3u8", ".m3u"))
+
+
+class HlsPlaylists(Fetcher):
+    """Gives FFmpeg's HLS demuxer playlists and segments, and remembers program dates.
+
+    Every address in a playlist is made absolute here, after redirections, and has to be HTTP or
+    HTTPS.
+
+    Args:
+        client: Knows login, certificates and deadlines.
+        settings: Limits.
+    """
+
+    def __init__(self, client: Client, settings: SourceSection) -> None:
+        super().__init__(client, settings)
+        self._dates: dict[str, tuple[float, bool]] = {}
+        self._opened: deque[float] = deque(maxlen=DATES)
+        self._started = False
+        self._ends: dict[str, bool] = {}
+        self._playlists: set[str] = set()
+
+    @property
+    def live(self) -> bool:
+        """Whether a media playlist seen so far may still grow."""
+        return not all(self._ends.values())
+
+    def opening(self, url: str) -> Opening:
+        """How the demuxer reads it.
+
+        Args:
+            url: Of the first playlist.
+        """
+        self._playlists.add(url)
+        return Opening(
+            url,
+            format="hls",
+            formats=frozenset({"hls", "webvtt"}),
+            protocols=("http", "https"),
+            # Only HTTP can be reached at all, whatever the ending of a name.
+            options={
+                "http_persistent": "0",
+                "http_multiple": "0",
+                "allowed_extensions": "ALL",
+                "allowed_segment_extensions": "ALL",
+                "extension_picky": "0",
+            },
+            fetch=self.fetch,
+            open_seconds=self._settings.open_seconds,
+            stall_seconds=self._settings.stall_seconds,
+        )
+
+    def wallclock(self) -> float | None:
+        """The program date of the first segment; then, call by call, of each discontinuity."""
+        return self._opened.popleft() if self._opened else None
+
+    def fetch(self, url: str, _: int, options: Mapping[str, str]) -> ByteStream:
+        """Opens a playlist or a segment.
+
+        Args:
+            url: Absolute.
+            options: The demuxer's.
+
+        Raises:
+            SourceError: It may not or cannot be had.
+        """
+        scheme = urlsplit(url).scheme
+        if scheme.startswith("crypto"):
+            raise self.forbid(
+                "is encrypted; let another program open it: "
+                "ffmpeg -i URL -c copy -f mpegts - | streamer tail -"
+            )
+        if scheme not in PORTS:
+            raise self.forbid(f"its playlist reaches for {scheme or 'a path'}:, which is not HTTP")
+        if url in self._playlists:
+            text, final = self.read_text(url)
+            return io.BytesIO(self._read(url, text.decode("utf-8", "replace"), final))
+        self._note(url)
+        return self.body(url, options)
+
+    def _read(self, url: str, text: str, final: str) -> bytes:
+        lines = [self._absolute(line, final) for line in text.splitlines()]
+        whole = "\n".join(lines) + "\n"
+        try:
+            parsed = m3u8.loads(whole)
+        except Exception:  # noqa: BLE001  (whatever a hostile text does to the parser)
+            # The demuxer judges the text itself; only its dates are lost.
+            return whole.encode()
+        if parsed.is_variant:
+            more = [*parsed.playlists, *parsed.media, *parsed.iframe_playlists]
+            self._playlists |= {one.uri for one in more if one.uri}
+        else:
+            self._ends[url] = bool(parsed.is_endlist)
+            self._dates = {
+                segment.uri: (segment.current_program_date_time.timestamp(), segment.discontinuity)
+                for segment in parsed.segments
+                if segment.current_program_date_time is not None and segment.uri
+            } | (self._dates if len(self._ends) > 1 else {})
+        return whole.encode()
+
+    def _absolute(self, line: str, base: str) -> str:
+        if line and not line.startswith("#"):
+            return self._join(base, line.strip())
+        if line.startswith("#EXT"):
+            return URI.sub(lambda found: f'URI="{self._join(base, found[1])}"', line)
+        return line
+
+    def _join(self, base: str, uri: str) -> str:
+        joined = urljoin(base, uri)
+        scheme = urlsplit(joined).scheme
+        if scheme not in PORTS:
+            raise self.forbid(f"its playlist reaches for {scheme}:, which is not HTTP")
+        return joined
+
+    def _note(self, url: str) -> None:
+        date, discontinuity = self._dates.get(url, (None, False))
+        if date is not None and (discontinuity or not self._started):
+            self._opened.append(date)
+        self._started = True

@@ -1,0 +1,241 @@
+"""HTTP and HTTPS, for films, playlists and segments alike."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from streamer.errors import (
+    SourceClosed,
+    SourceError,
+    SourceForbidden,
+    SourceNotFound,
+    SourceRefused,
+    SourceStalled,
+    SourceUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connectors.sources.address import Address
+    from streamer.config.sections import SourceSection
+
+REDIRECTS: Final = 5
+RETRIES: Final = 5
+PAUSE_SECONDS: Final = 0.2
+PORTS: Final = {"http": 80, "https": 443}
+
+
+class Client:
+    """Fetches from one site and from where its playlists point, over HTTP and HTTPS only.
+
+    The login goes to the site of the address alone; certificates are verified.
+
+    Args:
+        address: Where the login belongs.
+        settings: Deadlines and authorities.
+        stopped: Asked while waiting.
+    """
+
+    def __init__(
+        self, address: Address, settings: SourceSection, stopped: Callable[[], bool]
+    ) -> None:
+        self._login = address.login
+        self._site = site(address.plain)
+        self.name = address.shown
+        self._limits = (settings.open_seconds, settings.stall_seconds)
+        self.stopped = stopped
+        self._session = requests.Session()
+        self._session.max_redirects = REDIRECTS
+        # A film does not become smaller; a coded body would make ranges meaningless.
+        self._session.headers["Accept-Encoding"] = "identity"
+        if settings.ca_file is not None:
+            self._session.verify = str(settings.ca_file)
+
+    def get(self, url: str, first: int = 0, end: int | None = None) -> requests.Response:
+        """Asks for a body and leaves it to be read.
+
+        Args:
+            url: Without a login.
+            first: Offset of the first byte.
+            end: Offset after the last byte.
+
+        Raises:
+            SourceError: A subclass says why there is none.
+        """
+        if urlsplit(url).scheme not in PORTS:
+            raise SourceForbidden(f"{self.name}: reaches for something that is not HTTP")
+        # Asked for even from the start: who answers 206 can be read out of order.
+        ranges = {"Range": f"bytes={first}-{'' if end is None else end - 1}"}
+        auth = self._login if site(url) == self._site else None
+        try:
+            answer = self._session.get(
+                url, headers=ranges, auth=auth, stream=True, timeout=self._limits
+            )
+        except requests.RequestException as error:
+            raise SourceUnreachable(f"{self.name}: {reason(error)}") from None
+        if answer.ok:
+            return answer
+        answer.close()
+        told = f"{self.name}: HTTP {answer.status_code} {answer.reason}"
+        if answer.status_code in {401, 403, 407}:
+            raise SourceRefused(told)
+        if answer.status_code in {404, 410}:
+            raise SourceNotFound(told)
+        raise SourceUnreachable(told)
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self._session.close()
+
+
+class Body:
+    """One body, read forwards; where the server does ranges, also out of order and past faults.
+
+    Args:
+        client: Asks for it.
+        url: Without a login.
+        answer: The first answer, when it was asked for already.
+        first: Offset of the first byte wanted.
+        end: Offset after the last one.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        answer: requests.Response | None = None,
+        first: int = 0,
+        end: int | None = None,
+    ) -> None:
+        self._client, self.url, self._end = client, url, end
+        self._answer = answer if answer is not None else client.get(url, first, end)
+        self.ranges = self._answer.status_code == requests.codes.partial_content
+        if first and not self.ranges:
+            self._answer.close()
+            raise SourceForbidden(f"{client.name}: ignores byte ranges, which a playlist asks for")
+        self._position = first
+        self.size = self._total(first)
+
+    @property
+    def final_url(self) -> str:
+        """Where redirections led."""
+        return str(self._answer.url)
+
+    @property
+    def content_type(self) -> str:
+        """As the server says, lower case, without parameters."""
+        said = str(self._answer.headers.get("Content-Type", ""))
+        return said.partition(";")[0].strip().lower()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Waits for bytes.
+
+        Args:
+            size: At most so many.
+
+        Raises:
+            SourceInterrupted: The connection broke and could not be taken up again.
+        """
+        for attempt in range(RETRIES + 1):
+            try:
+                data = bytes(self._answer.raw.read1(size if size > 0 else 65536))
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if attempt == RETRIES or not self._resume(attempt):
+                    raise self._broken(error) from None
+                continue
+            short = self.size is not None and self._position < self.size
+            if not data and short and not self._client.stopped():
+                if attempt == RETRIES or not self._resume(attempt):
+                    raise SourceClosed(f"{self._client.name}: ended too early")
+                continue
+            self._position += len(data)
+            return data
+        raise AssertionError("unreachable")
+
+    def seekable(self) -> bool:
+        """Whether the server does ranges and says how large the whole is."""
+        return self.ranges and self.size is not None
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes to another byte.
+
+        Args:
+            offset: Bytes.
+            whence: 0 from the start, 1 from here, 2 from the end.
+        """
+        base = (0, self._position, self.size or 0)[whence]
+        if base + offset != self._position:
+            self._answer.close()
+            self._position = base + offset
+            if self.size is None or self._position < self.size:
+                self._answer = self._client.get(self.url, self._position, self._end)
+        return self._position
+
+    def tell(self) -> int:
+        """The offset of the next byte."""
+        return self._position
+
+    def close(self) -> None:
+        """Gives the connection up."""
+        self._answer.close()
+
+    def _total(self, first: int) -> int | None:
+        headers = self._answer.headers
+        if self.ranges:
+            total = str(headers.get("Content-Range", "")).rpartition("/")[2]
+            if total.isdigit():
+                return int(total) if self._end is None else min(int(total), self._end)
+        length = str(headers.get("Content-Length", ""))
+        return first + int(length) if length.isdigit() else None
+
+    def _resume(self, attempt: int) -> bool:
+        self._answer.close()
+        if not self.seekable() or self._client.stopped():
+            return False
+        time.sleep(PAUSE_SECONDS * 2**attempt)
+        try:
+            self._answer = self._client.get(self.url, self._position, self._end)
+        except SourceUnreachable:
+            return True
+        return True
+
+    def _broken(self, error: Exception) -> SourceError:
+        if isinstance(error, (urllib3.exceptions.ReadTimeoutError, TimeoutError)):
+            return SourceStalled(f"{self._client.name}: stopped sending")
+        return SourceClosed(f"{self._client.name}: broke off ({reason(error)})")
+
+
+def site(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what a login belongs to.
+
+    Args:
+        url: Any.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+
+
+def reason(error: BaseException) -> str:
+    """Says why a request failed without repeating its address, which may hold a token.
+
+    Args:
+        error: Of requests or urllib3.
+    """
+    match error:
+        case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
+            return "its certificate is not trusted"
+        case requests.exceptions.ConnectTimeout() | requests.exceptions.ReadTimeout():
+            return "no answer in time"
+        case requests.exceptions.TooManyRedirects():
+            return "redirects in circles"
+        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema():
+            return "not an HTTP address"
+        case requests.exceptions.ConnectionError():
+            return "no connection"
+    return type(error).__name__
