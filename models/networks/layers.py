@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -110,3 +110,22 @@ def fold_all(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Foldable):
             module.fold()
+
+
+class Normed(Foldable):
+    """A block whose convolutions and normalisations keep the names they were published under.
+
+    Attributes:
+        pairs: Names of a convolution and of the normalisation right behind it.
+    """
+
+    pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def fold(self) -> None:
+        """Moves every normalisation into the convolution before it."""
+        for first, second in self.pairs:
+            norm = getattr(self, second)
+            if isinstance(norm, nn.Identity):
+                continue
+            setattr(self, first, fuse_conv_bn_eval(getattr(self, first), norm))
+            setattr(self, second, nn.Identity())

@@ -19,8 +19,8 @@ from streamer.aspects.extractor import PictureInput
 
 HEIGHT, WIDTH = 432, 768
 # Faces are looked for at half that size, where they need to be this large.
-_SMALLEST = 24
-_SURE = 0.95
+SMALLEST = 24
+SURE = 0.95
 # A face is taken from a smaller copy of the picture while a pixel of the result would skip more.
 _FINEST = 1.5
 
@@ -47,7 +47,7 @@ class MtcnnDlib(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.finder = Mtcnn(_SMALLEST)
+        self.finder = Mtcnn(SMALLEST)
         self.descriptor = DlibFace()
         axis = torch.arange(SIDE, dtype=torch.float64, device="cpu")
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
@@ -82,7 +82,7 @@ def largest(found: Faces) -> torch.Tensor | None:
         ``(5, 2)``
     """
     size = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(dim=1)
-    size = size.where(found.scores >= _SURE, 0.0)
+    size = size.where(found.scores >= SURE, 0.0)
     if not (size > 0).any():
         return None
     points: torch.Tensor = found.points[int(size.argmax())]

@@ -27,6 +27,15 @@ _MODULES: Mapping[str, str] = {
     "mtcnn-dlib": "mtcnn_dlib",
     "grid-flow": "grid_flow",
     "ina-smn": "ina_smn",
+    "resnet50-places365": "resnet50_places365",
+    "mtcnn-facenet": "mtcnn_facenet",
+    "lgss-audnet": "lgss_audnet",
+    "deep-speaker": "deep_speaker",
+    "vggish": "vggish",
+    "vggish-pca": "vggish_pca",
+    "panns-cnn14": "panns_cnn14",
+    "panns-wavegram-logmel-cnn14": "panns_wavegram",
+    "openl3-music-mel256-512": "openl3",
 }
 
 _ELSEWHERE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)

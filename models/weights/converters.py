@@ -53,7 +53,7 @@ def efficientnet_lite0(members: Sequence[bytes]) -> Tensors:
         (r"_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.conv."),
         (r"_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.norm."),
     )
-    state = _mapping(read_torch(members[0], "efficientnet-lite0"))
+    state = mapping(read_torch(members[0], "efficientnet-lite0"))
     return _rename(state, rules, "efficientnet-lite0")
 
 
@@ -69,7 +69,7 @@ def ge2e(members: Sequence[bytes]) -> Tensors:
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
     """
-    state = _mapping(_mapping(read_torch(members[0], "ge2e")).get("model_state"))
+    state = mapping(mapping(read_torch(members[0], "ge2e")).get("model_state"))
     return _rename(state, ((r"(lstm|linear)\.", r"\1."),), "ge2e")
 
 
@@ -88,7 +88,7 @@ def aisfx_cnn9(members: Sequence[bytes]) -> Tensors:
     saved = read_torch(members[0], "aisfx-cnn9")
     if not isinstance(saved, tuple) or not saved:
         raise WeightsCorrupt("aisfx-cnn9: unexpected layout")
-    state = _mapping(saved[0])
+    state = mapping(saved[0])
     rules = tuple(
         (
             rf"embedding_net\.conv_block{block + 1}\.{kind}{layer + 1}\.",
@@ -113,16 +113,16 @@ def soundnet_conv5(members: Sequence[bytes]) -> Tensors:
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
     """
-    layers = _mapping(read_pickled_npy(members[0], "soundnet-conv5"))
+    layers = mapping(read_pickled_npy(members[0], "soundnet-conv5"))
     tensors: Tensors = {}
     channels = 1
     for index, (outputs, kernel) in enumerate(((16, 64), (32, 32), (64, 16), (128, 8), (256, 4))):
-        layer = _mapping(layers.get(f"conv{index + 1}"))
-        weights = _floats(layer, "weights", "soundnet-conv5").reshape(kernel, channels, outputs)
+        layer = mapping(layers.get(f"conv{index + 1}"))
+        weights = floats(layer, "weights", "soundnet-conv5").reshape(kernel, channels, outputs)
         tensors[f"layers.{index}.conv.weight"] = weights.transpose(2, 1, 0)
-        tensors[f"layers.{index}.conv.bias"] = _floats(layer, "biases", "soundnet-conv5").ravel()
+        tensors[f"layers.{index}.conv.bias"] = floats(layer, "biases", "soundnet-conv5").ravel()
         for theirs, ours in _NORM:
-            values = _floats(layer, theirs, "soundnet-conv5").ravel()
+            values = floats(layer, theirs, "soundnet-conv5").ravel()
             tensors[f"layers.{index}.norm.{ours}"] = values
         channels = outputs
     return tensors
@@ -143,7 +143,7 @@ def musicnn_mtt(members: Sequence[bytes]) -> Tensors:
     saved = read_tensorflow(members[0], members[1], "musicnn-mtt")
 
     def pick(name: str) -> NDArray[np.float32]:
-        return _floats(saved, name, "musicnn-mtt")
+        return floats(saved, name, "musicnn-mtt")
 
     def numbered(base: str, index: int) -> str:
         return f"{base}_{index}" if index else base
@@ -211,7 +211,7 @@ def ina_smn(members: Sequence[bytes]) -> Tensors:
     saved = read_keras(members[0], "ina-smn")
 
     def pick(layer: str, tensor: str) -> NDArray[np.float32]:
-        return _floats(saved, f"{layer}/{layer}/{tensor}", "ina-smn")
+        return floats(saved, f"{layer}/{layer}/{tensor}", "ina-smn")
 
     tensors: Tensors = {}
     for index in range(4):
@@ -265,7 +265,7 @@ def mtcnn_dlib(members: Sequence[bytes]) -> Tensors:
         ]
         rules += [(rf"{theirs}\.", f"finder.{stage}.{ours}.") for theirs, ours in heads.items()]
         rules.append((rf"prelu{len(positions) + 1}\.", f"finder.{stage}.dense.1."))
-        tensors |= _rename(_mapping(read_torch(member, "mtcnn-dlib")), rules, "mtcnn-dlib")
+        tensors |= _rename(mapping(read_torch(member, "mtcnn-dlib")), rules, "mtcnn-dlib")
     return tensors | _dlib_face(members[3])
 
 
@@ -318,17 +318,41 @@ def _rename(state: Mapping[str, object], rules: Sequence[tuple[str, str]], netwo
         for pattern, ours in rules:
             renamed, count = re.subn(rf"^{pattern}", ours, name)
             if count and not name.endswith("num_batches_tracked"):
-                tensors[renamed] = _floats(state, name, network)
+                tensors[renamed] = floats(state, name, network)
     return tensors
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def mapping(value: object) -> Mapping[str, object]:
+    """Takes what was saved for named tensors.
+
+    Args:
+        value: From a reader.
+
+    Returns:
+        The same.
+
+    Raises:
+        WeightsCorrupt: It is something else.
+    """
     if not isinstance(value, Mapping):
         raise WeightsCorrupt(f"expected named tensors, found {type(value).__name__}")
     return value
 
 
-def _floats(state: Mapping[str, object], name: str, network: str) -> NDArray[np.float32]:
+def floats(state: Mapping[str, object], name: str, network: str) -> NDArray[np.float32]:
+    """Picks a tensor of finite float32 values.
+
+    Args:
+        state: Named tensors.
+        name: Which.
+        network: What to call the file in an error.
+
+    Returns:
+        Its values.
+
+    Raises:
+        WeightsCorrupt: It is missing, of another type, or not finite.
+    """
     value = state.get(name)
     if isinstance(value, torch.Tensor):
         value = value.detach().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamer.errors import ConfigError
@@ -19,8 +19,8 @@ PAPER_NETWORKS: Mapping[str, str] = {
     "musicnn": "Musicnn",
 }
 
-WEIGHTLESS = frozenset({"grid-flow"})
-"""Networks that have nothing to learn, and so no weights."""
+WEIGHTLESS: Mapping[str, tuple[str, int]] = {"grid-flow": ("action", 108)}
+"""Networks that have nothing to learn, and so no weights: the slot, and the length of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,21 +273,6 @@ MANIFEST: Mapping[str, Pinned] = {
         ),
     )
 }
-
-
-def expand(networks: Sequence[str]) -> list[Pinned]:
-    """Looks several networks up.
-
-    Args:
-        networks: Names in the settings.
-
-    Returns:
-        What is pinned about each, in order, without repeats.
-
-    Raises:
-        ConfigError: There is no such network.
-    """
-    return [pinned(network) for network in dict.fromkeys(networks)]
 
 
 def pinned(network: str) -> Pinned:

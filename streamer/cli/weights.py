@@ -1,4 +1,4 @@
-"""``streamer weights``: pull, list and verify the pretrained networks."""
+"""``streamer weights``: pull, add, list and verify the pretrained networks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.weights.manifest import Pinned
+    from models.weights.published import Published
 
 app = typer.Typer(
     name="weights", help="Pretrained networks of the aspect slots.", no_args_is_help=True
@@ -50,43 +51,82 @@ def pull(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for entry in wanted:
-            task = progress.add_task(entry.network, total=entry.download)
+            size = getattr(entry, "download", 0)
+            task = progress.add_task(entry.network, total=size)
 
             def show(seen: int, total: int, task: TaskID = task) -> None:
                 progress.update(task, completed=seen, total=total)
 
             store.pull(entry.network, show)
-            progress.update(task, completed=entry.download)
+            progress.update(task, completed=size)
     for entry in wanted:
         console.print(
             f"{entry.network}: {store.path(entry.network)}", highlight=False, soft_wrap=True
         )
 
 
+@app.command()
+def add(
+    slot: Annotated[str, typer.Argument(help="Aspect it is to fill: place, cast, stft, …")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="As it was published.")],
+    sha256: Annotated[
+        list[str], typer.Option(metavar="HEX", help="Its checksum; once for each file, in order.")
+    ],
+    network: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which network, if the slot has several.")
+    ] = None,
+) -> None:
+    """Take over weights that cannot be pulled, such as the paper's own networks.
+
+    Checks the checksum, then the name and shape of every tensor, and converts them into the cache.
+    Nothing in the file is run.
+    """
+    from rich.console import Console
+
+    from models.weights.published import candidate
+    from models.weights.store import WeightStore
+
+    entry = candidate(slot, network)
+    path = WeightStore().add(entry.network, files, sha256)
+    Console(stderr=True).print(
+        f"{entry.network}: {path}\nuse it with aspects.{slot}.network = {entry.network}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+
+
 @app.command("list")
 def list_() -> None:
-    """Show what fills which slot, under which licence and whether it is in the cache."""
+    """Show what can fill which slot, under which licence and whether it is in the cache."""
     from rich.console import Console
     from rich.table import Table
 
-    from models.weights.manifest import MANIFEST, PAPER_NETWORKS
+    from models.weights.manifest import MANIFEST, PAPER_NETWORKS, WEIGHTLESS
+    from models.weights.published import PUBLISHED
     from models.weights.store import WeightStore
 
     store = WeightStore()
     table = Table()
+    wrapped = ("in the paper", "licence")
     for column in ("slot", "network", "in the paper", "dim", "licence", "MB", "here"):
-        table.add_column(column, no_wrap=column != "in the paper", overflow="fold")
-    for entry in MANIFEST.values():
-        for slot in entry.slots:
-            table.add_row(
-                slot,
-                entry.network,
-                PAPER_NETWORKS[slot],
-                str(entry.dim),
-                entry.licence,
-                f"{entry.size / 1e6:.1f}",
-                "yes" if store.present(entry.network) else "no",
-            )
+        table.add_column(column, no_wrap=column not in wrapped, overflow="fold")
+    for slot, paper in PAPER_NETWORKS.items():
+        for entry in MANIFEST.values():
+            if slot in entry.slots:
+                here = "yes" if store.present(entry.network) else "no"
+                size = f"{entry.size / 1e6:.1f}"
+                row = (entry.network, paper, str(entry.dim), entry.licence, size, here)
+                table.add_row(slot, *row)
+        for name, (filled, dim) in WEIGHTLESS.items():
+            if slot == filled:
+                table.add_row(slot, name, paper, str(dim), "-", "0.0", "yes")
+        for other in PUBLISHED.values():
+            if slot in other.slots:
+                added = store.present(other.network)
+                size = f"{store.path(other.network).stat().st_size / 1e6:.1f}" if added else "-"
+                row = (other.network, paper, str(other.dim), other.licence, size)
+                table.add_row(slot, *row, "yes" if added else "add")
     Console().print(table)
 
 
@@ -104,16 +144,20 @@ def verify(networks: Networks = None, all_: All = False, config: Config = None) 
         console.print(f"{entry.network}: ok", highlight=False, soft_wrap=True)
 
 
-def _wanted(networks: Sequence[str], config: Path | None, *, all_: bool) -> list[Pinned]:
-    """The networks named, else all, else those with weights that the settings enable."""
-    from models.weights.manifest import MANIFEST, WEIGHTLESS, expand
+def _wanted(
+    networks: Sequence[str], config: Path | None, *, all_: bool
+) -> list[Pinned | Published]:
+    """The networks named, else all that can be pulled, else those that the settings enable."""
+    from models.weights.manifest import MANIFEST, WEIGHTLESS, pinned
+    from models.weights.published import PUBLISHED
     from streamer.config.load import load_settings
 
     if networks and all_:
         raise typer.BadParameter("--all goes without names of networks")
-    if networks or all_:
-        return expand(networks or tuple(MANIFEST))
-    slots = load_settings(config).aspects.slots.values()
-    used = (section.network for section in slots if section.enabled)
-    # One from elsewhere ("module:ATTRIBUTE") brings its own.
-    return expand([name for name in used if name not in WEIGHTLESS and ":" not in name])
+    if not networks and not all_:
+        slots = load_settings(config).aspects.slots.values()
+        used = (section.network for section in slots if section.enabled)
+        # One from elsewhere ("module:ATTRIBUTE") brings its own.
+        networks = [name for name in used if name not in WEIGHTLESS and ":" not in name]
+    names = dict.fromkeys(networks or MANIFEST)
+    return [PUBLISHED[name] if name in PUBLISHED else pinned(name) for name in names]

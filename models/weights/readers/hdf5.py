@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from streamer.errors import WeightsCorrupt
 
 MAX_VALUES = 1 << 26
+MAGIC = b"\x89HDF\r\n\x1a\n"
+_WHOLE_MODEL = "model_weights"
 
 
 def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
-    """Reads every float32 tensor below ``model_weights``.
+    """Reads every float32 tensor of a saved model, or of its saved weights.
 
     Links to other files, data stored outside this one and filters that are not HDF5's own are
     refused.
@@ -24,7 +26,8 @@ def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
         name: What to call it in an error.
 
     Returns:
-        Path below ``model_weights``, without Keras's ``:0`` → array.
+        Path below ``model_weights`` of a model, below the root of weights, without Keras's ``:0``
+        → array.
 
     Raises:
         WeightsCorrupt: It is not such a file, or asks for anything but its own tensors.
@@ -32,7 +35,8 @@ def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
     tensors: dict[str, NDArray[np.float32]] = {}
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            _collect(_member(file, "model_weights"), "", tensors, depth=0)
+            root = _member(file, _WHOLE_MODEL) if _WHOLE_MODEL in file else file
+            _collect(root, "", tensors, depth=0)
     except Exception as error:  # a damaged file can raise anything
         raise WeightsCorrupt(f"{name}: {error}") from error
     return tensors

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load
 
 from models.weights.convert import DIGESTS, convert, digest, serialise
-from models.weights.manifest import MANIFEST, expand, pinned
+from models.weights.manifest import MANIFEST, pinned
 from models.weights.store import WeightStore
 from streamer.errors import ConfigError, WeightsCorrupt
 
@@ -48,8 +48,3 @@ def test_converted_sizes_are_as_pinned(weight_store: WeightStore) -> None:
 def test_unknown_network_lists_what_there_is() -> None:
     with pytest.raises(ConfigError, match=r"nope.*aisfx-cnn9.*yamnet"):
         pinned("nope")
-
-
-def test_expand_takes_each_once() -> None:
-    assert expand([]) == []
-    assert [entry.network for entry in expand(["yamnet", "ge2e", "yamnet"])] == ["yamnet", "ge2e"]

@@ -1,0 +1,162 @@
+"""Inception-ResNet v1, which describes a face in 512 values.
+
+Szegedy et al. 2017 (arXiv:1602.07261) trained as FaceNet (Schroff et al. 2015) on VGGFace2; tensors
+keep the names of its published torch port.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_linear_bn_eval
+
+from models.networks.layers import Foldable, Normed
+
+SIDE = 160
+DIM = 512
+_EPSILON = 1e-3
+
+Kernel = int | tuple[int, int]
+
+
+class _Conv(Normed):
+    """Convolution → normalisation → ReLU."""
+
+    pairs = (("conv", "bn"),)
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: Kernel, stride: int = 1, padding: Kernel = 0
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=_EPSILON)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu_(self.bn(self.conv(x)))
+
+
+class _Residual(nn.Module):
+    """Branches side by side, brought back to the input's channels and added to it in part.
+
+    Args:
+        channels: Input and output channels.
+        branches: The branches.
+        wide: Their output channels together.
+        share: How much of them is added.
+        last: No ReLU follows.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        branches: list[nn.Module],
+        wide: int,
+        share: float,
+        *,
+        last: bool = False,
+    ) -> None:
+        super().__init__()
+        self._names = [f"branch{index}" for index in range(len(branches))]
+        for name, branch in zip(self._names, branches, strict=True):
+            self.add_module(name, branch)
+        self.conv2d = nn.Conv2d(wide, channels, 1)
+        self._share = share
+        self._last = last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        side = torch.cat([self.get_submodule(name)(x) for name in self._names], dim=1)
+        y = self.conv2d(side) * self._share + x
+        return y if self._last else functional.relu_(y)
+
+
+class _Smaller(nn.Module):
+    """Branches side by side that halve the picture; the last one is a maximum."""
+
+    def __init__(self, branches: list[nn.Module]) -> None:
+        super().__init__()
+        self._names = [f"branch{index}" for index in range(len(branches))]
+        for name, branch in zip(self._names, branches, strict=True):
+            self.add_module(name, branch)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept = functional.max_pool2d(x, 3, 2)
+        return torch.cat([*(self.get_submodule(name)(x) for name in self._names), kept], dim=1)
+
+
+class InceptionResnetV1(Foldable):
+    """Faces → unit vectors; the same person's lie close together.
+
+    Shape:
+        Float in about [-1, 1], ``(batch, 3, 160, 160)`` → ``(batch, 512)``
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv2d_1a = _Conv(3, 32, 3, 2)
+        self.conv2d_2a = _Conv(32, 32, 3)
+        self.conv2d_2b = _Conv(32, 64, 3, 1, 1)
+        self.conv2d_3b = _Conv(64, 80, 1)
+        self.conv2d_4a = _Conv(80, 192, 3)
+        self.conv2d_4b = _Conv(192, 256, 3, 2)
+        self.repeat_1 = nn.Sequential(*(_block35() for _ in range(5)))
+        self.mixed_6a = _Smaller(
+            [
+                _Conv(256, 384, 3, 2),
+                nn.Sequential(_Conv(256, 192, 1), _Conv(192, 192, 3, 1, 1), _Conv(192, 256, 3, 2)),
+            ]
+        )
+        self.repeat_2 = nn.Sequential(*(_block17() for _ in range(10)))
+        self.mixed_7a = _Smaller(
+            [
+                nn.Sequential(_Conv(896, 256, 1), _Conv(256, 384, 3, 2)),
+                nn.Sequential(_Conv(896, 256, 1), _Conv(256, 256, 3, 2)),
+                nn.Sequential(_Conv(896, 256, 1), _Conv(256, 256, 3, 1, 1), _Conv(256, 256, 3, 2)),
+            ]
+        )
+        self.repeat_3 = nn.Sequential(*(_block8(0.2) for _ in range(5)))
+        self.block8 = _block8(1.0, last=True)
+        self.last_linear = nn.Linear(1792, DIM, bias=False)
+        self.last_bn: nn.Module = nn.BatchNorm1d(DIM, eps=_EPSILON)
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        """Describes faces."""
+        x = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(faces)))
+        x = self.conv2d_3b(functional.max_pool2d(x, 3, 2))
+        x = self.repeat_1(self.conv2d_4b(self.conv2d_4a(x)))
+        x = self.repeat_2(self.mixed_6a(x))
+        x = self.block8(self.repeat_3(self.mixed_7a(x))).mean((2, 3))
+        return functional.normalize(self.last_bn(self.last_linear(x)), dim=1)
+
+    def fold(self) -> None:
+        """Moves the last normalisation into the linear layer before it."""
+        if isinstance(self.last_bn, nn.BatchNorm1d):
+            self.last_linear = fuse_linear_bn_eval(self.last_linear, self.last_bn)
+            self.last_bn = nn.Identity()
+
+
+def _block35() -> _Residual:
+    branches: list[nn.Module] = [
+        _Conv(256, 32, 1),
+        nn.Sequential(_Conv(256, 32, 1), _Conv(32, 32, 3, 1, 1)),
+        nn.Sequential(_Conv(256, 32, 1), _Conv(32, 32, 3, 1, 1), _Conv(32, 32, 3, 1, 1)),
+    ]
+    return _Residual(256, branches, 96, 0.17)
+
+
+def _block17() -> _Residual:
+    tall = _Conv(128, 128, (7, 1), 1, (3, 0))
+    branches: list[nn.Module] = [
+        _Conv(896, 128, 1),
+        nn.Sequential(_Conv(896, 128, 1), _Conv(128, 128, (1, 7), 1, (0, 3)), tall),
+    ]
+    return _Residual(896, branches, 256, 0.1)
+
+
+def _block8(share: float, *, last: bool = False) -> _Residual:
+    tall = _Conv(192, 192, (3, 1), 1, (1, 0))
+    branches: list[nn.Module] = [
+        _Conv(1792, 192, 1),
+        nn.Sequential(_Conv(1792, 192, 1), _Conv(192, 192, (1, 3), 1, (0, 1)), tall),
+    ]
+    return _Residual(1792, branches, 384, share, last=last)
