@@ -166,6 +166,24 @@ class AspectsSection(Section):
         return self.model_copy(update=chosen | {"extra": extra})
 
 
+class ThinningSection(Section):
+    """When aspects of a live stream that is behind are thinned."""
+
+    enabled: bool = True
+    raise_lag: PositiveFloat = 1.0
+    lower_lag: PositiveFloat = 0.3
+    raise_seconds: PositiveFloat = 2.0
+    lower_seconds: PositiveFloat = 10.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.lower_lag >= self.raise_lag:
+            raise ValueError(
+                f"lower_lag ({self.lower_lag:g}) must be less than raise_lag ({self.raise_lag:g})"
+            )
+        return self
+
+
 class SegmentSection(Section):
     """The experts-and-mixer checkpoint and how it is read."""
 

@@ -16,6 +16,7 @@ from streamer.config.sections import (
     ShotsSection,
     SourceSection,
     StreamSection,
+    ThinningSection,
 )
 
 
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     decode: DecodeSection = DecodeSection()
     shots: ShotsSection = ShotsSection()
     aspects: AspectsSection = AspectsSection()
+    thinning: ThinningSection = ThinningSection()
     segment: SegmentSection = SegmentSection()
     output: OutputSection = OutputSection()
     kafka: KafkaSection = KafkaSection()
