@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
-from connectors.sources.registry import open_source
-from streamer.pipeline.run import StreamRun
+from streamer.live.connector import Connector
+from streamer.live.stream import StreamRun
+from streamer.pipeline.observer import Unwatched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.events.payload import BoundaryData
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.observer import Progress
-    from streamer.timeline import StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,11 @@ class Delays:
 
 
 @dataclass(slots=True)
-class _Stopwatch:
+class _Stopwatch(Unwatched):
     """An observer that keeps delays, and a sink that takes everything."""
 
     name: str = "nowhere"
     delays: list[float] = field(default_factory=list)
-
-    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        """Nothing to note."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Nothing to note."""
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """Keeps the delay."""
@@ -78,8 +71,8 @@ def measure_latency(film: Path, settings: Settings, engine: Engine) -> Delays:
         engine: Loaded networks.
     """
     watch = _Stopwatch()
-    source = open_source(str(film), settings.source)
-    StreamRun("bench", source, settings, engine, [watch], watch).run()
+    connect = Connector(str(film), settings.source)
+    StreamRun("bench", connect, settings, engine, [watch], watch).run()
     if len(watch.delays) < 2:
         raise ValueError("too few shots to measure")
     cuts = quantiles(watch.delays, n=100, method="inclusive")

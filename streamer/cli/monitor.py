@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from connectors.sinks.sink import Sink
     from streamer.config.sections import HttpSection
-    from streamer.events.payload import BoundaryData
+    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.http.listen import Listen
     from streamer.metrics.sinks import SinkState
     from streamer.pipeline.observer import Observer, Progress
+    from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
 
@@ -106,6 +107,18 @@ class Monitor:
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """A boundary was found."""
         self._observer.decided(boundary, delay)
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        """The input went away."""
+        self._observer.lost(reason, detail, wait)
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """The input is back."""
+        self._observer.returned(discontinuity)
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        """The run falls behind."""
+        self._observer.slow(stage, lag)
 
     def _watch(self, sink: Stateful) -> None:
         self.metrics.watch_sink(self._stream, lambda: sink.state)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from connectors.sinks.sink import Sink
     from connectors.sources.source import Source
@@ -141,6 +141,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> None
     from streamer.cli.progress import make_reporter
     from streamer.cli.watch import Watch
     from streamer.events.names import default_stream_name
+    from streamer.live.connector import Connector
 
     stream = settings.stream.name or default_stream_name(location)
     notices: SimpleQueue[str] = SimpleQueue()
@@ -158,12 +159,13 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> None
         for place in (*settings.output.sinks, printed):
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
-        _watch(stream, source, settings, sinks, watch, monitor, interruption)
+        connect = Connector(location, settings.source, source)
+        _watch(stream, connect, settings, sinks, watch, monitor, interruption)
 
 
 def _watch(
     stream: str,
-    source: Source,
+    connect: Callable[[], Source],
     settings: Settings,
     sinks: Sequence[Sink],
     watch: Watch,
@@ -173,12 +175,12 @@ def _watch(
     from connectors.sinks.sink import ConsumerGone
     from models.weights.store import WeightStore
     from streamer.errors import SourceDamaged, SourceError
+    from streamer.live.stream import StreamRun
     from streamer.pipeline.engine import load_engine
-    from streamer.pipeline.run import StreamRun
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
     monitor.loaded(sinks)
-    run = StreamRun(stream, source, settings, engine, sinks, monitor)
+    run = StreamRun(stream, connect, settings, engine, sinks, monitor)
     interruption.stops(run.stop)
     try:
         run.run()

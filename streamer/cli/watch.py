@@ -9,8 +9,9 @@ from streamer.cli.statistics import RunStatistics
 
 if TYPE_CHECKING:
     from streamer.cli.progress import Reporter
-    from streamer.events.payload import BoundaryData
+    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.pipeline.observer import Progress
+    from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
 
@@ -54,6 +55,29 @@ class Watch:
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """Notes the latency."""
         self._statistics.event(boundary.latency_seconds)
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        """Says that the input went away."""
+        self._reporter.warn(
+            f"{detail}; trying again in {wait:.1f} s", reason=reason, wait_seconds=round(wait, 3)
+        )
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Says that the input is back."""
+        missing = discontinuity.missing_seconds
+        gap = "" if missing is None else f" after {missing:.1f} s"
+        self._reporter.warn(
+            f"the input is back{gap}: epoch {discontinuity.epoch}",
+            reason=discontinuity.reason,
+            epoch=discontinuity.epoch,
+            missing_seconds=missing,
+        )
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        """Names the stage that is slow."""
+        self._reporter.warn(
+            f"{lag:.1f} s behind: {stage} is slow", stage=stage, lag_seconds=round(lag, 3)
+        )
 
     def tell(self) -> None:
         """Shows the notices that came."""

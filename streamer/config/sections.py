@@ -76,6 +76,14 @@ class SourceSection(Section):
     max_playlist_bytes: PositiveInt = 4 << 20
 
 
+class ReconnectSection(Section):
+    """What happens when a live input goes away."""
+
+    initial_seconds: PositiveFloat = 0.5
+    max_seconds: PositiveFloat = 30.0
+    attempts: int = Field(default=0, ge=0)
+
+
 class DecodeSection(Section):
     """Limits and threads of the decoders."""
 

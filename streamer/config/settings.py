@@ -11,6 +11,7 @@ from streamer.config.sections import (
     KafkaSection,
     LoggingSection,
     OutputSection,
+    ReconnectSection,
     RuntimeSection,
     SegmentSection,
     ShotsSection,
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
 
     stream: StreamSection = StreamSection()
     source: SourceSection = SourceSection()
+    reconnect: ReconnectSection = ReconnectSection()
     decode: DecodeSection = DecodeSection()
     shots: ShotsSection = ShotsSection()
     aspects: AspectsSection = AspectsSection()

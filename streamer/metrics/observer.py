@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamer.events.payload import BoundaryData
+    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.metrics.stream import StreamMetrics
     from streamer.pipeline.observer import Observer, Progress
+    from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
 WINDOW_SECONDS: Final = 30.0
@@ -37,6 +38,7 @@ class MeteredObserver:
         self._speed = Speed(clock)
         self._position = Fraction(0)
         self._shots = self._scenes = self._boundaries = 0
+        self._spent: dict[Stage, float] = {}
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
         """The stream is up, for the first time or again."""
@@ -52,17 +54,37 @@ class MeteredObserver:
         metrics.scene(max(0, progress.scenes - self._scenes))
         metrics.boundary(max(0, progress.boundaries - self._boundaries))
         metrics.lag(progress.lag)
+        metrics.drift(progress.drift)
+        metrics.epoch(progress.epoch)
+        for stage, seconds in progress.spent.items():
+            metrics.stage_seconds(stage, seconds - self._spent.get(stage, 0.0))
         ratio = self._speed.at(progress.position)
         if ratio is not None:
             metrics.realtime(ratio)
         self._position, self._shots = progress.position, progress.shots
         self._scenes, self._boundaries = progress.scenes, progress.boundaries
+        self._spent = dict(progress.spent)
         self._inner.progressed(progress)
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """Measures the latency: against the clock where the input is paced, else as computed."""
         self._metrics.latency(boundary.latency_seconds if delay is None else delay)
         self._inner.decided(boundary, delay)
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        """The stream is down."""
+        self._metrics.up(False)
+        self._metrics.reconnected()
+        self._inner.lost(reason, detail, wait)
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Counts the gap."""
+        self._metrics.discontinuity(discontinuity.reason)
+        self._inner.returned(discontinuity)
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        """The metrics show it anyway."""
+        self._inner.slow(stage, lag)
 
 
 class Speed:

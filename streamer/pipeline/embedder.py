@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamer.aspects.bank import AspectBank
+from streamer.pipeline.mark import Mark
+from streamer.pipeline.stages import StageTimes
+from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead
 from streamer.shots.signature import Signer
 from streamer.shots.splitter import ShotSplitter
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
 
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+    from streamer.shots.splitter import SplitterState
     from streamer.timeline import EmbeddedShot, Shot, StreamInfo
 
 
@@ -35,6 +41,9 @@ class ShotEmbedder:
         extractors: One per aspect.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
         workers: Threads that embed the last sounds of a shot side by side.
+        resume: Goes on behind a closed shot: input from there on comes again, and before it a
+            little sound to warm up resamplers.
+        times: Told how long splitting and embedding take.
     """
 
     def __init__(
@@ -47,6 +56,8 @@ class ShotEmbedder:
         *,
         batch: int,
         workers: int = 1,
+        resume: Mark | None = None,
+        times: StageTimes | None = None,
     ) -> None:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
@@ -64,6 +75,11 @@ class ShotEmbedder:
         self._picture: Instant | None = None
         self._windows = 0
         self._end: Instant | None = None
+        self._marks: deque[tuple[int, Mark]] = deque()
+        self._times = StageTimes() if times is None else times
+        self._resumed_at: Instant | None = None
+        if resume is not None:
+            self._resume(resume)
 
     @property
     def start(self) -> Instant | None:
@@ -78,8 +94,22 @@ class ShotEmbedder:
         """
         return self._push_picture(item) if isinstance(item, Picture) else self._push_sound(item)
 
-    def finish(self) -> list[EmbeddedShot]:
-        """Closes the running shot at the end of the input."""
+    def mark(self, index: int) -> Mark | None:
+        """Where to go on behind a shot that came out; None where that cannot be done exactly.
+
+        Args:
+            index: The shot's; marks of earlier ones are forgotten.
+        """
+        while self._marks and self._marks[0][0] < index:
+            self._marks.popleft()
+        return self._marks[0][1] if self._marks and self._marks[0][0] == index else None
+
+    def finish(self, *, lost: bool = False) -> list[EmbeddedShot]:
+        """Closes the running shot at the end of the input.
+
+        Args:
+            lost: The input may come back: the shot is ended by a gap.
+        """
         if self._end is None:
             return []
         if self._picture is not None:
@@ -87,6 +117,8 @@ class ShotEmbedder:
         else:
             closed = self._lead.finish(self._end)
             self._begin(self._lead.start)
+        if lost and closed:
+            closed = (*closed[:-1], replace(closed[-1], ended_by="gap"))
         self._bank.end_sound()
         return self._bank.advance(self._end.seconds, closed)
 
@@ -99,23 +131,57 @@ class ShotEmbedder:
             self._windows = windows[-1].index + 1 if windows else 0
             self._begin(picture.start)
             done += self._bank.advance(picture.start.seconds, windows)
+        if self._resumed_at is not None and picture.start < self._resumed_at:
+            return []
+        began = time.perf_counter()
         self._bank.push_picture(picture)
         self._end = _after(picture.start, self._lasts(picture))
         self._picture = picture.start
+        if picture.start == self._resumed_at:
+            # The splitter has seen it: it is the first picture of the running shot.
+            return []
+        began = self._times.lap("aspects", began)
         step = self._pictures.push(picture.start, self._signer.sign(picture.frame))
-        return done + self._bank.advance(step.watermark.seconds, self._numbered(step.closed))
+        began = self._times.lap("shots", began)
+        closed = self._numbered(step.closed)
+        if closed:
+            self._note(closed[-1].index, self._pictures.state())
+        done += self._bank.advance(step.watermark.seconds, closed)
+        self._times.lap("aspects", began)
+        return done
 
     def _push_sound(self, sound: Sound) -> list[EmbeddedShot]:
+        began = time.perf_counter()
         self._bank.push_sound(sound)
+        began = self._times.lap("aspects", began)
         if self._picture is not None:
+            return []
+        if self._resumed_at is not None and sound.start < self._resumed_at:
             return []
         self._end = _after(sound.start, Fraction(sound.frame.samples, sound.frame.sample_rate))
         step = self._lead.push(sound.start)
         if step is None:
             return []
         self._begin(self._lead.start)
+        if step.closed:
+            self._note(step.closed[-1].index, self._lead.state())
         self._bank.read_to(sound.start.seconds)
-        return self._bank.advance(step.watermark.seconds, step.closed)
+        done = self._bank.advance(step.watermark.seconds, step.closed)
+        self._times.lap("aspects", began)
+        return done
+
+    def _resume(self, mark: Mark) -> None:
+        self._start, self._windows, self._resumed_at = mark.start, mark.windows, mark.at
+        self._bank.begin(mark.at.seconds)
+        if isinstance(mark.splitter, WindowState):
+            self._lead.resume(mark.splitter)
+        else:
+            self._picture = mark.at
+            self._pictures.resume(mark.splitter)
+
+    def _note(self, index: int, state: SplitterState | WindowState) -> None:
+        assert self._start is not None
+        self._marks.append((index, Mark(self._start, self._windows, state)))
 
     def _begin(self, start: Instant | None) -> None:
         if self._start is None and start is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from streamer.events.payload import BoundaryData
+    from collections.abc import Mapping
+
+    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
 
@@ -16,12 +19,15 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        position: Seconds of input read since the start of the stream.
+        position: Seconds of input read since the start of the stream, over all epochs.
         duration: Seconds of input in all, None when not known.
         shots: Closed.
         scenes: Complete.
         boundaries: Decided.
         lag: Seconds that a paced or live run is behind its input, else 0.
+        epoch: Counts reconnections.
+        drift: Seconds that media time ran ahead of the arrival clock since the epoch began.
+        spent: Seconds by stage since the run began.
     """
 
     position: Fraction = Fraction(0)
@@ -30,13 +36,16 @@ class Progress:
     scenes: int = 0
     boundaries: int = 0
     lag: float = 0.0
+    epoch: int = 0
+    drift: float = 0.0
+    spent: Mapping[Stage, float] = field(default_factory=dict)
 
 
 class Observer(Protocol):
     """Watches one run. All calls come from the run's thread."""
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        """The input is open.
+        """The input is open; again after each reconnection.
 
         Args:
             info: What it holds.
@@ -44,7 +53,7 @@ class Observer(Protocol):
         """
 
     def progressed(self, progress: Progress) -> None:
-        """At most ten times a second."""
+        """At most ten times a second, and at the end."""
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """A boundary was found and its events were handed to the sinks.
@@ -54,3 +63,45 @@ class Observer(Protocol):
             delay: Seconds from when the end of the shot it waited for was due until now; None
                 when the input is not paced.
         """
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        """The input went away, or could not be reached again.
+
+        Args:
+            reason: In one word.
+            detail: One line for people, without credentials.
+            wait: Seconds until it is tried again.
+        """
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Input goes on behind a gap, in a new epoch."""
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        """A live run falls behind; told once a minute at most.
+
+        Args:
+            stage: What takes the time.
+            lag: Seconds behind.
+        """
+
+
+class Unwatched:
+    """Nobody watches; also a base for observers that care about a few calls only."""
+
+    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
+        """Nothing to do."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Nothing to do."""
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Nothing to do."""
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        """Nothing to do."""
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Nothing to do."""
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        """Nothing to do."""

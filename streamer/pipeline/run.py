@@ -1,191 +1,216 @@
-"""One stream from its source to its sinks."""
+"""One connection's input on its way to events."""
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from streamer.decode.decoder import Decoder
-from streamer.errors import SourceDamaged
-from streamer.events.cloudevent import cloud_event
-from streamer.events.payload import BoundaryData, SceneData, ShotData
+from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData, ShotData
 from streamer.pipeline.clock import ClockTrail
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.epoch import Epoch
-from streamer.pipeline.feed import Feed, queue_size
-from streamer.pipeline.observer import Progress
-from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.timeline import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from connectors.sinks.sink import Sink
-    from connectors.sources.source import Source
-    from streamer.config.sections import Emit
     from streamer.config.settings import Settings
-    from streamer.events.ids import EventKind
     from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.observer import Observer
+    from streamer.pipeline.epoch import Gap
+    from streamer.pipeline.mark import Mark
+    from streamer.pipeline.outlet import Outlet
+    from streamer.pipeline.segmentation import StreamSegmentation
+    from streamer.pipeline.stages import StageTimes
     from streamer.timeline import EmbeddedShot, Instant, Sound, StreamInfo
 
 FILE_BATCH = 8
 """Pieces of one aspect embedded together where latency does not matter."""
 
-REPORT_SECONDS = 0.1
 
-# Kinds of events that are sent when asked for; the others always are.
-EMITTED: Final[dict[EventKind, Emit]] = {
-    "boundary": "boundaries",
-    "shot": "shots",
-    "scene": "scenes",
-}
+@dataclass(slots=True)
+class Counts:
+    """Events since the beginning of a stream, sent or not.
+
+    Attributes:
+        shots: Closed.
+        scenes: Complete.
+        boundaries: Decided.
+    """
+
+    shots: int = 0
+    scenes: int = 0
+    boundaries: int = 0
+
+    def add(self, event: EventData) -> None:
+        """Counts one event."""
+        self.shots += isinstance(event, ShotData)
+        self.scenes += isinstance(event, SceneData)
+        self.boundaries += isinstance(event, BoundaryData)
 
 
-class StreamRun:
-    """Reads, splits, embeds, decides and reports one stream, once.
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what happens in an epoch, on the thread of the run.
+
+    Attributes:
+        began: The epoch has begun, behind a gap or at the beginning.
+        decided: A boundary was sent; with the end of the shot it waited for, if it did.
+        closed: A shot's events were all sent; with where to go on behind it, if that is possible.
+    """
+
+    began: Callable[[DiscontinuityData | None], None]
+    decided: Callable[[BoundaryData, Instant | None], None]
+    closed: Callable[[Mark | None], None]
+
+
+class EpochRun:
+    """Splits, embeds, decides and reports what one connection brings.
 
     Args:
-        stream: Its name in events.
-        source: Where it comes from.
+        info: What the demuxer said.
         settings: All stages'.
         engine: Loaded networks.
-        sinks: Opened; events go to each in order.
-        observer: Who watches.
+        segmentation: The stream's; it goes on from epoch to epoch.
+        outlet: Where events leave.
+        counts: Of the stream.
+        times: Of the stream.
+        listeners: Who is told.
+        number: Of the epoch.
+        gap: What is missing before it.
+        prompt: Delay matters more than speed.
+        resume: Goes on behind a shot of this epoch. Shots that the segmentation has already
+            taken are passed over, whether or not this is given.
     """
 
     def __init__(
         self,
-        stream: str,
-        source: Source,
+        info: StreamInfo,
         settings: Settings,
         engine: Engine,
-        sinks: Sequence[Sink],
-        observer: Observer,
+        segmentation: StreamSegmentation,
+        outlet: Outlet,
+        counts: Counts,
+        times: StageTimes,
+        listeners: Listeners,
+        *,
+        number: int,
+        gap: Gap | None,
+        prompt: bool,
+        resume: Mark | None = None,
     ) -> None:
-        self._stream, self._settings = stream, settings
-        self._engine, self._sinks, self._observer = engine, sinks, observer
-        self._emit: frozenset[Emit] = frozenset(settings.output.emit)
-        self._paced = settings.source.realtime
-        self._prompt = self._paced or source.live
-        self._decoder = Decoder(source, settings.decode, realtime=self._paced)
-        self._segmentation = StreamSegmentation(stream, engine.model, settings.segment)
+        self._info, self._engine = info, engine
+        self._segmentation, self._outlet = segmentation, outlet
+        self._counts, self._times, self._listeners = counts, times, listeners
+        self._number, self._gap = number, gap
         self._trail = ClockTrail()
-        self._feed: Feed | None = None
-        self._reported = 0.0
-        self._progress = Progress()
+        self._reached: Fraction | None = None
+        known = segmentation.epoch
+        self._begun = known is not None and known.number == number
+        last = segmentation.last
+        self._taken = last[1].index if last is not None and last[0] == number else -1
+        self._embedder = ShotEmbedder(
+            info,
+            settings.shots,
+            settings.aspects,
+            settings.decode,
+            engine.extractors,
+            batch=1 if prompt else FILE_BATCH,
+            workers=closing_workers(),
+            resume=resume,
+            times=times,
+        )
 
     @property
-    def progress(self) -> Progress:
-        """How far the run is."""
-        return self._progress
+    def begun(self) -> bool:
+        """Whether the epoch has begun: its first picture or window of sound has come."""
+        return self._begun
 
-    def stop(self) -> None:
-        """Ends the input here: the running shot is closed and everything is flushed."""
-        self._decoder.stop()
-        if self._feed is not None:
-            self._feed.stop()
+    @property
+    def elapsed(self) -> Fraction:
+        """Seconds of this epoch read so far."""
+        start = self._embedder.start
+        return (
+            Fraction(0) if start is None or self._reached is None else self._reached - start.seconds
+        )
 
-    def run(self) -> None:
-        """Runs to the end of the input.
+    def take(self, item: Picture | Sound) -> None:
+        """Takes the next decoded item and sends what follows from it.
 
         Raises:
-            SourceError: The input is unusable; after a `SourceDamaged`, every event up to the
-                damage has been delivered.
             SinkError: Events could not be delivered.
         """
-        with self._decoder as decoder:
-            info = decoder.info
-            self._observer.opened(info, decoder.warnings)
-            self._progress = replace(self._progress, duration=info.duration)
-            embedder = ShotEmbedder(
-                info,
-                self._settings.shots,
-                self._settings.aspects,
-                self._settings.decode,
-                self._engine.extractors,
-                batch=1 if self._prompt else FILE_BATCH,
-                workers=closing_workers(),
-            )
-            damage: SourceDamaged | None = None
-            size = queue_size(info, self._settings.decode.queue_pictures)
-            with Feed(decoder, size) as self._feed:
-                try:
-                    for item in self._feed:
-                        self._take(item, embedder, info)
-                except SourceDamaged as error:
-                    damage = error
-                finally:
-                    # A decoder that waits for input would not see that nobody takes its output.
-                    self._decoder.stop()
-            self._shots(embedder.finish(), embedder, info)
-            self._deliver(self._segmentation.finish(), None)
-        for sink in self._sinks:
-            sink.flush()
-        self._observer.progressed(self._progress)
-        if damage is not None:
-            raise damage
-
-    def _take(self, item: Picture | Sound, embedder: ShotEmbedder, info: StreamInfo) -> None:
         if isinstance(item, Picture):
             self._trail.note(item)
-        self._shots(embedder.push(item), embedder, info)
-        if embedder.start is None:
+        shots = self._embedder.push(item)
+        start = self._embedder.start
+        if start is None:
             return
-        position = max(self._progress.position, item.start.seconds - embedder.start.seconds)
-        self._progress = replace(self._progress, position=position, lag=self._lag(item))
-        now = time.monotonic()
-        if now - self._reported >= REPORT_SECONDS:
-            self._reported = now
-            self._observer.progressed(self._progress)
+        self._begin(start)
+        if self._reached is None or item.start.seconds > self._reached:
+            self._reached = max(start.seconds, item.start.seconds)
+        self._push(shots)
 
-    def _lag(self, item: Picture | Sound) -> float:
-        if self._paced:
-            return self._late(item.start) or 0.0
-        if self._prompt and isinstance(item, Picture) and item.arrival is not None:
-            return max(0.0, time.time() - item.arrival)
-        return 0.0
+    def finish(self, *, lost: bool) -> None:
+        """Closes the running shot.
 
-    def _late(self, at: Instant) -> float | None:
-        due = self._decoder.due(at)
-        return None if due is None else max(0.0, time.monotonic() - due)
+        Args:
+            lost: The input may come back.
 
-    def _shots(
-        self, shots: Sequence[EmbeddedShot], embedder: ShotEmbedder, info: StreamInfo
-    ) -> None:
+        Raises:
+            SinkError: Events could not be delivered.
+        """
+        shots = self._embedder.finish(lost=lost)
+        if self._embedder.start is not None:
+            self._begin(self._embedder.start)
+        self._push(shots)
+
+    def _begin(self, start: Instant) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        wallclock, arrival = self._trail.take(start)
+        epoch = Epoch(
+            number=self._number,
+            start=start,
+            frame_rate=self._info.frame_rate,
+            networks=self._engine.networks,
+            wallclock=wallclock,
+            arrival=arrival,
+            gap=self._gap,
+        )
+        told = self._segmentation.begin(epoch)
+        send_all(told, self._outlet, self._counts)
+        gaps = [event for event in told if isinstance(event, DiscontinuityData)]
+        self._listeners.began(gaps[0] if gaps else None)
+
+    def _push(self, shots: Sequence[EmbeddedShot]) -> None:
         for embedded in shots:
-            if self._segmentation.epoch is None:
-                assert embedder.start is not None
-                self._begin(embedder.start, info)
             clock = self._trail.take(embedded.shot.start)
-            self._deliver(self._segmentation.push(embedded, *clock), embedded.shot.end)
+            mark = self._embedder.mark(embedded.shot.index)
+            if embedded.shot.index <= self._taken:
+                continue
+            began = time.perf_counter()
+            events = self._segmentation.push(embedded, *clock)
+            self._times.lap("segment", began)
+            for boundary in send_all(events, self._outlet, self._counts):
+                self._listeners.decided(boundary, embedded.shot.end)
+            self._listeners.closed(mark)
 
-    def _begin(self, start: Instant, info: StreamInfo) -> None:
-        epoch = Epoch(self._settings.stream.epoch, start, info.frame_rate, self._engine.networks)
-        self._deliver(self._segmentation.begin(epoch), None)
 
-    def _deliver(self, events: Sequence[EventData], waited_for: Instant | None) -> None:
-        """Sends events, in order, and counts them."""
-        for event in events:
-            if isinstance(event, ShotData):
-                self._progress = replace(self._progress, shots=self._progress.shots + 1)
-            elif isinstance(event, SceneData):
-                self._progress = replace(self._progress, scenes=self._progress.scenes + 1)
-            elif isinstance(event, BoundaryData):
-                self._progress = replace(self._progress, boundaries=self._progress.boundaries + 1)
-            self._send(event)
-            if isinstance(event, BoundaryData):
-                delay = None if waited_for is None else self._late(waited_for)
-                self._observer.decided(event, delay)
+def send_all(events: Sequence[EventData], outlet: Outlet, counts: Counts) -> list[BoundaryData]:
+    """Sends events in order.
 
-    def _send(self, data: EventData) -> None:
-        if data.kind not in EMITTED or EMITTED[data.kind] in self._emit:
-            event = cloud_event(data)
-            for sink in self._sinks:
-                sink.add(event)
+    Returns:
+        The boundaries among them.
+    """
+    for event in events:
+        outlet.send(event)
+        counts.add(event)
+    return [event for event in events if isinstance(event, BoundaryData)]
 
 
 def closing_workers() -> int:

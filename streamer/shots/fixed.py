@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,23 @@ from streamer.timeline import Instant, Shot
 if TYPE_CHECKING:
     from streamer.config.sections import ShotsSection
     from streamer.timeline import ShotEnd
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """What a splitter into windows remembers when one has just closed.
+
+    Attributes:
+        origin: Where the first window began.
+        start: Where the running one began.
+        count: Edges passed since the origin.
+        index: Of the running window.
+    """
+
+    origin: Instant
+    start: Instant
+    count: int
+    index: int
 
 
 class FixedSplitter:
@@ -35,6 +53,18 @@ class FixedSplitter:
     def latency_frames(self) -> int:
         """A window is closed with the first block at or after its end."""
         return 0
+
+    def state(self) -> WindowState:
+        """What another splitter needs to go on; after a `push` that closed a window."""
+        assert self._origin is not None
+        assert self._start is not None
+        return WindowState(self._origin, self._start, self._count, self._index)
+
+    def resume(self, state: WindowState) -> None:
+        """Goes on from a state; the next block begins at ``state.start`` or later."""
+        self._origin, self._start = state.origin, state.start
+        self._latest = state.start
+        self._count, self._index = state.count, state.index
 
     def push(self, start: Instant) -> Step:
         """Takes the start of the next block of sound.

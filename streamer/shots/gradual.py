@@ -11,6 +11,8 @@ import numpy as np
 from streamer.shots.compare import lit, unlikeness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from streamer.shots.signature import Signature
@@ -53,6 +55,18 @@ class GradualDetector:
         self._vectors.clear()
         self._next = float("-inf")
 
+    @property
+    def history(self) -> tuple[float, tuple[Signature, ...]]:
+        """When the next picture is looked at, and those kept; `resume` takes them."""
+        return self._next, tuple(self._signatures)
+
+    def resume(self, after: float, kept: Iterable[Signature]) -> None:
+        """Goes on from the history of another detector."""
+        self.reset()
+        self._next = after
+        for signature in kept:
+            self._keep(signature)
+
     def push(self, seconds: float, signature: Signature) -> bool:
         """Looks at the next picture.
 
@@ -67,9 +81,12 @@ class GradualDetector:
         if seconds < self._next - 1e-3:
             return False
         self._next = max(self._next + STEP_SECONDS, seconds + STEP_SECONDS / 2)
+        self._keep(signature)
+        return any(self._slid(span) for span in _SPANS if span < len(self._vectors))
+
+    def _keep(self, signature: Signature) -> None:
         self._signatures.append(signature)
         self._vectors.append(np.concatenate((signature.luma.ravel(), signature.chroma.ravel())))
-        return any(self._slid(span) for span in _SPANS if span < len(self._vectors))
 
     def _slid(self, span: int) -> bool:
         pictures = [self._signatures[k] for k in range(-1 - span, 0)]

@@ -12,6 +12,7 @@ from streamer.timeline import Instant
 
 if TYPE_CHECKING:
     from streamer.config.sections import ShotsSection
+    from streamer.shots.fixed import WindowState
     from streamer.timeline import Shot
 
 
@@ -42,6 +43,15 @@ class SoundLead:
         """Up to where time has been given to windows; a picture before it comes too late."""
         return self._reached
 
+    def state(self) -> WindowState:
+        """What another lead needs to go on; after a `push` that closed a window."""
+        return self._windows.state()
+
+    def resume(self, state: WindowState) -> None:
+        """Goes on from a state; the next block begins at ``state.start`` or later."""
+        self._first, self._reached = state.origin, state.start
+        self._windows.resume(state)
+
     def push(self, start: Instant) -> Step | None:
         """Takes the start of the next block of sound.
 
@@ -55,7 +65,7 @@ class SoundLead:
         if self._first is None:
             self._first = start
         certain = Instant(start.pts - round(self._patience / start.time_base), start.time_base)
-        if certain < self._first:
+        if certain < (self._first if self._reached is None else self._reached):
             return None
         if self._reached is None:
             self._windows.push(self._first)

@@ -28,11 +28,43 @@ _BLACK_SECONDS = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class SeenPicture:
+    """A picture as the splitter remembers it.
+
+    Attributes:
+        start: When it is shown.
+        signature: Its numbers.
+        change: How unlike the one before it is.
+        flat: It is of one colour.
+    """
+
     start: Instant
     signature: Signature
     change: float
     flat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SplitterState:
+    """What a splitter remembers when a shot has just closed; bounded.
+
+    Attributes:
+        index: Of the running shot.
+        start: Its first picture; everything later is to be pushed again.
+        last_cut: The latest real cut, or the beginning.
+        flat_since: When the pictures became flat, None when they are not.
+        past: The latest pictures decided, the first one of the running shot last.
+        gradual_next: When the search for dissolves looks at a picture again.
+        gradual_kept: Its history.
+    """
+
+    index: int
+    start: Instant
+    last_cut: Instant
+    flat_since: Instant | None
+    past: tuple[SeenPicture, ...]
+    gradual_next: float
+    gradual_kept: tuple[Signature, ...]
 
 
 class ShotSplitter:
@@ -61,8 +93,8 @@ class ShotSplitter:
         faster = max(1.0, min(4.8, float(frame_rate or 0) / 25))
         self._latency = round(settings.latency_frames * faster)
         self._gradual = GradualDetector(settings.gradual_threshold)
-        self._pending: deque[_Seen] = deque()
-        self._past: deque[_Seen] = deque(maxlen=max(_BEFORE, self._latency))
+        self._pending: deque[SeenPicture] = deque()
+        self._past: deque[SeenPicture] = deque(maxlen=max(_BEFORE, self._latency))
         self._index = 0
         self._start: Instant | None = None
         self._last_cut: Instant | None = None
@@ -72,6 +104,30 @@ class ShotSplitter:
     def latency_frames(self) -> int:
         """Pictures that are looked at after a cut before it is decided."""
         return self._latency
+
+    def state(self) -> SplitterState:
+        """What another splitter needs to go on; right after a `push` that closed a shot."""
+        assert self._start is not None
+        assert self._last_cut is not None
+        after, kept = self._gradual.history
+        return SplitterState(
+            index=self._index,
+            start=self._start,
+            last_cut=self._last_cut,
+            flat_since=self._flat_since,
+            past=tuple(self._past),
+            gradual_next=after,
+            gradual_kept=kept,
+        )
+
+    def resume(self, state: SplitterState) -> None:
+        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        self._index, self._start, self._last_cut = state.index, state.start, state.last_cut
+        self._flat_since = state.flat_since
+        self._pending.clear()
+        self._past.clear()
+        self._past.extend(state.past)
+        self._gradual.resume(state.gradual_next, state.gradual_kept)
 
     def push(self, start: Instant, signature: Signature) -> Step:
         """Takes the next picture.
@@ -94,7 +150,7 @@ class ShotSplitter:
             change = unlikeness(newest.signature, signature)
         if self._start is None:
             self._start = self._last_cut = start
-        self._pending.append(_Seen(start, signature, change, is_flat(signature)))
+        self._pending.append(SeenPicture(start, signature, change, is_flat(signature)))
         closed = self._decide() if len(self._pending) > self._latency else ()
         return Step(closed, self._pending[0].start)
 
@@ -133,7 +189,7 @@ class ShotSplitter:
             self._gradual.reset()
         return (self._close(seen.start, kind),)
 
-    def _kind(self, seen: _Seen) -> ShotEnd | None:
+    def _kind(self, seen: SeenPicture) -> ShotEnd | None:
         dissolved = self._gradual.push(float(seen.start.seconds), seen.signature)
         assert self._start is not None
         assert self._last_cut is not None
@@ -146,7 +202,7 @@ class ShotSplitter:
         over = seen.start.seconds - self._start.seconds >= self._longest
         return "forced" if over else None
 
-    def _is_hard(self, seen: _Seen) -> bool:
+    def _is_hard(self, seen: SeenPicture) -> bool:
         if seen.change < self._settings.hard_threshold:
             return False
         if len(self._pending) < min(_FLASH, self._latency):
@@ -161,19 +217,19 @@ class ShotSplitter:
             return False
         return not self._comes_back(seen)
 
-    def _comes_back(self, seen: _Seen) -> bool:
+    def _comes_back(self, seen: SeenPicture) -> bool:
         before = [p.signature for p in self._past][-self._latency :]
         after = [seen.signature, *(p.signature for p in self._pending)]
         nearest = min(unlikeness(a, b) for a in before for b in after)
         return nearest < _RETURNED * seen.change
 
-    def _note_flat(self, seen: _Seen) -> None:
+    def _note_flat(self, seen: SeenPicture) -> None:
         if not seen.flat:
             self._flat_since = None
         elif self._flat_since is None:
             self._flat_since = seen.start
 
-    def _ends_fade(self, seen: _Seen, since_cut: Fraction) -> bool:
+    def _ends_fade(self, seen: SeenPicture, since_cut: Fraction) -> bool:
         since = self._flat_since
         if since is None or seen.flat or seen.start.seconds - since.seconds < _FADE_SECONDS:
             return False

@@ -1,0 +1,183 @@
+"""A stream's state on disk, so that another process can go on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamer.errors import CheckpointError
+from streamer.pipeline import mark as marks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamer.pipeline.mark import Mark
+
+VERSION: Final = 1
+MAX_BYTES: Final = 64 << 20
+ENDING: Final = ".state"
+_SEGMENTATION: Final = "segmentation"
+_HEAD: Final = "stream"
+_MARK: Final = "mark"
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Head(BaseModel):
+    """The small numbers of a stream.
+
+    Attributes:
+        version: Of this format.
+        stream: Its name in events.
+        source: Fingerprint of its location; another location is no continuation.
+        epoch: The latest that has begun.
+        exact: The input's times are its own, so it can be read from a place in the middle.
+        ended: The input has ended and everything was sent.
+        wall: Seconds since the Unix epoch when this was true.
+        base: Seconds of media in the epochs before.
+        shots: Closed since the beginning.
+        scenes: Complete.
+        boundaries: Decided.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: int = VERSION
+    stream: str
+    source: str
+    epoch: Count
+    exact: bool
+    ended: bool = False
+    wall: float
+    base: Annotated[float, Field(ge=0.0)]
+    shots: Count
+    scenes: Count
+    boundaries: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Everything that is kept of a stream; its size does not depend on the stream's length.
+
+    Attributes:
+        head: Small numbers.
+        segmentation: From `StreamSegmentation.state`.
+        mark: Where to go on in the input; None where only its beginning will do.
+    """
+
+    head: Head
+    segmentation: bytes
+    mark: Mark | None
+
+
+class CheckpointFile:
+    """One stream's file; it always holds one whole state, whenever the process dies.
+
+    Args:
+        folder: Made when missing, for its owner only.
+        stream: The stream's name.
+    """
+
+    def __init__(self, folder: Path, stream: str) -> None:
+        self.path = folder / f"{file_name(stream)}{ENDING}"
+        self._stream = stream
+
+    def load(self) -> Saved | None:
+        """Reads the state.
+
+        Returns:
+            None when there is none.
+
+        Raises:
+            CheckpointError: It is damaged, of another version or another stream's.
+        """
+        try:
+            if self.path.stat().st_size > MAX_BYTES:
+                raise CheckpointError(f"{self.path}: too large for a stream's state")
+            with safetensors.safe_open(self.path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
+        except FileNotFoundError:
+            return None
+        except (OSError, safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{self.path}: cannot be read as a stream's state") from error
+        try:
+            head = Head.model_validate_json(metadata[_HEAD])
+            segmentation = np.asarray(arrays[_SEGMENTATION], dtype=np.uint8).tobytes()
+        except (KeyError, ValidationError, ValueError) as error:
+            raise CheckpointError(f"{self.path}: not a stream's state") from error
+        if head.version != VERSION:
+            raise CheckpointError(f"{self.path}: version {head.version}, not {VERSION}")
+        if head.stream != self._stream:
+            raise CheckpointError(f"{self.path}: belongs to another stream")
+        text = metadata.get(_MARK)
+        return Saved(head, segmentation, None if text is None else marks.load(text, arrays))
+
+    def save(self, saved: Saved) -> None:
+        """Replaces the state; it is on the disk when this returns.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        metadata = {_HEAD: saved.head.model_dump_json()}
+        arrays: dict[str, NDArray[Any]] = {
+            _SEGMENTATION: np.frombuffer(saved.segmentation, np.uint8)
+        }
+        if saved.mark is not None:
+            metadata[_MARK], more = marks.dump(saved.mark)
+            arrays |= more
+        try:
+            write_atomically(self.path, safetensors.numpy.save(arrays, metadata))
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def delete(self) -> None:
+        """Forgets the stream."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replaces a file by another that is whole and synced, readable for its owner only.
+
+    Raises:
+        OSError: It could not be written; the old one is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_name(f".{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def file_name(stream: str) -> str:
+    """A file name that no other stream has."""
+    digest = fingerprint(stream)[:16]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", stream)[:60].strip("-.")
+    return f"{readable or 'stream'}-{digest}"
+
+
+def fingerprint(text: str) -> str:
+    """SHA-256 in hex: tells two apart without saying what they are."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

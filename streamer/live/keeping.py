@@ -1,0 +1,115 @@
+"""What a stream keeps across processes, and when it may go on from it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamer.errors import CheckpointError
+from streamer.live.checkpoint import Head, Saved
+
+if TYPE_CHECKING:
+    from streamer.live.checkpoint import CheckpointFile
+    from streamer.pipeline.mark import Mark
+    from streamer.pipeline.run import Counts
+    from streamer.pipeline.segmentation import StreamSegmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a stream a run begins.
+
+    Attributes:
+        number: Of the epoch.
+        mark: Where in its input; None is its beginning.
+        base: Media seconds in the epochs before.
+        lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
+        same: The input is the same and the window fits: the epoch itself can go on.
+        ended: Everything was done.
+    """
+
+    number: int
+    mark: Mark | None = None
+    base: float = 0.0
+    lost_at: float | None = None
+    same: bool = False
+    ended: bool = False
+
+
+class Keeping:
+    """Saves and restores one stream.
+
+    Args:
+        file: Where its state is.
+        source: Fingerprint of its location.
+    """
+
+    def __init__(self, file: CheckpointFile, source: str) -> None:
+        self._file, self._source = file, source
+
+    def restore(self, number: int, segmentation: StreamSegmentation, counts: Counts) -> Place:
+        """Goes on from what was saved, if anything was.
+
+        Args:
+            number: Of the first epoch of a new stream.
+            segmentation: Restored when it fits.
+            counts: Restored.
+
+        Raises:
+            CheckpointError: The file is damaged. Going on without it would give new events the
+                ids of old ones.
+        """
+        saved = self._file.load()
+        if saved is None:
+            return Place(number)
+        head = saved.head
+        counts.shots, counts.scenes, counts.boundaries = head.shots, head.scenes, head.boundaries
+        try:
+            segmentation.restore(saved.segmentation)
+        except CheckpointError:
+            # Other weights or another look-ahead: the window says nothing to them.
+            return Place(head.epoch, base=head.base, lost_at=head.wall)
+        return Place(
+            head.epoch,
+            saved.mark if head.exact else None,
+            head.base,
+            head.wall,
+            same=head.source == self._source,
+            ended=head.ended and head.source == self._source,
+        )
+
+    def save(
+        self,
+        segmentation: StreamSegmentation,
+        counts: Counts,
+        place: Place,
+        *,
+        exact: bool,
+    ) -> None:
+        """Writes where the stream is now; nothing before its first epoch.
+
+        Args:
+            segmentation: As it is behind the last shot.
+            counts: As they are there.
+            place: Where that is.
+            exact: Times in the input do not depend on what came before.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        if segmentation.epoch is None:
+            return
+        head = Head(
+            stream=segmentation.stream,
+            source=self._source,
+            epoch=segmentation.epoch.number,
+            exact=exact,
+            ended=place.ended,
+            wall=time.time(),
+            base=place.base,
+            shots=counts.shots,
+            scenes=counts.scenes,
+            boundaries=counts.boundaries,
+        )
+        self._file.save(Saved(head, segmentation.state(), place.mark))

@@ -1,0 +1,317 @@
+"""One stream from its source to its sinks, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from streamer.decode.decoder import Decoder
+from streamer.errors import SourceClosed, SourceDamaged, SourceError, SourceStalled
+from streamer.live.backoff import Backoff
+from streamer.live.connection import Connection, Deadlines
+from streamer.live.gauge import LagMeter, SlowStage
+from streamer.live.keeping import Place
+from streamer.live.losses import Loss, reason, sequel
+from streamer.pipeline.epoch import Gap
+from streamer.pipeline.observer import Progress
+from streamer.pipeline.outlet import Outlet
+from streamer.pipeline.run import Counts, EpochRun, Listeners, send_all
+from streamer.pipeline.segmentation import StreamSegmentation
+from streamer.pipeline.stages import StageTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from connectors.sinks.sink import Sink
+    from connectors.sources.source import Source
+    from streamer.config.settings import Settings
+    from streamer.events.payload import BoundaryData, DiscontinuityData
+    from streamer.live.keeping import Keeping
+    from streamer.pipeline.engine import Engine
+    from streamer.pipeline.mark import Mark
+    from streamer.pipeline.observer import Observer
+    from streamer.timeline import Instant, Picture, Sound
+
+REPORT_SECONDS: Final = 0.1
+PROVEN_SECONDS: Final = 5.0
+"""A connection that delivered for so long starts the back-off anew."""
+
+MAX_ABANDONED: Final = 4
+"""Decoders that never came back, before no new one is started."""
+
+_POLL: Final = 0.1
+
+
+class StreamRun:
+    """Reads, splits, embeds, decides and reports one stream, once.
+
+    An endless source that goes away is connected again, each time in a new epoch. A finite one
+    that breaks off on the way is read again from where it was, in the same epoch.
+
+    Args:
+        stream: Its name in events.
+        connect: Makes a new source, not opened yet.
+        settings: All stages'.
+        engine: Loaded networks.
+        sinks: Opened; events go to each in order.
+        observer: Who watches.
+        keeping: Saves the state with each shot, and goes on from the state that is there.
+        patient: Waits for an endless source also where it could never be reached so far.
+        seed: Makes the waits between connections repeatable.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        connect: Callable[[], Source],
+        settings: Settings,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        observer: Observer,
+        *,
+        keeping: Keeping | None = None,
+        patient: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self._stream, self._connect, self._settings = stream, connect, settings
+        self._engine, self._observer, self._keeping = engine, observer, keeping
+        self._patient = patient
+        self._times = StageTimes()
+        self._outlet = Outlet(sinks, settings.output.emit, self._times)
+        self._segmentation = StreamSegmentation(stream, engine.model, settings.segment)
+        self._counts = Counts()
+        self._backoff = Backoff(settings.reconnect, seed)
+        self._place = Place(settings.stream.epoch)
+        self._number = self._place.number
+        self._loss: Loss | None = None
+        self._progress = Progress()
+        self._base = Fraction(0)
+        self._lag, self._slow = LagMeter(), SlowStage()
+        self._reported = 0.0
+        self._connection: Connection | None = None
+        self._decoder: Decoder | None = None
+        self._abandoned: list[Connection] = []
+        # Plain values: `stop` is called from signal handlers.
+        self._stopped = self._final = False
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self._progress
+
+    @property
+    def abandoned(self) -> int:
+        """Decoders that did not come back when they were told to stop."""
+        self._abandoned = [one for one in self._abandoned if one.abandoned]
+        return len(self._abandoned)
+
+    def stop(self, *, final: bool = True) -> None:
+        """Ends the run soon; safe from any thread and in a signal handler.
+
+        Args:
+            final: The stream ends here: the running shot is closed and everything decided. Else
+                it stays as it was with the last shot, for another run to go on.
+        """
+        self._final = final
+        self._stopped = True
+        if self._connection is not None:
+            self._connection.stop()
+
+    def run(self) -> None:
+        """Runs to the end of the input, or until stopped.
+
+        Raises:
+            SourceError: The input is unusable, or gone for longer than the settings allow; every
+                event up to there has been delivered.
+            SinkError: Events could not be delivered.
+            CheckpointError: The saved state is damaged or cannot be written.
+        """
+        if self._keeping is not None:
+            restored = self._keeping.restore(self._place.number, self._segmentation, self._counts)
+            self._place, self._base = restored, Fraction(restored.base)
+        if self._place.ended:
+            return
+        failure: SourceError | None = None
+        going = True
+        while going and not self._stopped:
+            try:
+                going = self._read()
+            except SourceError as error:
+                failure, going = error, False
+        gone = failure is not None and not isinstance(failure, SourceDamaged)
+        # What is only away for now stays as it is when it is kept: it may go on some day.
+        if (self._final or not self._stopped) and not (gone and self._keeping is not None):
+            send_all(self._segmentation.finish(), self._outlet, self._counts)
+            self._place = replace(self._place, mark=None, ended=True)
+            self._save()
+        self._outlet.flush()
+        self._report(self._progress.position)
+        if failure is not None:
+            raise failure
+
+    def _read(self) -> bool:
+        """Reads one connection; True when there is to be another."""
+        source: Source | None = None
+        run: EpochRun | None = None
+        error: SourceError | None = None
+        began = time.monotonic()
+        try:
+            if self.abandoned >= MAX_ABANDONED:
+                raise SourceStalled(f"{self._stream}: {MAX_ABANDONED} readers hang")
+            source = self._connect()
+            with self._open(source) as connection:
+                run = self._begin(connection, source)
+                for item in connection:
+                    run.take(item)
+                    self._note(run, connection, source, item)
+        except SourceError as caught:
+            error = caught
+        finally:
+            if self._connection is not None and self._connection.abandoned:
+                self._abandoned.append(self._connection)
+            self._connection = None
+        if run is not None and run.begun and time.monotonic() - began >= PROVEN_SECONDS:
+            self._backoff.reset()
+        return self._after(source, run, error)
+
+    def _open(self, source: Source) -> Connection:
+        paced = self._settings.source.realtime
+        self._decoder = Decoder(source, self._settings.decode, realtime=paced)
+        limits = self._settings.source
+        # A recorder or a pipe on this machine may pause for as long as it likes.
+        deadlines = (
+            Deadlines(limits.open_seconds, limits.stall_seconds) if source.endless else Deadlines()
+        )
+        self._connection = Connection(
+            self._decoder, source.name, self._settings.decode.queue_pictures, deadlines
+        )
+        if self._stopped:
+            self._connection.stop()
+        return self._connection
+
+    def _begin(self, connection: Connection, source: Source) -> EpochRun:
+        assert self._decoder is not None
+        info = connection.info
+        self._observer.opened(info, self._decoder.warnings)
+        place, loss = self._place, self._loss
+        if loss is None and place.lost_at is not None and not (place.same and source.replays):
+            loss = self._loss = Loss("restart", "the program was started again", place.lost_at)
+        self._number = place.number if loss is None else place.number + 1
+        self._progress = replace(
+            self._progress, duration=info.duration, epoch=self._number, lag=0.0
+        )
+        self._lag = LagMeter()
+        return EpochRun(
+            info,
+            self._settings,
+            self._engine,
+            self._segmentation,
+            self._outlet,
+            self._counts,
+            self._times,
+            Listeners(self._began, self._decided, self._closed),
+            number=self._number,
+            gap=None if loss is None else Gap(loss.reason, loss.since, loss.attempts, loss.detail),
+            prompt=source.live or self._settings.source.realtime,
+            resume=place.mark if loss is None else None,
+        )
+
+    def _after(
+        self, source: Source | None, run: EpochRun | None, error: SourceError | None
+    ) -> bool:
+        """Says whether to connect again, and waits until then."""
+        if self._stopped:
+            if run is not None and self._final:
+                self._close(run, lost=False)
+            return False
+        known = self._segmentation.epoch is not None or (self._patient and error is not None)
+        then = sequel(source, error, known=known)
+        if then in {"end", "raise"}:
+            if run is not None:
+                self._close(run, lost=False)
+            if error is not None:
+                raise error
+            return False
+        why, detail = reason(source, error), str(error or "the sender ended the connection")
+        if then == "anew" and run is not None:
+            self._close(run, lost=True)
+            if run.begun:
+                self._base += run.elapsed
+                self._loss = Loss(why, detail, time.time())
+        wait = self._backoff.next()
+        if wait is None:
+            raise error or SourceClosed(f"{self._stream}: {detail}")
+        if self._loss is not None:
+            self._loss.attempts += 1
+        self._observer.lost(why, detail, wait)
+        self._sleep(wait)
+        return True
+
+    def _close(self, run: EpochRun, *, lost: bool) -> None:
+        run.finish(lost=lost)
+        self._report(max(self._progress.position, self._base + run.elapsed))
+
+    def _sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stopped and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(_POLL, left))
+
+    def _began(self, discontinuity: DiscontinuityData | None) -> None:
+        self._loss = None
+        self._place = Place(self._number, base=float(self._base))
+        if discontinuity is not None:
+            self._observer.returned(discontinuity)
+        self._save()
+
+    def _closed(self, mark: Mark | None) -> None:
+        self._place = replace(self._place, mark=mark)
+        self._save()
+
+    def _decided(self, boundary: BoundaryData, waited_for: Instant | None) -> None:
+        late = None if waited_for is None else self._late(waited_for)
+        self._observer.decided(boundary, late)
+
+    def _late(self, at: Instant) -> float | None:
+        due = None if self._decoder is None else self._decoder.due(at)
+        return None if due is None else max(0.0, time.monotonic() - due)
+
+    def _note(
+        self, run: EpochRun, connection: Connection, source: Source, item: Picture | Sound
+    ) -> None:
+        now = time.monotonic()
+        self._times.add("source", connection.waited)
+        lag = self._lag.note(now, float(item.start.seconds), connection.waited)
+        if now - self._reported < REPORT_SECONDS:
+            return
+        self._reported = now
+        if self._settings.source.realtime:
+            lag = self._late(item.start) or 0.0
+        elif source.replays:
+            # Files are read as fast as they can be; nobody waits for them.
+            lag = 0.0
+        self._times.decoding(connection.decoding)
+        self._progress = replace(self._progress, lag=lag)
+        self._report(max(self._progress.position, self._base + run.elapsed))
+        slow = self._slow.note(now, lag, self._times)
+        if slow is not None:
+            self._observer.slow(slow, lag)
+
+    def _report(self, position: Fraction) -> None:
+        self._progress = replace(
+            self._progress,
+            position=position,
+            shots=self._counts.shots,
+            scenes=self._counts.scenes,
+            boundaries=self._counts.boundaries,
+            spent=dict(self._times.spent),
+        )
+        self._observer.progressed(self._progress)
+
+    def _save(self) -> None:
+        if self._keeping is None:
+            return
+        stats = None if self._decoder is None else self._decoder.stats
+        exact = stats is not None and not stats.restarts and not stats.derived_times
+        self._keeping.save(self._segmentation, self._counts, self._place, exact=exact)

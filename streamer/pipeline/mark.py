@@ -1,0 +1,179 @@
+"""Where the shots of an interrupted epoch can be taken up again, exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamer.errors import CheckpointError
+from streamer.shots.fixed import WindowState
+from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
+from streamer.shots.splitter import SeenPicture, SplitterState
+from streamer.timeline import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+MAX_PICTURES = 256
+"""More than any splitter remembers."""
+
+Count = Annotated[int, Field(ge=0)]
+Ratio = Annotated[str, Field(pattern=r"^[0-9]{1,20}/[1-9][0-9]{0,19}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The state of the splitter behind a closed shot.
+
+    Attributes:
+        start: First instant of the epoch.
+        windows: Windows of sound before the first picture.
+        splitter: Of pictures, or of windows of sound.
+    """
+
+    start: Instant
+    windows: int
+    splitter: SplitterState | WindowState
+
+    @property
+    def at(self) -> Instant:
+        """Where the running shot began: input from here on has to come again."""
+        return self.splitter.start
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _At(_Model):
+    pts: int
+    time_base: Ratio
+
+    def instant(self) -> Instant:
+        return Instant(self.pts, Fraction(self.time_base))
+
+
+class _Seen(_Model):
+    start: _At
+    change: float
+    flat: bool
+
+
+class _Pictures(_Model):
+    index: Count
+    start: _At
+    last_cut: _At
+    flat_since: _At | None
+    past: Annotated[tuple[_Seen, ...], Field(max_length=MAX_PICTURES)]
+    gradual_next: float | None
+
+
+class _Windows(_Model):
+    origin: _At
+    start: _At
+    count: Count
+    index: Count
+
+
+class _Mark(_Model):
+    start: _At
+    windows: Count
+    splitter: _Pictures | _Windows
+
+
+def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
+    """Writes a mark as JSON and arrays of bounded size."""
+    state = mark.splitter
+    saved: _Pictures | _Windows
+    arrays: dict[str, NDArray[np.float32]] = {}
+    if isinstance(state, WindowState):
+        saved = _Windows(
+            origin=_at(state.origin), start=_at(state.start), count=state.count, index=state.index
+        )
+    else:
+        saved = _Pictures(
+            index=state.index,
+            start=_at(state.start),
+            last_cut=_at(state.last_cut),
+            flat_since=None if state.flat_since is None else _at(state.flat_since),
+            past=tuple(
+                _Seen(start=_at(seen.start), change=seen.change, flat=seen.flat)
+                for seen in state.past
+            ),
+            gradual_next=state.gradual_next if math.isfinite(state.gradual_next) else None,
+        )
+        arrays = _stack("past", [seen.signature for seen in state.past])
+        arrays |= _stack("gradual", state.gradual_kept)
+    whole = _Mark(start=_at(mark.start), windows=mark.windows, splitter=saved)
+    return whole.model_dump_json(), arrays
+
+
+def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> Mark:
+    """Reads what `dump` wrote.
+
+    Raises:
+        CheckpointError: It is not such a state.
+    """
+    try:
+        saved = _Mark.model_validate_json(text)
+        return Mark(saved.start.instant(), saved.windows, _state(saved.splitter, arrays))
+    except (ValidationError, ValueError, KeyError) as error:
+        raise CheckpointError("the saved place in the input is unusable") from error
+
+
+def _state(
+    saved: _Pictures | _Windows, arrays: Mapping[str, NDArray[np.generic]]
+) -> SplitterState | WindowState:
+    if isinstance(saved, _Windows):
+        return WindowState(saved.origin.instant(), saved.start.instant(), saved.count, saved.index)
+    signatures = _unstack("past", arrays)
+    return SplitterState(
+        index=saved.index,
+        start=saved.start.instant(),
+        last_cut=saved.last_cut.instant(),
+        flat_since=None if saved.flat_since is None else saved.flat_since.instant(),
+        past=tuple(
+            SeenPicture(seen.start.instant(), signature, seen.change, seen.flat)
+            for seen, signature in zip(saved.past, signatures, strict=True)
+        ),
+        gradual_next=-math.inf if saved.gradual_next is None else saved.gradual_next,
+        gradual_kept=tuple(_unstack("gradual", arrays)),
+    )
+
+
+def _at(instant: Instant) -> _At:
+    base = instant.time_base
+    return _At(pts=instant.pts, time_base=f"{base.numerator}/{base.denominator}")
+
+
+def _stack(name: str, signatures: Sequence[Signature]) -> dict[str, NDArray[np.float32]]:
+    if not signatures:
+        return {}
+    return {
+        f"{name}.luma": np.stack([signature.luma for signature in signatures]),
+        f"{name}.chroma": np.stack([signature.chroma for signature in signatures]),
+    }
+
+
+def _unstack(name: str, arrays: Mapping[str, NDArray[np.generic]]) -> list[Signature]:
+    if f"{name}.luma" not in arrays:
+        return []
+    luma, chroma = arrays[f"{name}.luma"], arrays[f"{name}.chroma"]
+    count = len(luma)
+    if (
+        count > MAX_PICTURES
+        or luma.shape != (count, ROWS, COLUMNS)
+        or chroma.shape != (count, 2, CHROMA_ROWS, CHROMA_COLUMNS)
+    ):
+        raise ValueError("signatures of another shape")
+    return [
+        Signature(one.astype(np.float32), two.astype(np.float32))
+        for one, two in zip(luma, chroma, strict=True)
+    ]
