@@ -27,7 +27,7 @@ else
 endif
 
 test: $(VENV)
-	scripts/system-packages scripts/packages-demo.txt scripts/packages-kafka.txt
+	scripts/system-packages scripts/packages-demo.txt scripts/packages-kafka.txt scripts/packages-live.txt
 	scripts/test
 
 lint: $(VENV)

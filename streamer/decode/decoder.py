@@ -220,16 +220,17 @@ class Decoder:
                 if self._given_up >= {s.type for s in self._chosen.wanted}:
                     break
                 self._check_progress()
-        except SourceInterrupted:
+        except SourceInterrupted as error:
             yield from self._flush()
-            raise
+            raise self._source.fault() or error from None
         if self._source.stopped:
             return
         name = self._source.name
         if (fault := self._source.fault()) is not None:
             raise fault
         if self._source.endless:
-            raise SourceClosed(f"{name}: ended, or cannot be decoded any more")
+            broken = ", or rather: it cannot be decoded any more" if self._given_up else ""
+            raise SourceClosed(f"{name}: the other side ended it{broken}")
         if not self._source.live:
             self._check_damage(demuxer.container)
 

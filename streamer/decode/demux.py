@@ -170,8 +170,7 @@ class WatchedDemuxer:
         except queue.Empty:
             self.close()
             wait = f"no answer within {opening.open_seconds:g} s"
-            reason = "stopped" if source.stopped else wait
-            raise SourceUnreachable(f"{source.name}: {reason}") from None
+            raise source.fault() or SourceUnreachable(f"{source.name}: {wait}") from None
         if isinstance(opened, BaseException):
             self.close()
             raise opened
@@ -194,8 +193,8 @@ class WatchedDemuxer:
             except queue.Empty:
                 if self._source.stopped:
                     return
-                told = f"{name}: nothing came for {self._stall:g} s"
-                raise SourceStalled(told) from None
+                stalled = SourceStalled(f"{name}: nothing came for {self._stall:g} s")
+                raise self._source.fault() or stalled from None
             if item is None or self._source.stopped:
                 return
             if isinstance(item, FFmpegError):
@@ -220,7 +219,7 @@ class WatchedDemuxer:
             try:
                 return self._queue.get(timeout=max(0.0, min(POLL_SECONDS, left)))
             except queue.Empty:
-                if self._source.stopped or left <= 0:
+                if self._source.stopped or left <= 0 or self._source.fault() is not None:
                     raise
 
     def _work(self) -> None:

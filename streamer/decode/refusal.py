@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,14 +60,13 @@ def _network(name: str, error: av_error.FFmpegError) -> SourceError:
     match error:
         case av_error.ProtocolNotFoundError() | av_error.DemuxerNotFoundError():
             return SourceUnsupported(f"{name}: the linked FFmpeg cannot do that")
-        case (
-            av_error.HTTPUnauthorizedError()
-            | av_error.HTTPForbiddenError()
-            | av_error.PermissionError()
-        ):
+        case av_error.HTTPUnauthorizedError() | av_error.HTTPForbiddenError():
             return SourceRefused(f"{name}: {error.strerror}")
         case av_error.HTTPNotFoundError() | av_error.FileNotFoundError():
             return SourceNotFound(f"{name}: {error.strerror}")
         case av_error.InvalidDataError():
             return NotMedia(f"{name}: sends no media ({error.strerror})")
+    if error.errno == errno.EPERM:
+        # What FFmpeg makes of a refusal without a number, as RTMP servers answer.
+        return SourceUnreachable(f"{name}: the server refuses; nothing may be published there")
     return SourceUnreachable(f"{name}: {error.strerror}")
