@@ -88,7 +88,9 @@ def run_epochs(
     Raises:
         DatasetError: The loss is not finite.
     """
-    optimizer = torch.optim.Adam(module.parameters(), lr=schedule.rate, weight_decay=schedule.decay)
+    optimizer = torch.optim.Adam(
+        module.parameters(), lr=schedule.rate, weight_decay=schedule.decay, fused=True
+    )
     best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     progress = Progress()
     if state.exists():

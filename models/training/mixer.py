@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from models.dataset.corpus import join_batches
 from models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from models.evaluation.scoring import Relations, relate_shots, score_relations
 from models.mixer.constraints import confidence_constraint, variance_constraint
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from models.mixture import Mixed, Moae
 
 _SHOTS_AT_ONCE = 256
+_BATCHES_AT_ONCE = 8
 
 
 @torch.inference_mode()
@@ -174,15 +177,17 @@ def _train(
     def epoch(number: int, optimizer: torch.optim.Optimizer) -> float:
         random = np.random.default_rng(seed_of(settings.seed, name, number))
         losses = []
-        for batch in epoch_batches(corpus, train, settings, settings.mixer_stride, random):
-            judged = _judge(first, judges or {}, relations, batch, settings, random)
-            loss = torch.stack(
-                [_loss(model, model.mix(*judged), batch, settings) for model in models.values()]
-            ).sum()
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(float(loss.detach()) / len(models))
+        batches = epoch_batches(corpus, train, settings, settings.mixer_stride, random)
+        while some := list(islice(batches, _BATCHES_AT_ONCE)):
+            judgements = _judge(first, judges or {}, relations, some, settings, random)
+            for batch, judged in zip(some, judgements, strict=True):
+                loss = torch.stack(
+                    [_loss(model, model.mix(*judged), batch, settings) for model in models.values()]
+                ).sum()
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+                losses.append(float(loss.detach()) / len(models))
         return float(np.mean(losses)) if losses else 0.0
 
     return run_epochs(
@@ -206,31 +211,35 @@ def _judge(
     model: Moae,
     judges: Mapping[int, Moae],
     relations: Mapping[int, Relations],
-    batch: SequenceBatch,
+    batches: Sequence[SequenceBatch],
     settings: TrainingSettings,
     random: np.random.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Judges a batch by frozen experts, with aspects dropped; see ``Moae.judge``."""
-    values, present = [], []
+) -> list[tuple[Tensor, ...]]:
+    """Judges batches by frozen experts, with aspects dropped; see ``Moae.judge``.
+
+    Several batches at once: what an expert says of a sequence depends on no other.
+    """
+    sizes = [len(batch.shots) for batch in batches]
+    whole = join_batches(batches)
+    there = ~torch.cat([_dropped(model, size, settings, random) for size in sizes])
     asked: dict[int, list[int]] = {}
-    who: dict[int, Moae] = {}
-    for row, (movie, start) in enumerate(
-        zip(batch.movie.tolist(), batch.start.tolist(), strict=True)
-    ):
-        part, there = relations[movie].sequences(np.array([start]), settings.sequence)
-        values.append(part[0])
-        present.append(there[0])
-        judge = judges.get(movie, model)
-        who[id(judge)] = judge
-        asked.setdefault(id(judge), []).append(row)
-    stacked, there_all = torch.stack(values), torch.stack(present)
-    there_all = there_all & ~_dropped(model, len(values), settings, random).to(model.device)
-    order = [row for rows in asked.values() for row in rows]
-    back = torch.tensor(order, device=model.device).argsort()
-    with torch.no_grad():
-        parts = [who[key].judge(stacked[rows], there_all[rows]) for key, rows in asked.items()]
-    hidden, probability, there = (torch.cat(column)[back] for column in zip(*parts, strict=True))
-    return hidden, probability, there
+    for movie in whole.movie.unique().tolist():
+        asked.setdefault(id(judges.get(movie, model)), []).append(movie)
+    parts, order = [], []
+    for movies in asked.values():
+        values, present = [], []
+        for movie in movies:
+            rows = torch.nonzero(whole.movie == movie)[:, 0]
+            cut = relations[movie].sequences(whole.start[rows].numpy(), settings.sequence)
+            values.append(cut[0])
+            present.append(cut[1] & there[rows].to(model.device))
+            order.append(rows)
+        judge = judges.get(movies[0], model)
+        with torch.no_grad():
+            parts.append(judge.judge(torch.cat(values), torch.cat(present)))
+    back = torch.cat(order).argsort().to(model.device)
+    columns = [torch.cat(column)[back].split(sizes) for column in zip(*parts, strict=True)]
+    return list(zip(*columns, strict=True))
 
 
 def _dropped(
