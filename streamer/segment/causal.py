@@ -18,12 +18,12 @@ from streamer.segment.decision import Decision, ExpertVote
 from streamer.window.buffer import SlidingBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.mixture import Moae
+    from models.mixture import Mixed, Moae
 
 _Row = tuple["Tensor", "Tensor"]
 
@@ -77,21 +77,7 @@ class CausalSegmenter:
             CheckpointError: Tokens have another length than the mixture was trained on.
             ValueError: Tokens are not finite, or the input had ended.
         """
-        if self._finished:
-            raise ValueError("the input has ended")
-        self.check(tokens)
-        config = self.model.config
-        with torch.inference_mode():
-            batch = {
-                name: pad_tokens(
-                    [tokens.get(name)], spec.dim, config.size.max_tokens, self.model.device
-                )
-                for name, spec in config.aspects.items()
-            }
-            vectors, present = self.model.embed(batch)
-            window = self._shots.push((vectors[0], present[0]))
-            self._pushed += 1
-            return self._advance(window, self._pushed)
+        return push_many([(self, tokens)])[0]
 
     def finish(self) -> tuple[Decision, ...]:
         """Ends the input: decides what is left, the last shot repeated as padding.
@@ -205,36 +191,113 @@ class CausalSegmenter:
             window: The last ``2*w_b`` shots, padding included.
             seen: Shots pushed so far, padding included.
         """
-        config = self.model.config
         values, present = self.model.relate(
             torch.stack([row[0] for row in window])[None],
             torch.stack([row[1] for row in window])[None],
         )
-        sequence = self._boundaries.push((values[0], present[0]))
-        index = seen - 1 - config.reach - self.lookahead
+        sequence, index = self._append(values[0], present[0], seen)
         if index < 0:
             return ()
         mixed = self.model.decide(
             torch.stack([row[0] for row in sequence])[None],
             torch.stack([row[1] for row in sequence])[None],
         )
+        return (self._decision(mixed, 0, index, seen),)
+
+    def _ready(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
+        if self._finished:
+            raise ValueError("the input has ended")
+        self.check(tokens)
+
+    def _shift(self, vectors: Tensor, present: Tensor) -> tuple[_Row, ...]:
+        """Takes an embedded shot; the window of the boundary that it completes."""
+        self._pushed += 1
+        return self._shots.push((vectors, present))
+
+    def _append(self, values: Tensor, present: Tensor, seen: int) -> tuple[tuple[_Row, ...], int]:
+        """Takes a related boundary; the last ``L``, and which one can be decided, if ≥ 0."""
+        sequence = self._boundaries.push((values, present))
+        return sequence, seen - 1 - self.model.config.reach - self.lookahead
+
+    def _decision(self, mixed: Mixed, row: int, index: int, seen: int) -> Decision:
+        """Reads the decision about boundary ``index`` out of one row of a batch."""
+        config = self.model.config
         position = config.sequence - 1 - self.lookahead
-        weights = mixed.weights[0, position].tolist()
-        probability = mixed.probability[0, position].tolist()
-        there = mixed.present[0, position].tolist()
+        weights = mixed.weights[row, position].tolist()
+        probability = mixed.probability[row, position].tolist()
+        there = mixed.present[row, position].tolist()
         self._decided = index + 1
         first_shot = index - position - (config.reach - 1)
-        return (
-            Decision(
-                boundary_index=index,
-                score=min(1.0, max(0.0, mixed.score[0, position].item())),
-                experts=tuple(
-                    ExpertVote(name, weight, chance, not is_there)
-                    for name, weight, chance, is_there in zip(
-                        config.experts, weights, probability, there, strict=True
-                    )
-                ),
-                lookahead_shots=min(self._pushed - 1 - index, self.latency_shots),
-                padded=first_shot < 0 or seen > self._pushed,
+        return Decision(
+            boundary_index=index,
+            score=min(1.0, max(0.0, mixed.score[row, position].item())),
+            experts=tuple(
+                ExpertVote(name, weight, chance, not is_there)
+                for name, weight, chance, is_there in zip(
+                    config.experts, weights, probability, there, strict=True
+                )
             ),
+            lookahead_shots=min(self._pushed - 1 - index, self.latency_shots),
+            padded=first_shot < 0 or seen > self._pushed,
         )
+
+
+def push_many(
+    work: Sequence[tuple[CausalSegmenter, Mapping[str, NDArray[np.float32]]]],
+) -> list[tuple[Decision, ...]]:
+    """One shot of each of many streams in one pass: what a backlog is worked off with.
+
+    Args:
+        work: Segmenters of the same mixture, each at most once, and the tokens `push` would get.
+
+    Returns:
+        What `push` would return to each, scores equal to 1e-5.
+
+    Raises:
+        CheckpointError: As for `push`; no segmenter has changed then.
+        ValueError: As for `push`, or segmenters of several mixtures, or one twice.
+    """
+    if not work:
+        return []
+    model = work[0][0].model
+    if len({id(segmenter) for segmenter, _ in work}) < len(work):
+        raise ValueError("a stream takes one shot at a time")
+    for segmenter, tokens in work:
+        if segmenter.model is not model:
+            raise ValueError("streams of several mixtures in one batch")
+        segmenter._ready(tokens)
+    with torch.inference_mode():
+        size, device = model.config.size, model.device
+        batch = {
+            name: pad_tokens(
+                [tokens.get(name) for _, tokens in work], spec.dim, size.max_tokens, device
+            )
+            for name, spec in model.config.aspects.items()
+        }
+        vectors, present = model.embed(batch)
+        # Copies: a view would keep the whole batch for as long as the quietest stream waits.
+        windows = [
+            segmenter._shift(vectors[row].clone(), present[row].clone())
+            for row, (segmenter, _) in enumerate(work)
+        ]
+        values, both = model.relate(
+            torch.stack([torch.stack([shot[0] for shot in window]) for window in windows]),
+            torch.stack([torch.stack([shot[1] for shot in window]) for window in windows]),
+        )
+        due = []
+        for row, (segmenter, _) in enumerate(work):
+            sequence, index = segmenter._append(
+                values[row].clone(), both[row].clone(), segmenter._pushed
+            )
+            if index >= 0:
+                due.append((row, sequence, index))
+        decisions: list[tuple[Decision, ...]] = [()] * len(work)
+        if due:
+            mixed = model.decide(
+                torch.stack([torch.stack([each[0] for each in known]) for _, known, _ in due]),
+                torch.stack([torch.stack([each[1] for each in known]) for _, known, _ in due]),
+            )
+            for place, (row, _, index) in enumerate(due):
+                segmenter = work[row][0]
+                decisions[row] = (segmenter._decision(mixed, place, index, segmenter._pushed),)
+    return decisions
