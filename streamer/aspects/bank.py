@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from streamer.aspects.clips import ClipAspects
 from streamer.aspects.pictures import PictureAspects
 from streamer.aspects.sounds import SoundAspects
+from streamer.aspects.thinning import Thinner
 from streamer.timeline import EmbeddedShot
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class AspectBank:
             taken as missing; bounds how long a closed shot waits.
         has_sound: The stream has sound.
         workers: Threads that embed the last sounds of a shot side by side.
+        thinner: Says what is left out; nothing when None.
     """
 
     def __init__(
@@ -58,10 +60,13 @@ class AspectBank:
         max_interleave: Fraction,
         has_sound: bool,
         workers: int = 1,
+        thinner: Thinner | None = None,
     ) -> None:
-        self._pictures = PictureAspects(extractors, settings, batch=batch)
-        self._clips = ClipAspects(extractors, batch=batch)
-        self._sounds = SoundAspects(extractors, batch=batch, workers=workers)
+        if thinner is None:
+            thinner = Thinner([extractor.aspect for extractor in extractors])
+        self._pictures = PictureAspects(extractors, settings, thinner, batch=batch)
+        self._clips = ClipAspects(extractors, thinner, batch=batch)
+        self._sounds = SoundAspects(extractors, thinner, batch=batch, workers=workers)
         self._max_interleave = max_interleave
         self._sound_ended = not has_sound or self._sounds.idle
         self._picture_start = self._sound_start = self._read = Fraction(0)

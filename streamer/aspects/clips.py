@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from streamer.aspects.thinning import Thinner
     from streamer.timeline import Picture
 
 
@@ -26,20 +27,27 @@ class ClipAspects:
 
     Args:
         extractors: Those of kind ``clip``.
+        thinner: Says what is left out.
         batch: Clips embedded together.
     """
 
-    def __init__(self, extractors: Iterable[Extractor], *, batch: int) -> None:
+    def __init__(self, extractors: Iterable[Extractor], thinner: Thinner, *, batch: int) -> None:
+        self._thinner = thinner
         self._lanes: dict[ClipInput, list[Lane]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, ClipInput):
                 self._lanes[extractor.input].append(Lane(extractor, batch))
         self._clips = {spec: ClipCutter(spec) for spec in self._lanes}
+        self._counts = dict.fromkeys(self._lanes, 0)
 
     def push(self, picture: Picture) -> None:
         """Takes the next picture in presentation order."""
-        for cutter in self._clips.values():
-            cutter.push(picture)
+        for spec, cutter in self._clips.items():
+            if all(self._thinner.drops(lane.extractor.aspect) for lane in self._lanes[spec]):
+                # Making pictures small is most of the cost.
+                cutter.forget()
+            else:
+                cutter.push(picture)
 
     def advance(self, until: Fraction) -> None:
         """Embeds the whole clips that the running shot has before ``until``."""
@@ -50,12 +58,15 @@ class ClipAspects:
         """Tokens of the shot that ends at ``end``, by aspect."""
         for spec, cutter in self._clips.items():
             self._embed(spec, cutter.close(end))
+            self._counts[spec] = 0
         return close_all([lane for lanes in self._lanes.values() for lane in lanes])
 
     def _embed(self, spec: ClipInput, pieces: Iterable[torch.Tensor]) -> None:
         for piece in pieces:
             for lane in self._lanes[spec]:
-                lane.add(piece)
+                if self._thinner.takes(lane.extractor.aspect, "seen", self._counts[spec]):
+                    lane.add(piece)
+            self._counts[spec] += 1
 
 
 class ClipCutter:
@@ -81,6 +92,12 @@ class ClipCutter:
             return
         self._pushed = now
         self._held.append((now, self._resize(picture)))
+
+    def forget(self) -> None:
+        """Drops what is held: the next picture begins a clip."""
+        self._held.clear()
+        self._run.clear()
+        self._fresh = 0
 
     def take(self, until: Fraction) -> Iterator[torch.Tensor]:
         """Whole clips, ``(frames, 1, height, width)``, of the running shot before ``until``."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from streamer.aspects.thinning import Thinner
     from streamer.config.sections import AspectsSection
     from streamer.timeline import Picture
 
@@ -27,12 +28,20 @@ class PictureAspects:
     Args:
         extractors: Those of kind ``picture``.
         settings: The key-frame rule.
+        thinner: Says what is left out.
         batch: Key frames embedded together.
     """
 
     def __init__(
-        self, extractors: Iterable[Extractor], settings: AspectsSection, *, batch: int
+        self,
+        extractors: Iterable[Extractor],
+        settings: AspectsSection,
+        thinner: Thinner,
+        *,
+        batch: int,
     ) -> None:
+        self._thinner = thinner
+        self._count = 0
         self._lanes: dict[PictureInput, list[Lane]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, PictureInput):
@@ -58,11 +67,19 @@ class PictureAspects:
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
         """Tokens of the shot ``[start, end)`` by aspect."""
         self._embed(self._key_frames.close(start, end))
+        self._count = 0
         return close_all([lane for lanes in self._lanes.values() for lane in lanes])
 
     def _embed(self, chosen: list[Picture]) -> None:
         for picture in chosen:
             for spec, lanes in self._lanes.items():
-                piece = self._resizers[spec](picture)
-                for lane in lanes:
-                    lane.add(piece)
+                wanted = [
+                    lane
+                    for lane in lanes
+                    if self._thinner.takes(lane.extractor.aspect, "seen", self._count)
+                ]
+                if wanted:
+                    piece = self._resizers[spec](picture)
+                    for lane in wanted:
+                        lane.add(piece)
+            self._count += 1

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from streamer.aspects.thinning import Thinner
     from streamer.timeline import Sound
 
 SILENCE = 1e-4
@@ -35,11 +36,20 @@ class SoundAspects:
 
     Args:
         extractors: Those of kind ``sound``.
+        thinner: Says what is left out.
         batch: Windows of one aspect embedded together.
         workers: Threads that embed the last windows of a shot side by side.
     """
 
-    def __init__(self, extractors: Iterable[Extractor], *, batch: int, workers: int = 1) -> None:
+    def __init__(
+        self,
+        extractors: Iterable[Extractor],
+        thinner: Thinner,
+        *,
+        batch: int,
+        workers: int = 1,
+    ) -> None:
+        self._thinner = thinner
         self._lanes: dict[SoundInput, list[Lane]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, SoundInput):
@@ -76,7 +86,8 @@ class SoundAspects:
         for spec, lanes in self._lanes.items():
             total = full_windows(round(until * spec.rate) - round(start * spec.rate), spec)
             for index in range(self._done[spec], total):
-                self._embed(spec, lanes, start, (index * spec.hop, index * spec.hop + spec.window))
+                span = (index * spec.hop, index * spec.hop + spec.window)
+                self._embed(spec, self._wanted(lanes, index), start, span)
             self._done[spec] = max(self._done[spec], total)
 
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
@@ -85,11 +96,16 @@ class SoundAspects:
         for spec, lanes in self._lanes.items():
             rest = last_window(round(end * spec.rate) - round(start * spec.rate), spec)
             if rest is not None:
-                self._embed(spec, lanes, start, rest, last=True)
+                self._embed(spec, self._wanted(lanes, self._done[spec]), start, rest, last=True)
             self._done[spec] = 0
         for rate, track in self._tracks.items():
             track.drop(round(end * rate))
         return close_all([lane for lanes in self._lanes.values() for lane in lanes], self._pool)
+
+    def _wanted(self, lanes: list[Lane], number: int) -> list[Lane]:
+        return [
+            lane for lane in lanes if self._thinner.takes(lane.extractor.aspect, "heard", number)
+        ]
 
     def _embed(
         self,
@@ -100,6 +116,8 @@ class SoundAspects:
         *,
         last: bool = False,
     ) -> None:
+        if not lanes:
+            return
         origin = round(start * spec.rate)
         samples, received = self._tracks[spec.rate].read(origin + span[0], origin + span[1])
         if received < MIN_RECEIVED * len(samples) or np.abs(samples).max() < SILENCE:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streamer.aspects.clips import ClipAspects, ClipCutter
 from streamer.aspects.extractor import ClipInput
+from streamer.aspects.thinning import Thinner
 from streamer.timeline import Instant, Picture
 
 MS = Fraction(1, 1000)
@@ -90,6 +91,6 @@ def test_a_jump_back_in_time_does_not_stop_it() -> None:
 
 
 def test_without_extractors_nothing_is_held() -> None:
-    clips = ClipAspects([], batch=1)
+    clips = ClipAspects([], Thinner([]), batch=1)
     clips.push(picture(0, Fraction(0)))
     assert clips.close(Fraction(1)) == {}
