@@ -1,0 +1,81 @@
+"""A small engine that costs next to nothing: fixed random projections instead of networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.pipeline.engine import Engine
+from tests.models.toy import DIMS, toy_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloudevents.core.v1.event import CloudEvent
+
+PICTURE = PictureInput(height=12, width=16, interval=Fraction(2))
+SOUND = SoundInput(rate=8000, window=8000, hop=8000)
+
+
+@dataclass
+class Projection:
+    """Pools a piece and turns it by a fixed random matrix."""
+
+    aspect: str
+    dim: int
+    kind: Literal["picture", "clip", "sound"]
+    input: PictureInput | ClipInput | SoundInput
+    network: str = ""
+    matrix: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __post_init__(self) -> None:
+        self.network = f"toy-{self.aspect}"
+        generator = torch.Generator().manual_seed(sum(self.aspect.encode()))
+        self.matrix = torch.randn(16, self.dim, generator=generator)
+
+    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        flat = pieces.float().reshape(len(pieces), -1)
+        flat = flat[:, : flat.shape[1] // 16 * 16].reshape(len(pieces), 16, -1)
+        scale = 255.0 if self.kind == "picture" else 0.05
+        return (flat.abs().mean(2) / scale) @ self.matrix
+
+
+def toy_engine() -> Engine:
+    model = toy_model()
+    model.digest = "ab" * 32
+    extractors = tuple(
+        Projection(aspect, dim, "picture", PICTURE)
+        if aspect == "place"
+        else Projection(aspect, dim, "sound", SOUND)
+        for aspect, dim in DIMS.items()
+    )
+    return Engine(model, extractors, torch.device("cpu"))
+
+
+@dataclass
+class Collected:
+    """A sink that keeps what comes."""
+
+    name: str = "memory"
+    events: list[CloudEvent] = field(default_factory=list)
+
+    def open(self) -> None: ...
+
+    def add(self, event: CloudEvent) -> None:
+        self.events.append(event)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    @property
+    def ids(self) -> list[str]:
+        return [str(event.get_id()) for event in self.events]
+
+
+def kinds(events: Sequence[CloudEvent]) -> list[str]:
+    return [str(event.get_type()).rsplit(".", 2)[-2] for event in events]

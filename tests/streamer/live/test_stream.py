@@ -1,0 +1,171 @@
+"""A stream that is cut anywhere goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from connectors.sources.file import FileSource
+from streamer.config.sections import OutputSection, ReconnectSection, SegmentSection
+from streamer.config.settings import Settings
+from streamer.errors import SourceInterrupted, SourceUnreachable
+from streamer.live.checkpoint import CheckpointFile
+from streamer.live.connector import Connector
+from streamer.live.keeping import Keeping
+from streamer.live.stream import StreamRun
+from streamer.pipeline.observer import Unwatched
+from tests.streamer.live.engine import Collected, kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cloudevents.core.v1.event import CloudEvent
+
+    from connectors.sources.source import Source
+    from streamer.events.payload import DiscontinuityData, GapReason
+    from streamer.pipeline.engine import Engine
+
+EVERYTHING = Settings(
+    output=OutputSection(emit=("boundaries", "shots", "scenes")),
+    segment=SegmentSection(threshold=0.0),
+    reconnect=ReconnectSection(initial_seconds=0.01, max_seconds=0.02),
+)
+
+
+class Killed(BaseException):
+    """What a kill is to code that cannot see it coming."""
+
+
+@dataclass
+class Killer(Collected):
+    """Dies while it takes an event."""
+
+    after: int = 10**9
+
+    def add(self, event: CloudEvent) -> None:
+        if len(self.events) == self.after:
+            raise Killed
+        super().add(event)
+
+
+@dataclass
+class Noted(Unwatched):
+    """Keeps what is told."""
+
+    losses: list[tuple[GapReason, str]] = field(default_factory=list)
+    gaps: list[DiscontinuityData] = field(default_factory=list)
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        self.losses.append((reason, detail))
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        self.gaps.append(discontinuity)
+
+
+def run(
+    engine: Engine,
+    connect: Callable[[], Source],
+    sink: Collected,
+    keeping: Keeping | None = None,
+    observer: Unwatched | None = None,
+    settings: Settings = EVERYTHING,
+) -> StreamRun:
+    made = StreamRun(
+        "film", connect, settings, engine, [sink], observer or Unwatched(), keeping=keeping, seed=1
+    )
+    made.run()
+    return made
+
+
+@pytest.fixture(scope="session")
+def whole(engine: Engine, film: Path) -> Collected:
+    """What the film gives when nothing happens."""
+    sink = Collected()
+    run(engine, Connector(str(film), EVERYTHING.source), sink)
+    assert kinds(sink.events).count("shot") == 12
+    assert "boundary" in kinds(sink.events)
+    return sink
+
+
+def scores(events: list[CloudEvent]) -> dict[str, float]:
+    found = {}
+    for event in events:
+        data = event.get_data()
+        assert isinstance(data, dict)
+        if "score" in data:
+            found[str(event.get_id())] = float(data["score"])
+    return found
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 12, 20])
+def test_killed_anywhere_it_goes_on_with_the_same_events(
+    engine: Engine, film: Path, whole: Collected, tmp_path: Path, after: int
+) -> None:
+    keeping = Keeping(CheckpointFile(tmp_path, "film"), "here")
+    connect = Connector(str(film), EVERYTHING.source)
+    first = Killer(after=after)
+    with pytest.raises(Killed):
+        run(engine, connect, first, keeping)
+    second = Collected()
+    run(engine, connect, second, keeping)
+    assert list(dict.fromkeys(first.ids + second.ids)) == whole.ids
+    # Nothing but what was sent after the last state was written comes twice.
+    assert len(set(first.ids) & set(second.ids)) <= 3
+    again = scores(first.events) | scores(second.events)
+    assert again == pytest.approx(scores(whole.events), abs=2e-3)
+    third = Collected()
+    run(engine, connect, third, keeping)
+    assert third.events == []
+
+
+def test_an_input_that_breaks_off_on_the_way_is_read_again_from_there(
+    engine: Engine, film: Path, whole: Collected
+) -> None:
+    made: list[Breaking] = []
+
+    def connect() -> Source:
+        made.append(Breaking(film, [0.3, 0.7, 2.0][len(made)]))
+        return made[-1]
+
+    sink, noted = Collected(), Noted()
+    run(engine, connect, sink, observer=noted)
+    assert len(made) == 3
+    assert sink.ids == whole.ids
+    assert [reason for reason, _ in noted.losses] == ["unreachable", "unreachable"]
+    assert noted.gaps == []
+
+
+class Breaking(FileSource):
+    """Breaks off after a share of the file."""
+
+    def __init__(self, path: Path, share: float) -> None:
+        super().__init__(path)
+        self._file = path.open("rb")
+        self._left = int(path.stat().st_size * share)
+
+    def open(self):  # type: ignore[no-untyped-def] # the type is the base's
+        from connectors.sources.source import Opening
+
+        return Opening(self)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._left <= 0:
+            self.broken: SourceInterrupted | None = SourceUnreachable("film: broke off")
+            return b""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    broken = None
+
+    def seekable(self) -> bool:
+        return False
+
+    def fault(self) -> SourceInterrupted | None:
+        return self.broken
+
+    def close(self) -> None:
+        self._file.close()
