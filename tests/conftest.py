@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from models.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from tests.kafka import Broker
+    from tests.servers.nginx import Nginx
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,23 @@ def broker() -> Iterator[Broker]:
     started = Broker.start()
     yield started
     started.delete()
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """A real web and RTMP server, started when the first test asks for it."""
+    from tests.servers.nginx import Nginx
+
+    started = Nginx(tmp_path_factory.mktemp("nginx"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def known_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds whose cuts are known exactly: `tests.servers.film`."""
+    from tests.servers import film
+
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    film.write(path)
+    return path

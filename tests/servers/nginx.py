@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pwd
 import os
+import pwd
 from pathlib import Path
 
 from tests.servers.process import HOST, Process, answers, free_port
@@ -78,9 +78,7 @@ class Nginx:
             )
         )
         self._process = Process(["nginx", "-p", folder, "-c", configuration], folder / "log")
-        self._process.until(
-            lambda: answers(self.http_port) and answers(self.rtmp_port), "nginx"
-        )
+        self._process.until(lambda: answers(self.http_port) and answers(self.rtmp_port), "nginx")
 
     @property
     def http(self) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """GStreamer's RTSP server; run by the system's Python, which has its bindings.
 
-    rtsp_server.py PORT PLAIN_PIPELINE [USER PASSWORD]
+rtsp_server.py PORT PLAIN_PIPELINE [USER PASSWORD]
 """
 
 import sys

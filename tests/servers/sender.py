@@ -9,8 +9,5 @@ from tests.servers.process import Process
 
 def send(film: Path, target: str, log: Path, *options: str) -> Process:
     """Sends a film as it is encoded, as fast as it plays."""
-    return Process(
-        ["ffmpeg", "-hide_banner", "-loglevel", "warning", "-re", "-i", film]
-        + ["-c", "copy", *options, target],
-        log,
-    )
+    quiet = ("-hide_banner", "-loglevel", "warning")
+    return Process(["ffmpeg", *quiet, "-re", "-i", film, "-c", "copy", *options, target], log)

@@ -1,0 +1,113 @@
+"""Every kind of address against a real server; all at the same time, because each is slow."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers.film import SHOTS, Watched, watch
+from tests.servers.nginx import Nginx
+from tests.servers.process import HOST, free_port, until
+from tests.servers.rtsp import RtspServer
+from tests.servers.sender import send
+
+SEGMENTS = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "4")
+DATED = ("-hls_flags", "program_date_time+delete_segments")
+
+
+@pytest.fixture(scope="module")
+def watched(
+    nginx: Nginx, known_film: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Watched]]]:
+    folder = tmp_path_factory.mktemp("live")
+    udp, rtp = (free_port(socket.SOCK_DGRAM) for _ in range(2))
+    group = free_port(socket.SOCK_DGRAM)
+    description = folder / "film.sdp"
+    live = nginx.root / "live"
+    (live / "dash").mkdir(parents=True)
+    with ExitStack() as stack:
+        rtsp = RtspServer(folder, known_film)
+        stack.callback(rtsp.stop)
+        again = RtspServer(folder, known_film)
+        stack.callback(again.stop)
+
+        def sender(target: str | Path, *options: str) -> None:
+            log = folder / f"{len(list(folder.iterdir()))}.log"
+            stack.callback(send(known_film, str(target), log, *options).stop)
+
+        def later(name: str) -> Watched:
+            # A playlist with too few segments would be read from its start.
+            playlist = live / name
+            until(lambda: playlist.exists() and playlist.read_text().count("#EXTINF") > 2, name)
+            return watch(f"{nginx.http}/live/{name}")
+
+        def dash() -> Watched:
+            until((live / "dash" / "film.mpd").exists, "a DASH description")
+            return watch(f"{nginx.http}/live/dash/film.mpd")
+
+        def described() -> Watched:
+            until(lambda: description.exists() and "m=audio" in description.read_text(), "SDP")
+            return watch(str(description))
+
+        with ThreadPoolExecutor(16) as pool:
+            running = {
+                "udp": pool.submit(watch, f"udp://{HOST}:{udp}"),
+                "multicast": pool.submit(watch, f"udp://@239.255.12.34:{group}?localaddr={HOST}"),
+                "rtp": pool.submit(watch, f"rtp://{HOST}:{rtp}"),
+                "sdp": pool.submit(described),
+                "rtmp": pool.submit(watch, f"{nginx.rtmp}/film"),
+                "rtsp": pool.submit(watch, f"rtsp://{rtsp.where}"),
+                "rtsp udp": pool.submit(
+                    watch, f"rtsp://{again.where}", rtsp_transport="udp", stall_seconds=4.0
+                ),
+                "hls": pool.submit(later, "dated.m3u8"),
+                "dash": pool.submit(dash),
+            }
+            sender(f"udp://{HOST}:{udp}?pkt_size=1316", "-f", "mpegts")
+            to_group = f"udp://239.255.12.34:{group}?pkt_size=1316&localaddr={HOST}&ttl=0"
+            sender(to_group, "-f", "mpegts")
+            sender(f"rtp://{HOST}:{rtp}", "-f", "rtp_mpegts")
+            sender(f"{nginx.rtmp}/film", "-f", "flv")
+            sender(live / "dated.m3u8", *SEGMENTS, *DATED)
+            sender(live / "dash" / "film.mpd", "-f", "dash", "-seg_duration", "1")
+            picture, sound = two_ports()
+            shown = ("-map", "0:v", "-f", "rtp", "-sdp_file", str(description))
+            heard = ("-map", "0:a", "-c", "copy", "-f", "rtp")
+            sender(f"rtp://{HOST}:{sound}", *shown, f"rtp://{HOST}:{picture}", *heard)
+            yield running
+    shutil.rmtree(live)
+
+
+def two_ports() -> tuple[int, int]:
+    """Each with the next one free for its reports."""
+    first = free_port(socket.SOCK_DGRAM)
+    while abs((second := free_port(socket.SOCK_DGRAM)) - first) < 2:
+        pass
+    return first, second
+
+
+LIVE = ["udp", "multicast", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "dash", "sdp"]
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_cuts_come_when_they_were_made(watched: dict[str, Future[Watched]], kind: str) -> None:
+    found = watched[kind].result(120)
+    assert found.exact(), found.cuts()
+    assert found.sounds > 50
+    assert found.pictures > sum(SHOTS[1:])
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_it_is_known_to_be_live(watched: dict[str, Future[Watched]], kind: str) -> None:
+    found = watched[kind].result(120)
+    info = found.info
+    assert found.live
+    assert info is not None
+    assert (info.width, info.height, info.picture_codec) == (192, 108, "h264")
+    assert (info.sound_codec, info.duration) == ("aac", None)
