@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.networks.layers import fold_all
+from models.networks.precision import half
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.errors import WeightsCorrupt
 
@@ -91,6 +92,8 @@ class Architecture:
             module=module,
             device=device,
             max_rows=self.max_rows if device.type == "cpu" else self.max_rows * _GPU_ROWS,
+            half=half(self.name, device),
+            stream=_own_stream(device),
         )
 
 
@@ -107,6 +110,8 @@ class TorchExtractor:
             ``(batch, frames, 1, height, width)`` → ``(batch, dim)``; rows independent.
         device: Where the module is.
         max_rows: Rows a forward pass takes at most; bounds memory whatever the batch.
+        half: What the module is cast to where it can be; None for float32 throughout.
+        stream: Where its work is queued on a GPU, beside that of other networks.
     """
 
     aspect: str
@@ -116,6 +121,8 @@ class TorchExtractor:
     module: nn.Module
     device: torch.device
     max_rows: int
+    half: torch.dtype | None = None
+    stream: torch.cuda.Stream | None = None
 
     @property
     def kind(self) -> Literal["picture", "clip", "sound"]:
@@ -145,15 +152,28 @@ class TorchExtractor:
         self._check(pieces)
         if pieces.shape[0] == 0:
             return torch.zeros(0, self.dim)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.cuda.stream(self.stream):
             tokens = [self._forward(part) for part in torch.split(pieces, self.max_rows)]
             return tokens[0] if len(tokens) == 1 else torch.cat(tokens)
 
     def _forward(self, pieces: torch.Tensor) -> torch.Tensor:
-        pieces = pieces.to(self.device)
+        if self.device.type == "cuda" and not pieces.is_cuda:
+            # From pinned memory the copy runs beside what the GPU is doing.
+            pieces = pieces.pin_memory()
+        pieces = pieces.to(self.device, non_blocking=True)
         if pieces.is_floating_point():
             pieces = pieces.nan_to_num(0.0, _LOUDEST, -_LOUDEST).clamp_(-_LOUDEST, _LOUDEST)
-        tokens: torch.Tensor = self.module(pieces)
+        tokens = self._cast(pieces)
+        if self.half is not None:
+            # What does not fit into few bits is rare, and done again in many.
+            rows = ~tokens.isfinite().all(dim=1)
+            if bool(rows.any()):
+                tokens[rows] = self.module(pieces[rows.to(self.device)]).float().cpu()
+        return tokens
+
+    def _cast(self, pieces: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+            tokens: torch.Tensor = self.module(pieces)
         return tokens.float().cpu()
 
     def _check(self, pieces: torch.Tensor) -> None:
@@ -170,6 +190,14 @@ class TorchExtractor:
                 f"{self.network} wants (batch, {', '.join(map(str, shape))}) {dtype},"
                 f" got {tuple(pieces.shape)} {pieces.dtype}"
             )
+
+
+def _own_stream(device: torch.device) -> torch.cuda.Stream | None:
+    if device.type != "cuda":
+        return None
+    # The weights were queued on the device's common stream.
+    torch.cuda.synchronize(device)
+    return torch.cuda.Stream(device)
 
 
 def _channels_last(module: nn.Module) -> None:
