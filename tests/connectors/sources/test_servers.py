@@ -92,7 +92,7 @@ def two_ports() -> tuple[int, int]:
     return first, second
 
 
-LIVE = ["udp", "multicast", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "dash", "sdp"]
+LIVE = ["udp", "multicast", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "sdp"]
 
 
 @pytest.mark.parametrize("kind", LIVE)
