@@ -197,7 +197,7 @@ def _own_stream(device: torch.device) -> torch.cuda.Stream | None:
         return None
     # The weights were queued on the device's common stream.
     torch.cuda.synchronize(device)
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch does not type it
 
 
 def _channels_last(module: nn.Module) -> None:
