@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from streamer.aspects.extractor import Extractor
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
 
@@ -91,6 +93,64 @@ def experts(checkpoint: Checkpoint = None) -> None:
 
     median, p95 = measure_experts(load(checkpoint))
     _show("experts", {"p50": f"{median:.2f} ms a shot", "p95": f"{p95:.2f} ms a shot"})
+
+
+@app.command()
+def aspects(
+    film: Film,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to measure.")] = "cpu",
+    seconds: Annotated[int, typer.Option(min=8, help="So much of the film.")] = 60,
+    every: Annotated[bool, typer.Option("--all", help="The slots that are off, too.")] = False,
+) -> None:
+    """Measure each aspect, all of them together, and what batches and few bits change."""
+    from models.weights.store import WeightStore
+    from streamer.bench import aspects as measure
+    from streamer.config.sections import AspectsSection, RuntimeSection
+    from streamer.pipeline.engine import choose_device, load_extractors
+
+    settings = AspectsSection()
+    if every:
+        settings = settings.only(list(settings.slots))
+    chosen = choose_device(RuntimeSection(device=device))
+    extractors = load_extractors(settings, WeightStore(), chosen)
+    if device == "cpu":
+        _show("aspects: each on one core", _slots(extractors, film, seconds))
+        cost = measure.measure_film(extractors, film, seconds)
+        _show(
+            "aspects: together on one core",
+            {
+                "film": f"{cost.seconds:.0f} s, {cost.tokens} tokens",
+                "CPU": f"{cost.cpu:.2f} s",
+                "× real time": f"{cost.seconds / cost.cpu:.1f}",
+            },
+        )
+    sizes = (1, 2, 4, 8, 16) if device == "cpu" else (1, 4, 16, 64, 256)
+    rows = {}
+    for extractor in extractors:
+        curve = measure.measure_batches(extractor, sizes)
+        rows[extractor.network] = "  ".join(f"{size}: {rate:.0f}" for size, rate in curve.items())
+    _show("aspects: tokens a second by batch size", rows)
+    if device == "cuda":
+        streams = measure.measure_streams(extractors, 256)
+        _show("aspects: live streams, a key frame a second", {"streams": f"{streams:.0f}"})
+        close = {each.network: measure.cosine(each) for each in extractors}
+        _show(
+            "aspects: least cosine of few bits to float32",
+            {name: "float32" if value is None else f"{value:.6f}" for name, value in close.items()},
+        )
+
+
+def _slots(extractors: Sequence[Extractor], film: Path, seconds: int) -> dict[str, str]:
+    from streamer.bench.aspects import measure_slot
+
+    rows = {}
+    for extractor in extractors:
+        cost = measure_slot(extractor, film, seconds)
+        rows[f"{cost.aspect} ({cost.network})"] = (
+            f"{cost.rate / cost.streamed:.0f} tokens/s, {1 / cost.streamed:.0f} × real time; "
+            f"plain network {1 / cost.plain:.0f} ×; streamed / plain {cost.streamed / cost.plain:.2f}"
+        )
+    return rows
 
 
 def _show(title: str, rows: Mapping[str, str]) -> None:
