@@ -10,7 +10,7 @@ from connectors.sources.dash import recognises as is_dash
 from connectors.sources.hls import HlsPlaylists
 from connectors.sources.hls import recognises as is_hls
 from connectors.sources.source import Opening, SourceBase
-from connectors.sources.web import Body, Client
+from connectors.sources.web import Client, in_time
 from streamer.errors import SourceEmpty
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class HttpSource(SourceBase):
         """
         plain = self._address.plain
         kind, plus, rest = plain.partition("+")
-        body = Body(self._client, rest if plus and kind in {"hls", "dash"} else plain)
+        url = rest if plus and kind in {"hls", "dash"} else plain
+        body = in_time(self._client, url, self._settings.open_seconds)
         path = urlsplit(body.final_url).path
         playlist: type[HlsPlaylists | DashPlaylist] | None = None
         if kind == "hls" or is_hls(body.content_type, path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 REDIRECTS: Final = 5
 RETRIES: Final = 5
 PAUSE_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.1
 PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -209,6 +212,48 @@ class Body:
         if isinstance(error, (urllib3.exceptions.ReadTimeoutError, TimeoutError)):
             return SourceStalled(f"{self._client.name}: stopped sending")
         return SourceClosed(f"{self._client.name}: broke off ({reason(error)})")
+
+
+def in_time(client: Client, url: str, seconds: float) -> Body:
+    """Waits for a first answer, but no longer than allowed, and not once stopped.
+
+    Looking up a name cannot be interrupted and has no time limit, so the request is made in a
+    thread that may be left behind; it then closes what it gets.
+
+    Args:
+        client: Makes the request, and knows whether to stop.
+        url: Without a login.
+        seconds: Most to wait.
+
+    Raises:
+        SourceUnreachable: There was no answer in time.
+        SourceError: What the request raised.
+    """
+    answers: queue.SimpleQueue[Body | BaseException] = queue.SimpleQueue()
+    abandoned = False
+
+    def ask() -> None:
+        try:
+            body = Body(client, url)
+        except BaseException as error:  # noqa: BLE001  (it crosses to the waiting thread)
+            answers.put(error)
+            return
+        answers.put(body)
+        if abandoned:
+            body.close()
+
+    threading.Thread(target=ask, name="ask", daemon=True).start()
+    deadline = time.monotonic() + seconds
+    while not client.stopped() and time.monotonic() < deadline:
+        try:
+            answer = answers.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+    abandoned = True
+    raise SourceUnreachable(f"{client.name}: no answer within {seconds:g} s")
 
 
 def site(url: str) -> tuple[str, str, int]:

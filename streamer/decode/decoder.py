@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from connectors.sources.source import Source
+    from connectors.sources.source import Opening, Source
     from streamer.config.sections import DecodeSection
     from streamer.timeline import Instant, StreamInfo
 
@@ -235,17 +235,12 @@ class Decoder:
             self._check_damage(demuxer.container)
 
     def _open(self) -> None:
-        opening = self._source.open()
         name = self._source.name
-        target = opening.target
-        if not isinstance(target, str):
-            target = CountingReader(target)
         try:
-            opening = replace(opening, target=target)
-            self._demuxer = open_demuxer(self._source, opening, self._settings)
-        except FFmpegError as error:
-            # Without its cause: the demuxer's own words hold the address with its password.
-            raise refusal(self._source, target, error) from None
+            opening = self._source.open()
+            if not isinstance(opening.target, str):
+                opening = replace(opening, target=CountingReader(opening.target))
+            self._demuxer = self._demux(opening)
         except SourceUnreachable as error:
             if self._source.stopped:
                 raise SourceEmpty(f"{name}: stopped before any media came") from None
@@ -260,6 +255,13 @@ class Decoder:
         self._info = streams.describe(
             container, self._chosen.picture, self._chosen.sound, endless=self._source.live
         )
+
+    def _demux(self, opening: Opening) -> Demuxer:
+        try:
+            return open_demuxer(self._source, opening, self._settings)
+        except FFmpegError as error:
+            # Without its cause: the demuxer's own words hold the address with its password.
+            raise refusal(self._source, opening.target, error) from None
 
     def _read(self, demuxer: Demuxer) -> Iterator[Packet[Stream]]:
         failures = 0

@@ -1,0 +1,223 @@
+"""Nothing hangs: silence, half answers and garbage end in time, and so does a call to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.sources.registry import open_source
+from streamer.config.sections import DecodeSection, SourceSection
+from streamer.decode.decoder import Decoder
+from streamer.errors import (
+    SourceClosed,
+    SourceEmpty,
+    SourceError,
+    SourceStalled,
+    SourceUnreachable,
+)
+from streamer.timeline import Picture
+from tests.servers import film
+from tests.servers.process import HOST, free_port, until
+from tests.servers.rtsp import RtspServer
+from tests.servers.sender import send
+from tests.servers.silent import Misbehaving, request
+
+QUICK = SourceSection(open_seconds=0.6, stall_seconds=0.6)
+SLACK = 1.5
+ADDRESSES = (
+    "http://{}/film.ts",
+    "http://{}/film.m3u8",
+    "rtsp://{}/film",
+    "rtmp://{}/live/film",
+)
+
+
+def decoder_for(location: str, settings: SourceSection = QUICK) -> Decoder:
+    return Decoder(open_source(location, settings), DecodeSection(threads=1))
+
+
+def demux_threads() -> int:
+    return sum(thread.name == "demux" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_who_accepts_and_never_answers_is_given_up(address: str) -> None:
+    with Misbehaving() as server:
+        began = time.monotonic()
+        with pytest.raises(SourceUnreachable), decoder_for(address.format(f"{HOST}:{server.port}")):
+            pass
+        took = time.monotonic() - began
+    assert 0.5 < took < 0.6 + SLACK
+    # What was left behind ends by the demuxer's own time limit.
+    until(lambda: demux_threads() == 0, "no thread is left")
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "udp://{}"])
+def test_stop_ends_an_opening_at_once(address: str) -> None:
+    patient = SourceSection(open_seconds=30.0, stall_seconds=30.0)
+    with Misbehaving() as server:
+        port = free_port(socket.SOCK_DGRAM) if address.startswith("udp") else server.port
+        decoder = decoder_for(address.format(f"{HOST}:{port}"), patient)
+        stopped: list[float] = []
+
+        def stop() -> None:
+            if not address.startswith("udp"):
+                until(lambda: server.asked > 0, "somebody asks")
+            stopped.append(time.monotonic())
+            decoder.stop()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        with pytest.raises(SourceEmpty, match="stopped"), decoder:
+            pass
+        assert time.monotonic() - stopped[0] < 1.0
+        stopper.join()
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "udp://{}"])
+def test_nobody_there_is_said_so(address: str) -> None:
+    port = free_port(socket.SOCK_DGRAM if address.startswith("udp") else socket.SOCK_STREAM)
+    began = time.monotonic()
+    with pytest.raises(SourceUnreachable), decoder_for(address.format(f"{HOST}:{port}")):
+        pass
+    assert time.monotonic() - began < 0.6 + SLACK
+
+
+def answering(head: str, body: bytes) -> Misbehaving:
+    def behave(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+
+    return Misbehaving(behave)
+
+
+@pytest.fixture(scope="module")
+def broadcast(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("ts") / "film.ts"
+    film.write(path)
+    return path.read_bytes()
+
+
+def decode(location: str, settings: SourceSection = QUICK) -> tuple[int, SourceError]:
+    pictures = 0
+    try:
+        with decoder_for(location, settings) as decoder:
+            for item in decoder:
+                pictures += isinstance(item, Picture)
+    except SourceError as error:
+        return pictures, error
+    raise AssertionError("it ended well")
+
+
+def test_an_endless_stream_that_falls_silent_is_stalled_after_all_it_gave(broadcast: bytes) -> None:
+    settings = SourceSection(open_seconds=5.0, stall_seconds=0.6)
+    with answering("HTTP/1.1 200 OK\r\nContent-Type: video/mp2t", broadcast) as server:
+        pictures, error = decode(f"http://{HOST}:{server.port}/live", settings)
+    assert type(error) is SourceStalled
+    assert pictures >= 147  # a broadcast does not say where its last picture ends
+
+
+def test_garbage_is_no_progress(broadcast: bytes) -> None:
+    def behave(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + broadcast)
+        packet = bytes([0x47, 0x01, 0x00, 0x10]) + bytes(range(184))
+        while True:
+            connection.sendall(packet * 100)
+
+    settings = SourceSection(open_seconds=5.0, stall_seconds=0.6)
+    with Misbehaving(behave) as server:
+        began = time.monotonic()
+        pictures, error = decode(f"http://{HOST}:{server.port}/live", settings)
+    assert isinstance(error, (SourceStalled, SourceClosed))
+    assert pictures > 100
+    assert time.monotonic() - began < 20
+
+
+def test_a_film_that_breaks_off_is_taken_up_again(known_film: Path) -> None:
+    whole = known_film.read_bytes()
+
+    def behave(connection: socket.socket) -> None:
+        head = request(connection).decode()
+        first = int(head.partition("bytes=")[2].partition("-")[0])
+        total = len(whole)
+        connection.sendall(
+            f"HTTP/1.1 206 Partial Content\r\nContent-Length: {total - first}\r\n"
+            f"Content-Range: bytes {first}-{total - 1}/{total}\r\n\r\n".encode()
+        )
+        connection.sendall(whole[first : first + len(whole) // 3])
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with Misbehaving(behave) as server:
+        url = f"http://{HOST}:{server.port}/film.mkv"
+        with decoder_for(url, SourceSection(open_seconds=5.0)) as decoder:
+            assert not decoder.live
+            assert sum(isinstance(item, Picture) for item in decoder) == 150
+        assert server.asked > 3
+
+
+def test_a_film_without_ranges_that_breaks_off_is_an_error(known_film: Path) -> None:
+    whole = known_film.read_bytes()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(whole)}\r\nConnection: close"
+
+    def behave(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(head.encode() + b"\r\n\r\n" + whole[: len(whole) // 2])
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with Misbehaving(behave) as server:
+        pictures, error = decode(f"http://{HOST}:{server.port}/film.mkv")
+    assert isinstance(error, SourceClosed)
+    assert pictures > 20
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_camera_that_freezes_is_stalled(known_film: Path, tmp_path: Path, transport: str) -> None:
+    server = RtspServer(tmp_path, known_film)
+    settings = SourceSection.model_validate({"stall_seconds": 0.6, "rtsp_transport": transport})
+    try:
+        decoder = decoder_for(f"rtsp://{server.where}", settings)
+        pictures = 0
+        frozen = 0.0
+        with decoder, pytest.raises(SourceStalled):  # noqa: PT012  (the freeze comes on the way)
+            for item in decoder:
+                pictures += isinstance(item, Picture)
+                if pictures == 30 and not frozen:
+                    server.signal(signal.SIGSTOP)
+                    frozen = time.monotonic()
+        assert time.monotonic() - frozen < 0.6 + SLACK
+        assert pictures < 150
+    finally:
+        server.signal(signal.SIGCONT)
+        server.stop()
+
+
+def test_stop_ends_a_waiting_read_at_once(known_film: Path, tmp_path: Path) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    patient = SourceSection(stall_seconds=60.0)
+    sender = send(known_film, f"udp://{HOST}:{port}", tmp_path / "log", "-f", "mpegts")
+    pictures = 0
+    stopped: list[float] = []
+
+    def stop() -> None:
+        until(lambda: sender.ended, "nobody sends any more")
+        stopped.append(time.monotonic())
+        decoder.stop()
+
+    stopper = threading.Thread(target=stop)
+    decoder = decoder_for(f"udp://{HOST}:{port}", patient)
+    with decoder:
+        for item in decoder:
+            pictures += isinstance(item, Picture)
+            if pictures == 10 and not stopper.is_alive():
+                sender.stop()
+                stopper.start()
+                pictures += 1
+    assert time.monotonic() - stopped[0] < 1.0
+    assert pictures > 10
+    stopper.join()
