@@ -228,14 +228,14 @@ def _decoded(film: Path, seconds: int) -> Iterator[Picture | Sound]:
         for stream in streams:
             stream.codec_context.thread_type = "AUTO"
         for frame in container.decode(*streams):
+            if not isinstance(frame, av.VideoFrame | av.AudioFrame):
+                continue
             if frame.pts is None or frame.time_base is None:
                 continue
             at = Instant(frame.pts, frame.time_base)
             if at.seconds >= seconds:
                 break
-            if at.seconds < 0:
-                continue
-            if isinstance(frame, av.VideoFrame):
+            if at.seconds >= 0 and isinstance(frame, av.VideoFrame):
                 yield Picture(at, frame)
-            elif isinstance(frame, av.AudioFrame):
+            elif at.seconds >= 0 and isinstance(frame, av.AudioFrame):
                 yield Sound(at, frame)

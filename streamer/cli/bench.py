@@ -148,7 +148,7 @@ def _slots(extractors: Sequence[Extractor], film: Path, seconds: int) -> dict[st
         cost = measure_slot(extractor, film, seconds)
         rows[f"{cost.aspect} ({cost.network})"] = (
             f"{cost.rate / cost.streamed:.0f} tokens/s, {1 / cost.streamed:.0f} × real time; "
-            f"plain network {1 / cost.plain:.0f} ×; streamed / plain {cost.streamed / cost.plain:.2f}"
+            f"plain {1 / cost.plain:.0f} ×; streamed / plain {cost.streamed / cost.plain:.2f}"
         )
     return rows
 
