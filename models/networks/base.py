@@ -36,8 +36,6 @@ class Architecture:
         channels_last: Whether convolutions run faster in that memory layout on a CPU.
         weights: It has weights that the store holds; a module without, or one that brings its
             own, is used as ``module`` makes it.
-        weights: It has weights that the store holds; a module without, or one that brings its
-            own, is used as ``module`` makes it.
     """
 
     name: str
@@ -73,7 +71,7 @@ class Architecture:
         if self.weights:
             with torch.device("meta"):
                 module = self.module()
-            _load(module, self.name, tensors)
+            load_weights(module, self.name, tensors)
         else:
             module = self.module()
         module.eval().requires_grad_(False)
@@ -206,10 +204,18 @@ def _channels_last(module: nn.Module) -> None:
             child.weight.data = child.weight.data.contiguous(memory_format=torch.channels_last)
 
 
-def _load(module: nn.Module, network: str, tensors: Mapping[str, torch.Tensor]) -> None:
+def load_weights(module: nn.Module, network: str, tensors: Mapping[str, torch.Tensor]) -> None:
     """Strictly assigns weights to a module made on ``meta``.
 
     Buffers that are not weights are made on the CPU with ``persistent=False``.
+
+    Args:
+        module: Where they go.
+        network: What to call it in an error.
+        tensors: Its weights by name, float32.
+
+    Raises:
+        WeightsCorrupt: A tensor is missing, unknown, or of a wrong shape or type; names the first.
     """
     wanted = {
         name: tensor

@@ -27,6 +27,7 @@ _CONVERTERS: Mapping[str, Converter] = {
     "musicnn-mtt": converters.musicnn_mtt,
     "mtcnn-dlib": converters.mtcnn_dlib,
     "ina-smn": converters.ina_smn,
+    "transnetv2": converters.transnetv2,
 }
 
 

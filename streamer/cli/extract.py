@@ -113,15 +113,17 @@ def _one(
     from models.dataset.annotations import read_boundaries
     from models.dataset.folder import write_movie
     from models.weights.store import WeightStore
-    from streamer.pipeline.engine import choose_device, load_extractors
+    from streamer.pipeline.engine import choose_device, load_extractors, load_shot_network
     from streamer.pipeline.extract import extract_shots, to_movie
 
     began = time.monotonic()
     boundaries = read_boundaries(scenes, frame_rate=rate, shots=shots)
     store = WeightStore(offline=settings.runtime.offline)
-    extractors = load_extractors(settings.aspects, store, choose_device(settings.runtime))
+    device = choose_device(settings.runtime)
+    extractors = load_extractors(settings.aspects, store, device)
+    network = load_shot_network(settings.shots, store, device)
     source = open_source(str(video), settings.source)
-    film = extract_shots(source, settings, extractors, lambda position, duration: None)
+    film = extract_shots(source, settings, extractors, lambda position, duration: None, network)
     movie, lost = to_movie(video.stem, film, boundaries, extractors)
     write_movie(out / f"{video.stem}.safetensors", movie)
     factor = movie.end[-1] / (time.monotonic() - began)

@@ -102,7 +102,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models.weights.manifest import MANIFEST, PAPER_NETWORKS, WEIGHTLESS
+    from models.weights.manifest import DETECTORS, MANIFEST, PAPER_NETWORKS, SHOTS, WEIGHTLESS
     from models.weights.published import PUBLISHED
     from models.weights.store import WeightStore
 
@@ -111,22 +111,27 @@ def list_() -> None:
     wrapped = ("in the paper", "licence")
     for column in ("slot", "network", "in the paper", "dim", "licence", "MB", "here"):
         table.add_column(column, no_wrap=column not in wrapped, overflow="fold")
+
+    def row(slot: str, entry: Pinned | Published, paper: str) -> None:
+        present = store.present(entry.network)
+        absent = "add" if entry.network in PUBLISHED else "no"
+        # What is to be added has no size before.
+        size = getattr(entry, "size", None)
+        if size is None and present:
+            size = store.path(entry.network).stat().st_size
+        shown = "-" if size is None else f"{size / 1e6:.1f}"
+        here = "yes" if present else absent
+        table.add_row(slot, entry.network, paper, str(entry.dim), entry.licence, shown, here)
+
     for slot, paper in PAPER_NETWORKS.items():
-        for entry in MANIFEST.values():
+        for entry in (*MANIFEST.values(), *PUBLISHED.values()):
             if slot in entry.slots:
-                here = "yes" if store.present(entry.network) else "no"
-                size = f"{entry.size / 1e6:.1f}"
-                row = (entry.network, paper, str(entry.dim), entry.licence, size, here)
-                table.add_row(slot, *row)
+                row(slot, entry, paper)
         for name, (filled, dim) in WEIGHTLESS.items():
             if slot == filled:
                 table.add_row(slot, name, paper, str(dim), "-", "0.0", "yes")
-        for other in PUBLISHED.values():
-            if slot in other.slots:
-                added = store.present(other.network)
-                size = f"{store.path(other.network).stat().st_size / 1e6:.1f}" if added else "-"
-                row = (other.network, paper, str(other.dim), other.licence, size)
-                table.add_row(slot, *row, "yes" if added else "add")
+    for detector in DETECTORS.values():
+        row(SHOTS, detector, "-")
     Console().print(table)
 
 
@@ -148,16 +153,18 @@ def _wanted(
     networks: Sequence[str], config: Path | None, *, all_: bool
 ) -> list[Pinned | Published]:
     """The networks named, else all that can be pulled, else those that the settings enable."""
-    from models.weights.manifest import MANIFEST, WEIGHTLESS, pinned
+    from models.weights.manifest import DETECTORS, MANIFEST, WEIGHTLESS, pinned
     from models.weights.published import PUBLISHED
     from streamer.config.load import load_settings
 
     if networks and all_:
         raise typer.BadParameter("--all goes without names of networks")
     if not networks and not all_:
-        slots = load_settings(config).aspects.slots.values()
-        used = (section.network for section in slots if section.enabled)
+        settings = load_settings(config)
+        used = [s.network for s in settings.aspects.slots.values() if s.enabled]
+        if settings.shots.detector in DETECTORS:
+            used.append(settings.shots.detector)
         # One from elsewhere ("module:ATTRIBUTE") brings its own.
         networks = [name for name in used if name not in WEIGHTLESS and ":" not in name]
-    names = dict.fromkeys(networks or MANIFEST)
+    names = dict.fromkeys(networks or (*MANIFEST, *DETECTORS))
     return [PUBLISHED[name] if name in PUBLISHED else pinned(name) for name in names]

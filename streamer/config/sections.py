@@ -98,6 +98,8 @@ class DecodeSection(Section):
 class ShotsSection(Section):
     """Thresholds of the shot splitter."""
 
+    detector: Literal["thumbnails", "transnetv2"] = "thumbnails"
+    transnet_threshold: Unit = 0.5
     latency_frames: int = Field(default=4, ge=1, le=48)
     hard_threshold: Unit = 0.16
     gradual_threshold: Unit = 0.4

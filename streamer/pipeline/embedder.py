@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from streamer.aspects.bank import AspectBank
 from streamer.pipeline.mark import Mark
 from streamer.pipeline.stages import StageTimes
+from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead
-from streamer.shots.signature import Signer
-from streamer.shots.splitter import ShotSplitter
 from streamer.timeline import Instant, Picture, Sound
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
     from streamer.shots.splitter import SplitterState
+    from streamer.shots.transnet import Network
     from streamer.timeline import EmbeddedShot, Shot, StreamInfo
 
 
@@ -44,6 +44,7 @@ class ShotEmbedder:
         resume: Goes on behind a closed shot: input from there on comes again, and before it a
             little sound to warm up resamplers.
         times: Told how long splitting and embedding take.
+        shot_network: Finds shots, where the settings want a network for that.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class ShotEmbedder:
         workers: int = 1,
         resume: Mark | None = None,
         times: StageTimes | None = None,
+        shot_network: Network | None = None,
     ) -> None:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
-        self._pictures = ShotSplitter(shots, info.frame_rate)
-        self._signer = Signer()
+        self._pictures = make_detector(shots, info.frame_rate, shot_network)
         self._bank = AspectBank(
             extractors,
             aspects,
@@ -141,7 +142,7 @@ class ShotEmbedder:
             # The splitter has seen it: it is the first picture of the running shot.
             return []
         began = self._times.lap("aspects", began)
-        step = self._pictures.push(picture.start, self._signer.sign(picture.frame))
+        step = self._pictures.push(picture)
         began = self._times.lap("shots", began)
         closed = self._numbered(step.closed)
         if closed:
@@ -179,7 +180,9 @@ class ShotEmbedder:
             self._picture = mark.at
             self._pictures.resume(mark.splitter)
 
-    def _note(self, index: int, state: SplitterState | WindowState) -> None:
+    def _note(self, index: int, state: SplitterState | WindowState | None) -> None:
+        if state is None:
+            return
         assert self._start is not None
         self._marks.append((index, Mark(self._start, self._windows, state)))
 

@@ -11,14 +11,16 @@ import torch
 
 from models.checkpoint import load
 from models.networks.registry import build
+from models.networks.transnetv2 import ShotNetwork
 from streamer.errors import CheckpointError, DeviceError
 
 if TYPE_CHECKING:
     from models.mixture import Moae
     from models.weights.store import WeightStore
     from streamer.aspects.extractor import Extractor
-    from streamer.config.sections import AspectsSection, RuntimeSection
+    from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
+    from streamer.shots.transnet import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,13 @@ class Engine:
         model: Experts and mixer.
         extractors: One for each enabled aspect.
         device: Where they run.
+        shot_network: Finds shots, where the settings want a network for that.
     """
 
     model: Moae
     extractors: tuple[Extractor, ...]
     device: torch.device
+    shot_network: Network | None = None
 
     @property
     def networks(self) -> dict[str, str]:
@@ -76,6 +80,19 @@ def load_extractors(
     )
 
 
+def load_shot_network(
+    settings: ShotsSection, store: WeightStore, device: torch.device
+) -> Network | None:
+    """Loads the network that finds shots, None where the settings want none.
+
+    Raises:
+        WeightsError: Its weights are missing or corrupt.
+    """
+    if settings.detector == "thumbnails":
+        return None
+    return ShotNetwork(store.load(settings.detector), device).predict
+
+
 def load_engine(settings: Settings, store: WeightStore) -> Engine:
     """Loads the checkpoint and the networks it was trained on.
 
@@ -99,4 +116,5 @@ def load_engine(settings: Settings, store: WeightStore) -> Engine:
                 f"{extractor.aspect}, which is filled by {extractor.network} ({extractor.dim}-d); "
                 f"set aspects.{extractor.aspect}.network or train a checkpoint for it"
             )
-    return Engine(model, extractors, device)
+    network = load_shot_network(settings.shots, store, device)
+    return Engine(model, extractors, device, network)

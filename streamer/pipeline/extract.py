@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from connectors.sources.source import Source
     from streamer.aspects.extractor import Extractor
     from streamer.config.settings import Settings
+    from streamer.shots.transnet import Network
     from streamer.timeline import EmbeddedShot, StreamInfo
 
 BATCH = 16
@@ -48,6 +49,7 @@ def extract_shots(
     settings: Settings,
     extractors: Sequence[Extractor],
     progress: Callable[[Fraction, Fraction | None], None],
+    shot_network: Network | None = None,
 ) -> Extracted:
     """Splits and embeds a film exactly as ``streamer tail`` does.
 
@@ -56,6 +58,7 @@ def extract_shots(
         settings: Stages'.
         extractors: One per aspect.
         progress: Called with the seconds read and the duration, for every picture.
+        shot_network: Finds shots, where the settings want a network for that.
 
     Raises:
         SourceError: The film is unusable or damaged; half a film is no training data.
@@ -69,6 +72,7 @@ def extract_shots(
             settings.decode,
             extractors,
             batch=BATCH,
+            shot_network=shot_network,
         )
         size = queue_size(decoder.info, settings.decode.queue_pictures)
         with Feed(decoder, size) as feed:

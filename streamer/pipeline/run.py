@@ -122,6 +122,7 @@ class EpochRun:
             workers=closing_workers(),
             resume=resume,
             times=times,
+            shot_network=engine.shot_network,
         )
 
     @property

@@ -57,7 +57,7 @@ def test_published_tensors_give_what_the_published_code_computes(
     assert extractor.network == network
     if network == "mtcnn-facenet":
         faces = torch.stack([portrait(sitter, 160, 160, size=0.8) for sitter in SITTERS])
-        module = extractor.module  # type: ignore[attr-defined] - a TorchExtractor
+        module = extractor.module  # type: ignore[attr-defined]  # a TorchExtractor
         assert isinstance(module, MtcnnFacenet)
         with torch.inference_mode():
             tokens = module.descriptor((faces.float() - 127.5) / 128.0)
@@ -94,7 +94,7 @@ def test_facenet_finds_cuts_and_describes_a_face(weight_store: WeightStore) -> N
     tokens = extractor.embed(torch.stack([seen, nobody]))
     assert tokens[0].norm() == pytest.approx(1, abs=1e-5)
     assert tokens[1].isnan().all()
-    module = extractor.module  # type: ignore[attr-defined] - a TorchExtractor
+    module = extractor.module  # type: ignore[attr-defined]  # a TorchExtractor
     small = torch.nn.functional.avg_pool2d(seen.float(), 2)
     with torch.inference_mode():
         box = largest_box(module.finder(small))

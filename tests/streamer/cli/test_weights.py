@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from models.weights.manifest import MANIFEST
+from models.weights.manifest import DETECTORS, MANIFEST
 from models.weights.store import WeightStore
 from streamer.cli.weights import app
 from streamer.config.sections import AspectsSection
@@ -57,9 +57,10 @@ def named(stderr: str) -> list[str]:
 
 
 def test_pull_of_what_is_there_prints_where(weight_store: WeightStore) -> None:
+    weight_store.pull("transnetv2")
     result = runner.invoke(app, ["pull", "--all", "--offline"], catch_exceptions=False)
     assert result.exit_code == 0
-    for network in MANIFEST:
+    for network in (*MANIFEST, *DETECTORS):
         assert str(weight_store.path(network)) in result.stderr
 
 

@@ -1,0 +1,137 @@
+"""What turns one stream's pictures into shots: one of two splitters behind one interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from streamer.errors import ConfigError
+from streamer.shots.signature import Signer
+from streamer.shots.splitter import ShotSplitter
+from streamer.shots.transnet import Thumbnailer, TransnetSplitter
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from streamer.config.sections import ShotsSection
+    from streamer.shots.splitter import SplitterState
+    from streamer.shots.step import Step
+    from streamer.shots.transnet import Network
+    from streamer.timeline import Instant, Picture, Shot
+
+
+class Detector(Protocol):
+    """Pictures in, shots out, with a bounded delay."""
+
+    @property
+    def latency_frames(self) -> int:
+        """Pictures that are looked at after a cut before it is decided, at most."""
+
+    def push(self, picture: Picture) -> Step:
+        """Takes the next picture in presentation order."""
+
+    def finish(self, end: Instant) -> tuple[Shot, ...]:
+        """Decides what is left at the end of the input."""
+
+    def state(self) -> SplitterState | None:
+        """What another detector needs to go on behind the shot that has just closed.
+
+        Returns:
+            None where that cannot be done exactly.
+        """
+
+    def resume(self, state: SplitterState) -> None:
+        """Goes on from a state; the next picture is the first one after ``state.start``."""
+
+
+class ThumbnailDetector:
+    """`ShotSplitter` on the signatures of pictures.
+
+    Args:
+        settings: Thresholds.
+        frame_rate: Pictures a second, None when unknown.
+    """
+
+    def __init__(self, settings: ShotsSection, frame_rate: Fraction | None) -> None:
+        self._splitter = ShotSplitter(settings, frame_rate)
+        self._signer = Signer()
+
+    @property
+    def latency_frames(self) -> int:
+        """Pictures that are looked at after a cut before it is decided."""
+        return self._splitter.latency_frames
+
+    def push(self, picture: Picture) -> Step:
+        """Takes the next picture in presentation order."""
+        return self._splitter.push(picture.start, self._signer.sign(picture.frame))
+
+    def finish(self, end: Instant) -> tuple[Shot, ...]:
+        """Decides what is left at the end of the input."""
+        return self._splitter.finish(end)
+
+    def state(self) -> SplitterState:
+        """What another detector needs to go on behind the shot that has just closed."""
+        return self._splitter.state()
+
+    def resume(self, state: SplitterState) -> None:
+        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        self._splitter.resume(state)
+
+
+class TransnetDetector:
+    """`TransnetSplitter` on small pictures.
+
+    Args:
+        settings: Lengths of shots, and how certain the network must be.
+        network: Looks at windows of pictures.
+    """
+
+    def __init__(self, settings: ShotsSection, network: Network) -> None:
+        self._splitter = TransnetSplitter(settings, network)
+        self._thumbnailer = Thumbnailer()
+
+    @property
+    def latency_frames(self) -> int:
+        """Pictures that are looked at after a cut before it is decided, at most."""
+        return self._splitter.latency_frames
+
+    def push(self, picture: Picture) -> Step:
+        """Takes the next picture in presentation order."""
+        return self._splitter.push(picture.start, self._thumbnailer.make(picture.frame))
+
+    def finish(self, end: Instant) -> tuple[Shot, ...]:
+        """Decides what is left at the end of the input."""
+        return self._splitter.finish(end)
+
+    def state(self) -> None:
+        """Nothing: what a window decides depends on pictures long before the shot."""
+
+    def resume(self, state: SplitterState) -> None:
+        """Refuses: the state is another detector's.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError("shots.detector: an epoch begun with thumbnails cannot go on otherwise")
+
+
+def make_detector(
+    settings: ShotsSection, frame_rate: Fraction | None, network: Network | None = None
+) -> Detector:
+    """The detector that the settings choose.
+
+    Args:
+        settings: Which, and its thresholds.
+        frame_rate: Pictures a second, None when unknown.
+        network: The loaded network; only where the settings want one.
+
+    Returns:
+        A detector for one stream.
+
+    Raises:
+        ValueError: The settings want a network and none is given.
+    """
+    if settings.detector == "thumbnails":
+        return ThumbnailDetector(settings, frame_rate)
+    if network is None:
+        raise ValueError(f"shots.detector {settings.detector} needs its network")
+    return TransnetDetector(settings, network)

@@ -1,0 +1,168 @@
+"""Splits pictures into shots with TransNetV2, which looks both ways."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from streamer.shots.step import Step
+from streamer.timeline import Shot
+
+if TYPE_CHECKING:
+    import av
+    from numpy.typing import NDArray
+
+    from streamer.config.sections import ShotsSection
+    from streamer.timeline import Instant, ShotEnd
+
+HEIGHT: Final = 27
+WIDTH: Final = 48
+WINDOW: Final = 100
+# A window decides the pictures in its middle; the rest is there for them to be compared with.
+_DECIDED: Final = 50
+_AROUND: Final = (WINDOW - _DECIDED) // 2
+# A cut marks one picture, sometimes two; a dissolve marks many.
+_HARD: Final = 2
+
+# 100 pictures, uint8 (100, 27, 48, 3) → how certainly each is the last before a cut, or part of a
+# transition, float32 (100,).
+Network = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
+
+
+class Thumbnailer:
+    """Makes the small pictures that the network was trained on; keeps only a scaler's buffers."""
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()
+
+    def make(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Shrinks one picture.
+
+        Args:
+            frame: Any size and pixel format; it is not changed.
+
+        Returns:
+            RGB, the whole width and height whatever their ratio.
+
+        Shape:
+            ``(27, 48, 3)``
+        """
+        small = self._scaler.reformat(frame, WIDTH, HEIGHT, "rgb24", interpolation="BICUBIC")
+        pixels: NDArray[np.uint8] = small.to_ndarray()
+        return pixels
+
+
+class TransnetSplitter:
+    """Finds cuts, dissolves, fades and wipes in windows of 100 pictures, 50 at a time.
+
+    Gives what a pass over the whole recording gives: the first and the last picture are repeated at
+    the ends. A transition is one cut, placed at the first picture behind it. A shot that has lasted
+    ``max_seconds`` is closed as ``forced``; no real cut comes within ``min_seconds`` of another
+    or of the beginning. Holds at most 100 small pictures.
+
+    Args:
+        settings: Lengths of shots, and how certain the network must be.
+        network: Looks at one window.
+    """
+
+    def __init__(self, settings: ShotsSection, network: Network) -> None:
+        self._network = network
+        self._threshold = settings.transnet_threshold
+        self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
+        self._longest = Fraction(settings.max_seconds).limit_denominator(10**6)
+        self._window: list[NDArray[np.uint8]] = []
+        self._pending: deque[Instant] = deque()
+        self._marked = 0
+        self._index = 0
+        self._start: Instant | None = None
+        self._last_cut: Instant | None = None
+        self._newest: Instant | None = None
+
+    @property
+    def latency_frames(self) -> int:
+        """Pictures that are looked at after a cut before it is decided, at most; at least 25."""
+        return _DECIDED + _AROUND - 1
+
+    def push(self, start: Instant, thumbnail: NDArray[np.uint8]) -> Step:
+        """Takes the next picture.
+
+        Args:
+            start: When it is shown; later than all before.
+            thumbnail: From `Thumbnailer`.
+
+        Returns:
+            Shots that closed, and the time before which no cut can come any more.
+
+        Raises:
+            ValueError: The picture is not later than the one before.
+        """
+        if self._newest is not None and start <= self._newest:
+            raise ValueError(f"picture at {start.seconds} s is not after the last")
+        if self._start is None:
+            self._start = self._last_cut = start
+            self._window = [thumbnail] * _AROUND
+        self._newest = start
+        self._window.append(thumbnail)
+        self._pending.append(start)
+        closed = self._look() if len(self._window) == WINDOW else ()
+        return Step(closed, self._pending[0])
+
+    def finish(self, end: Instant) -> tuple[Shot, ...]:
+        """Decides what is left at the end of the input.
+
+        Args:
+            end: When the last picture ends.
+
+        Returns:
+            The remaining shots; empty when no picture came.
+
+        Raises:
+            ValueError: The end lies before the last picture.
+        """
+        if self._start is None or self._newest is None:
+            return ()
+        if end < self._newest:
+            raise ValueError(f"the end at {end.seconds} s is before the last picture")
+        closed: list[Shot] = []
+        while self._pending:
+            self._window += [self._window[-1]] * (WINDOW - len(self._window))
+            closed += self._look()
+        closed.append(self._close(end, "end"))
+        return tuple(closed)
+
+    def _look(self) -> tuple[Shot, ...]:
+        certain = self._network(np.stack(self._window))[_AROUND : _AROUND + _DECIDED]
+        del self._window[:_DECIDED]
+        decided = [self._pending.popleft() for _ in range(min(_DECIDED, len(self._pending)))]
+        closed = []
+        for start, value in zip(decided, certain, strict=False):
+            kind = self._kind(start, marked=bool(value > self._threshold))
+            if kind is not None:
+                closed.append(self._close(start, kind))
+        return tuple(closed)
+
+    def _kind(self, start: Instant, *, marked: bool) -> ShotEnd | None:
+        assert self._start is not None
+        assert self._last_cut is not None
+        if marked:
+            self._marked += 1
+        elif self._marked:
+            kind: ShotEnd = "cut" if self._marked <= _HARD else "gradual"
+            self._marked = 0
+            if start.seconds - self._last_cut.seconds >= self._shortest:
+                self._last_cut = start
+                return kind
+        over = start.seconds - self._start.seconds >= self._longest
+        return "forced" if over else None
+
+    def _close(self, end: Instant, kind: ShotEnd) -> Shot:
+        assert self._start is not None
+        shot = Shot(self._index, self._start, end, kind)
+        self._index += 1
+        self._start = end
+        return shot

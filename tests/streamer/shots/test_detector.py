@@ -1,0 +1,81 @@
+"""Either detector, in the stage that embeds shots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import torch
+
+from models.networks.transnetv2 import ShotNetwork
+from models.weights.store import WeightStore
+from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+from streamer.config.settings import Settings
+from streamer.errors import WeightsMissing
+from streamer.pipeline.embedder import ShotEmbedder
+from streamer.pipeline.engine import load_shot_network
+from streamer.shots.detector import ThumbnailDetector, TransnetDetector, make_detector
+from streamer.timeline import Instant, Picture, StreamInfo
+from tests.media import texture
+
+CPU = torch.device("cpu")
+RATE = Fraction(25)
+CUTS = (52, 97, 160)
+WIDTH, HEIGHT = 96, 54
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other crawl on a machine that is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def pictures() -> Iterator[Picture]:
+    for index in range(CUTS[-1]):
+        shot = sum(index >= cut for cut in CUTS)
+        pixels = texture(40 + shot, WIDTH, HEIGHT)
+        frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+        yield Picture(Instant(index, 1 / RATE), frame)
+
+
+INFO = StreamInfo(True, False, RATE, None, "test", "raw", None, WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
+def test_cuts_are_found_and_only_thumbnails_can_be_resumed(
+    detector: str, weight_store: WeightStore
+) -> None:
+    weight_store.pull("transnetv2")
+    settings = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    network = load_shot_network(settings, weight_store, CPU)
+    assert (network is None) == (detector == "thumbnails")
+    embedder = ShotEmbedder(
+        INFO, settings, AspectsSection(), DecodeSection(), (), batch=1, shot_network=network
+    )
+    shots = [shot for picture in pictures() for shot in embedder.push(picture)]
+    shots += embedder.finish()
+    assert [shot.shot.end.seconds * RATE for shot in shots] == list(CUTS)
+    assert [shot.shot.ended_by for shot in shots] == ["cut", "cut", "end"]
+    assert (embedder.mark(0) is None) == (detector == "transnetv2")
+    first = shots[0]
+    seen = round((first.closed_at - first.shot.end.seconds) * RATE)
+    latency = make_detector(settings, RATE, network).latency_frames
+    assert 4 <= seen <= latency
+
+
+def test_the_choice_is_the_settings(weight_store: WeightStore, tmp_path: Path) -> None:
+    weight_store.pull("transnetv2")
+    chosen = Settings(shots=ShotsSection(detector="transnetv2")).shots
+    assert isinstance(make_detector(ShotsSection(), RATE), ThumbnailDetector)
+    network = ShotNetwork(weight_store.load("transnetv2"), CPU).predict
+    assert isinstance(make_detector(chosen, RATE, network), TransnetDetector)
+    with pytest.raises(ValueError, match="needs its network"):
+        make_detector(chosen, RATE)
+    with pytest.raises(WeightsMissing, match="transnetv2"):
+        load_shot_network(chosen, WeightStore(tmp_path, offline=True), CPU)
