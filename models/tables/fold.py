@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -114,7 +115,7 @@ def run_fold(
         result = mixtures.run(
             result, projections, inner, outcomes, thresholds, state, device, report, clock
         )
-    return result.model_copy(update={"seconds": clock.seconds})
+    return result.model_copy(update={"seconds": clock.seconds, "cpu": clock.cpu})
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,17 +263,24 @@ class _Mixtures:
 
 
 class _Clock:
-    """Seconds by stage."""
+    """Seconds and seconds of processors by stage, ended processes included."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
+        self.cpu: dict[str, float] = {}
+        self._last, self._spent = time.monotonic(), _spent()
 
     def lap(self, stage: str) -> None:
         """Ends a stage."""
-        now = time.monotonic()
+        now, spent = time.monotonic(), _spent()
         self.seconds[stage] = round(now - self._last, 1)
-        self._last = now
+        self.cpu[stage] = round(spent - self._spent, 1)
+        self._last, self._spent = now, spent
+
+
+def _spent() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _joined(

@@ -42,6 +42,24 @@ def make_folds(names: Sequence[str], count: int, seed: int) -> tuple[tuple[str, 
     return tuple(tuple(sorted(dealt[first::count])) for first in range(count))
 
 
+def named_fold(names: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:
+    """The one fold of movies that were named.
+
+    Args:
+        names: All movies.
+        test: Those to test on.
+
+    Raises:
+        DatasetError: One of them is not there, or no other one is.
+    """
+    unknown = sorted(set(test) - set(names))
+    if unknown:
+        raise DatasetError(f"there is no movie {unknown[0]!r} to test on")
+    if not set(names) - set(test):
+        raise DatasetError("every movie is to be tested on: there is none to train on")
+    return tuple(sorted(set(test)))
+
+
 def count_boundaries(dataset: DatasetFolder) -> dict[str, tuple[int, int]]:
     """Reads and validates every movie once.
 

@@ -104,12 +104,13 @@ def relative_gain(folds: Sequence[FoldResult], gain: Gain) -> float | None:
     return 100.0 * (better.mean / max(means) - 1.0)
 
 
-def as_markdown(folds: Sequence[FoldResult], about: Sequence[str]) -> str:
+def as_markdown(folds: Sequence[FoldResult], about: Sequence[str], part: str = "fold") -> str:
     """The whole comparison for people.
 
     Args:
         folds: All of them.
         about: Lines on data and settings that stand first.
+        part: What deviations are over.
     """
     lines = [*about, ""]
     for number, title in ((2, "Table II: single systems"), (3, "Table III: combinations of ten")):
@@ -121,8 +122,9 @@ def as_markdown(folds: Sequence[FoldResult], about: Sequence[str]) -> str:
         }
         lines += [*_table("method", TITLES, cells), ""]
     lines += [
-        "Rows marked * are the ten experts of the mixture. Percent, mean ± deviation over folds.",
-        "AP is the mean over a fold's movies, AP pooled is over all its boundaries together.",
+        "Rows marked * are the ten experts of the mixture. "
+        f"Percent, mean ± deviation over {part}s.",
+        "AP is the mean over the movies of a test, AP pooled is over all its boundaries together.",
         "",
         "## Relative gains",
         "",
@@ -149,9 +151,19 @@ def as_markdown(folds: Sequence[FoldResult], about: Sequence[str]) -> str:
             *_table("left out", titles, _study(folds, lambda fold: fold.missing, shown)),
             "",
         ]
-    lines += ["## Folds", "", "| fold | test movies | time |", "|---|---|---|"]
+    lines += [
+        f"## {part.capitalize()}s",
+        "",
+        "Seconds of each stage, and in brackets those of processors.",
+        "",
+        f"| {part} | test movies | time |",
+        "|---|---|---|",
+    ]
     for number, fold in enumerate(folds, 1):
-        spent = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in fold.seconds.items())
+        spent = ", ".join(
+            f"{stage} {seconds:.0f} ({fold.cpu.get(stage, 0.0):.0f})"
+            for stage, seconds in fold.seconds.items()
+        )
         lines.append(f"| {number} | {', '.join(fold.test)} | {spent} |")
     return "\n".join([*lines, ""])
 

@@ -92,6 +92,7 @@ class FoldResult(BaseModel):
         missing: What was left out → scores of the mixture, its threshold unchanged.
         tracks: Test movie → the mixture's decisions.
         seconds: Stage → time it took in the run that finished the fold.
+        cpu: Stage → time of processors, of all processes together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,6 +104,7 @@ class FoldResult(BaseModel):
     missing: dict[str, Scores] = {}
     tracks: dict[str, WeightTrack] = {}
     seconds: dict[str, float] = {}
+    cpu: dict[str, float] = {}
 
 
 def save_fold(result: FoldResult, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from models.files import write_atomically
 from models.rows import ROWS
 from models.tables.fold import STUDIED, available_rows, run_fold
-from models.tables.folds import check_folds, count_boundaries, make_folds
+from models.tables.folds import check_folds, count_boundaries, make_folds, named_fold
 from models.tables.frames import film_of, frames_at
 from models.tables.report import as_markdown, folds_csv, study_csv, table_csv
 from models.tables.results import FoldResult, load_fold, save_fold
@@ -53,8 +53,12 @@ def make_tables(
     films: Path | None = None,
     movie: str | None = None,
     report: Report = lambda _label, _progress: None,
+    test: Sequence[str] = (),
+    seeds: int = 1,
 ) -> Tables:
     """Cross validation by movie of every row (paper, section III-A), reports and figures.
+
+    With movies to test on, all others train, once a seed; deviations are then over seeds.
 
     Started again after a kill it goes on where it was. Nothing but ``state/`` is written before
     all folds are done.
@@ -69,9 +73,11 @@ def make_tables(
         films: Folder of the films, for key frames in the figure; a film has its movie's name.
         movie: Whose weights are drawn; None takes the first one with a scene boundary.
         report: Called with what is trained, after every epoch.
+        test: Movies to test on instead of cross validation.
+        seeds: Trainings to test on them, at the settings' seed and those that follow.
 
     Raises:
-        ConfigError: The settings have no inner folds.
+        ConfigError: The settings have no inner folds, or there are seeds but no test movies.
         DatasetError: See ``make_folds``, ``check_folds`` and ``run_fold``; or no row can be
             trained, or the movie to draw is not there.
     """
@@ -85,29 +91,37 @@ def make_tables(
         )
     if movie is not None and movie not in dataset.names:
         raise DatasetError(f"there is no movie {movie!r} in {dataset.path}")
+    if seeds > 1 and not test:
+        raise ConfigError("several seeds need movies to test on")
     counts = count_boundaries(dataset)
-    dealt = make_folds(dataset.names, folds, settings.seed)
-    check_folds(dealt, counts)
+    if test:
+        dealt = (named_fold(dataset.names, test),) * seeds
+    else:
+        dealt = make_folds(dataset.names, folds, settings.seed)
+    check_folds(dealt[:1] if test else dealt, counts)
     hashes = {name: file_digest(dataset.path / f"{name}.safetensors") for name in dataset.names}
-    state = out / "state" / settings.fingerprint(json.dumps([hashes, folds]))
+    kept = settings.fingerprint(json.dumps([hashes, sorted(test) or folds]))
+    state = out / "state" / kept
+    part = "seed" if test else "fold"
     results: list[FoldResult] = []
-    for number, test in enumerate(dealt):
-        done = state / f"fold{number}.json"
+    for number, tested in enumerate(dealt):
+        done = state / f"{part}{number}.json"
         if done.exists():
             results.append(load_fold(done))
             continue
+        ours = settings.model_copy(update={"seed": settings.seed + number}) if test else settings
         result = run_fold(
             dataset,
-            test,
-            settings,
-            state / f"fold{number}",
+            tested,
+            ours,
+            state / f"{part}{number}",
             workers,
             device,
-            partial(_told, report, f"fold {number + 1}/{folds} "),
+            partial(_told, report, f"{part} {number + 1}/{len(dealt)} "),
         )
         save_fold(result, done)
         results.append(result)
-    markdown = as_markdown(results, _about(dataset, counts, settings, folds))
+    markdown = as_markdown(results, _about(dataset, counts, settings, part, len(dealt)), part)
     content = {
         "tables.md": markdown.encode(),
         "table2.csv": table_csv(results, 2).encode(),
@@ -156,18 +170,22 @@ def _about(
     dataset: DatasetFolder,
     counts: Mapping[str, tuple[int, int]],
     settings: TrainingSettings,
-    folds: int,
+    part: str,
+    parts: int,
 ) -> list[str]:
     shots = sum(count for count, _ in counts.values())
     found = sum(count for _, count in counts.values())
     aspects = dataset.aspects()
     quiet = [name for name, (_, count) in counts.items() if not count]
     absent = [row.name for row in ROWS if row not in available_rows(aspects)]
+    dealt = f"{parts} folds by movie, seed {settings.seed}"
+    if part == "seed":
+        drawn = ", ".join(str(settings.seed + number) for number in range(parts))
+        dealt = f"the same movies test in each training, seeds {drawn}"
     lines = [
         "# Tables",
         "",
-        f"{len(counts)} movies, {shots} shots, {found} scene boundaries; {folds} folds by movie, "
-        f"seed {settings.seed}.",
+        f"{len(counts)} movies, {shots} shots, {found} scene boundaries; {dealt}.",
         f"Experts {settings.epochs} epochs, those of the {settings.inner_folds} inner folds "
         f"{settings.inner.epochs}, learning rate from {list(settings.rates)}; mixers "
         f"{settings.mixer_epochs} epochs at {settings.mixer_rate:g}, alpha {settings.alpha:g}, "

@@ -34,7 +34,7 @@ class InnerFolds:
     Attributes:
         groups: Indices of the movies of each group.
         experts: For each group, row → the expert trained on the other groups.
-        rates: Row → learning rate with the highest average precision over all groups.
+        rates: Row → learning rate with the highest average precision on the first group.
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -77,7 +77,10 @@ def train_inner_folds(
     device: str,
     report: Report,
 ) -> InnerFolds:
-    """Trains every expert once a group and learning rate, on the movies of the other groups.
+    """Trains every expert once a group, on the movies of the other groups.
+
+    Learning rates compete on the first group, whose movies hold the most scenes; only the better
+    one trains on the others *(choice)*.
 
     Args:
         corpus: All movies; tokens are not needed.
@@ -96,33 +99,32 @@ def train_inner_folds(
     # Dealt out in the order of their scenes, so that no group takes them all.
     ranked = sorted(train, key=lambda movie: (-int(corpus.labels(movie).sum()), movie))
     groups = inner_groups(ranked, settings.inner_folds)
-    inner = settings.inner
-    jobs = []
-    for number, group in enumerate(groups):
-        others = tuple(movie for movie in train if movie not in group)
-        if not any(corpus.labels(movie).any() for movie in others):
+    for group in groups:
+        if not any(corpus.labels(movie).any() for movie in train if movie not in group):
             raise DatasetError(
                 f"without {', '.join(corpus.names[movie] for movie in group)} no training movie "
                 "has a scene boundary: inner folds need two that have; streamer train can do "
                 "without (--inner-folds 0)"
             )
-        jobs += [
-            ExpertJob(
-                row=row,
-                rate=rate,
-                settings=inner,
-                train=others,
-                held=(),
-                state=state / f"{row}-{rate:g}-inner{number}.safetensors",
-                device=device,
-                judged=group,
-                note=f" inner {number + 1}/{len(groups)}",
-            )
-            for row in rows
-            for rate in settings.rates
-        ]
-    outcomes = train_experts(prepared, jobs, workers, report)
+
+    def job(row: str, rate: float, number: int) -> ExpertJob:
+        return ExpertJob(
+            row=row,
+            rate=rate,
+            settings=settings.inner,
+            train=tuple(movie for movie in train if movie not in groups[number]),
+            held=(),
+            state=state / f"{row}-{rate:g}-inner{number}.safetensors",
+            device=device,
+            judged=groups[number],
+            note=f" inner {number + 1}/{len(groups)}",
+        )
+
+    contest = [job(row, rate, 0) for row in rows for rate in settings.rates]
+    outcomes = train_experts(prepared, contest, workers, report)
     rates = {row: _best_rate(corpus, row, settings.rates, outcomes) for row in rows}
+    others = [job(row, rates[row], number) for number in range(1, len(groups)) for row in rows]
+    outcomes += train_experts(prepared, others, workers, report)
     experts = tuple(
         {
             outcome.job.row: outcome

@@ -42,7 +42,7 @@ class TrainingSettings(BaseModel):
         batch: Sequences in a step *(choice)*.
         stride: Boundaries from one training sequence to the next; ``L`` lets every boundary
             count once an epoch, 1 lets it count at every position *(choice)*.
-        mixer_stride: The same for the mixer, which has few epochs *(choice)*.
+        mixer_stride: The same for the mixer, which has fewer epochs *(choice)*.
         drop_aspect: Share of sequences that lose an aspect altogether *(choice)*.
         drop_run: Share of sequences that lose an aspect for a run of shots *(choice)*.
         reverse: Share of sequences shown backwards *(choice)*.
@@ -75,7 +75,7 @@ class TrainingSettings(BaseModel):
     class_weight: float = Field(default=10.0, gt=0.0)
     batch: int = Field(default=32, ge=1, le=4096)
     stride: int = Field(default=10, ge=1, le=64)
-    mixer_stride: int = Field(default=1, ge=1, le=64)
+    mixer_stride: int = Field(default=3, ge=1, le=64)
     drop_aspect: Rate = 0.1
     drop_run: Rate = 0.1
     reverse: Rate = 0.5
@@ -98,10 +98,9 @@ class TrainingSettings(BaseModel):
     @property
     def inner(self) -> TrainingSettings:
         """Of the experts of the inner folds."""
-        epochs = self.inner_epochs or max(1, self.epochs // 3)
-        return self.model_copy(
-            update={"epochs": epochs, "step": max(1, 2 * epochs // 3), "patience": None}
-        )
+        epochs = self.inner_epochs or max(1, self.epochs // 2)
+        step = self.step if epochs == self.epochs else max(1, 2 * epochs // 3)
+        return self.model_copy(update={"epochs": epochs, "step": step, "patience": None})
 
     def fingerprint(self, *parts: str) -> str:
         """Short name of this training on this data; equal only when results must be equal.

@@ -3,132 +3,107 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from streamer.cli.train import Size
-
-if TYPE_CHECKING:
-    from models.training.loop import Progress as Done
+from streamer.cli.training import (
+    Alpha,
+    Batch,
+    Device,
+    Epochs,
+    InnerEpochs,
+    Jobs,
+    Lookahead,
+    MixerEpochs,
+    MixerRate,
+    MixerStride,
+    Quiet,
+    Rates,
+    Seed,
+    Size,
+    SizeOption,
+    Step,
+    Stride,
+    training_place,
+    training_progress,
+    training_settings,
+)
 
 
 def tables(
     dataset: Annotated[Path, typer.Argument(help="Folder of <movie>.safetensors.")],
     out: Annotated[Path, typer.Option(help="Folder that receives tables and figures.")],
     folds: Annotated[int, typer.Option(min=2, help="Folds, by movie.")] = 5,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the experts.")] = 60,
+    test: Annotated[
+        str,
+        typer.Option(
+            help="Test on these movies instead of folds, all others train: names with commas "
+            "between them."
+        ),
+    ] = "",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="With --test: trainings, at as many seeds from --seed on.")
+    ] = 1,
+    epochs: Epochs = 60,
     inner_folds: Annotated[
         int, typer.Option(min=2, help="Groups of training movies that thresholds and mixers need.")
     ] = 3,
-    inner_epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Epochs of the experts of these; a third when absent."),
-    ] = None,
-    mixer_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the mixers.")] = 20,
-    lr: Annotated[
-        list[float] | None, typer.Option(help="Learning rate of the experts; may be repeated.")
-    ] = None,
-    step: Annotated[
-        int, typer.Option(min=1, help="Epoch at which the learning rate is divided by 10.")
-    ] = 30,
-    mixer_lr: Annotated[float, typer.Option(help="Learning rate of the mixers.")] = 1e-4,
-    mixer_stride: Annotated[
-        int, typer.Option(min=1, help="Boundaries from one sequence of a mixer to the next.")
-    ] = 1,
-    stride: Annotated[
-        int, typer.Option(min=1, help="Boundaries from one sequence of an expert to the next.")
-    ] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences in a step.")] = 32,
-    alpha: Annotated[float, typer.Option(help="Scale of the constraints.")] = 1.0,
-    lookahead: Annotated[
-        int, typer.Option(min=0, help="Boundaries to wait for beyond the one decided.")
-    ] = 1,
-    size: Annotated[Size, typer.Option(help="Widths of the networks.")] = Size.compact,
+    inner_epochs: InnerEpochs = None,
+    mixer_epochs: MixerEpochs = 20,
+    lr: Rates = None,
+    step: Step = 30,
+    mixer_lr: MixerRate = 1e-4,
+    mixer_stride: MixerStride = 3,
+    stride: Stride = 10,
+    batch: Batch = 32,
+    alpha: Alpha = 1.0,
+    lookahead: Lookahead = 1,
+    size: SizeOption = Size.compact,
     films: Annotated[
         Path | None, typer.Option(help="Folder of the films, for key frames in the figure.")
     ] = None,
     movie: Annotated[str | None, typer.Option(help="Movie whose weights are drawn.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all that is left to chance.")] = 0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Experts trained at a time; one a core when absent.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
 ) -> None:
     """Trains and measures every row by cross validation; a killed run goes on where it was."""
-    import os
-
-    import torch
-    from pydantic import ValidationError
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from models.dataset.folder import DatasetFolder
-    from models.device import pick_device
-    from models.experts.size import ExpertSize
     from models.tables.run import make_tables
-    from models.training.memory import memory_errors
-    from models.training.settings import TrainingSettings
-    from streamer.errors import ConfigError
 
-    try:
-        settings = TrainingSettings(
-            size=ExpertSize.paper() if size is Size.paper else ExpertSize.compact(),
-            epochs=epochs,
-            inner_folds=inner_folds,
-            inner_epochs=inner_epochs,
-            mixer_epochs=mixer_epochs,
-            rates=tuple(lr) if lr else (1e-3, 1e-4),
-            step=step,
-            mixer_rate=mixer_lr,
-            mixer_stride=mixer_stride,
-            stride=stride,
-            batch=batch,
-            alpha=alpha,
-            lookahead=lookahead,
-            seed=seed,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise ConfigError(f"{where}: {first['msg']}") from error
-    chosen = pick_device(device)
-    # Several processes on one accelerator would fight for it.
-    workers = 1 if chosen != "cpu" else jobs or os.cpu_count() or 1
-    if size is Size.compact:
-        # Small steps gain nothing from threads and lose much when cores are shared.
-        torch.set_num_threads(1)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with (
-        memory_errors(),
-        Progress(
-            *columns,
-            TextColumn("loss {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
-        ) as progress,
-    ):
-        # One line, for a run has hundreds of trainings.
-        line = progress.add_task("reading", total=None, loss="")
-
-        def total_of(label: str) -> int:
-            if label.endswith("mixers"):
-                return mixer_epochs
-            return settings.inner.epochs if " inner " in label else epochs
-
-        def told(label: str, done: Done) -> None:
-            progress.update(
-                line,
-                description=label,
-                completed=done.epoch,
-                total=total_of(label),
-                loss=f"{done.losses[-1]:.4f}" if done.losses else "",
-            )
-
+    settings = training_settings(
+        size,
+        lr,
+        epochs=epochs,
+        inner_folds=inner_folds,
+        inner_epochs=inner_epochs,
+        mixer_epochs=mixer_epochs,
+        step=step,
+        mixer_rate=mixer_lr,
+        mixer_stride=mixer_stride,
+        stride=stride,
+        batch=batch,
+        alpha=alpha,
+        lookahead=lookahead,
+        seed=seed,
+    )
+    place = training_place(device, jobs, size)
+    named = tuple(name.strip() for name in test.split(",") if name.strip())
+    with training_progress(settings, quiet, one_line=True) as told:
         made = make_tables(
-            DatasetFolder(dataset), out, settings, folds, workers, chosen, films, movie, told
+            DatasetFolder(dataset),
+            out,
+            settings,
+            folds,
+            place.workers,
+            place.device,
+            films,
+            movie,
+            told,
+            named,
+            seeds,
         )
     typer.echo(made.markdown)
     for file in made.files:

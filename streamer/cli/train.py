@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.training import (
+    Alpha,
+    Batch,
+    Device,
+    Epochs,
+    InnerEpochs,
+    Jobs,
+    Lookahead,
+    MixerEpochs,
+    MixerRate,
+    MixerStride,
+    Quiet,
+    Rates,
+    Seed,
+    Size,
+    SizeOption,
+    Step,
+    Stride,
+    training_place,
+    training_progress,
+    training_settings,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.progress import TaskID
-
-    from models.training.loop import Progress as Done
-
-
-class Size(StrEnum):
-    """Widths of the networks."""
-
-    compact = "compact"
-    paper = "paper"
 
 
 def train(
     dataset: Annotated[Path, typer.Argument(help="Folder of <movie>.safetensors.")],
     out: Annotated[Path, typer.Option(help="Folder that receives checkpoint and model card.")],
     row: Annotated[str, typer.Option(help="Mixture to train, by its printed name.")] = "MOAE_A",
-    size: Annotated[Size, typer.Option(help="Widths of the networks.")] = Size.compact,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the experts.")] = 60,
-    mixer_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the mixer.")] = 20,
+    size: SizeOption = Size.compact,
+    epochs: Epochs = 60,
+    mixer_epochs: MixerEpochs = 20,
     inner_folds: Annotated[
         int,
         typer.Option(
@@ -38,25 +49,15 @@ def train(
             "movie. 0: from those that do.",
         ),
     ] = 3,
-    inner_epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Epochs of the experts of these; a third when absent."),
-    ] = None,
-    lr: Annotated[
-        list[float] | None, typer.Option(help="Learning rate of the experts; may be repeated.")
-    ] = None,
-    step: Annotated[
-        int, typer.Option(min=1, help="Epoch at which the learning rate is divided by 10.")
-    ] = 30,
-    mixer_lr: Annotated[float, typer.Option(help="Learning rate of the mixer.")] = 1e-4,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences in a step.")] = 32,
-    stride: Annotated[
-        int, typer.Option(min=1, help="Boundaries from one training sequence to the next.")
-    ] = 10,
-    alpha: Annotated[float, typer.Option(help="Scale of the constraint.")] = 1.0,
-    lookahead: Annotated[
-        int, typer.Option(min=0, help="Boundaries to wait for beyond the one decided.")
-    ] = 1,
+    inner_epochs: InnerEpochs = None,
+    lr: Rates = None,
+    step: Step = 30,
+    mixer_lr: MixerRate = 1e-4,
+    mixer_stride: MixerStride = 3,
+    stride: Stride = 10,
+    batch: Batch = 32,
+    alpha: Alpha = 1.0,
+    lookahead: Lookahead = 1,
     holdout: Annotated[
         str,
         typer.Option(
@@ -66,86 +67,40 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop an expert after this long without improvement.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all that is left to chance.")] = 0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Experts trained at a time; one a core when absent.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
 ) -> None:
     """Trains a mixture; started again after a kill, it goes on where it was."""
-    import os
-
-    import torch
-    from pydantic import ValidationError
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from models.dataset.folder import DatasetFolder
-    from models.device import pick_device
-    from models.experts.size import ExpertSize
-    from models.training.memory import memory_errors
     from models.training.run import train_mixture
-    from models.training.settings import TrainingSettings
-    from streamer.errors import ConfigError
 
-    try:
-        settings = TrainingSettings(
-            row=row,
-            size=ExpertSize.paper() if size is Size.paper else ExpertSize.compact(),
-            epochs=epochs,
-            mixer_epochs=mixer_epochs,
-            inner_folds=inner_folds,
-            inner_epochs=inner_epochs,
-            step=step,
-            rates=tuple(lr) if lr else (1e-3, 1e-4),
-            mixer_rate=mixer_lr,
-            batch=batch,
-            stride=stride,
-            alpha=alpha,
-            lookahead=lookahead,
-            patience=patience,
-            seed=seed,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise ConfigError(f"{where}: {first['msg']}") from error
-    folder = DatasetFolder(dataset)
-    chosen = pick_device(device)
-    # Several processes on one accelerator would fight for it.
-    workers = 1 if chosen != "cpu" else jobs or os.cpu_count() or 1
-    if size is Size.compact:
-        # Small steps gain nothing from threads and lose much when cores are shared.
-        torch.set_num_threads(1)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}  score {task.fields[score]}"),
-        TimeElapsedColumn(),
+    settings = training_settings(
+        size,
+        lr,
+        row=row,
+        epochs=epochs,
+        mixer_epochs=mixer_epochs,
+        inner_folds=inner_folds,
+        inner_epochs=inner_epochs,
+        step=step,
+        mixer_rate=mixer_lr,
+        mixer_stride=mixer_stride,
+        stride=stride,
+        batch=batch,
+        alpha=alpha,
+        lookahead=lookahead,
+        patience=patience,
+        seed=seed,
     )
-    with (
-        memory_errors(),
-        Progress(*columns, console=Console(stderr=True), disable=quiet) as progress,
-    ):
-        tasks: dict[str, TaskID] = {}
-
-        def told(label: str, done: Done) -> None:
-            if label not in tasks:
-                inner = settings.inner.epochs if " inner " in label else epochs
-                total = mixer_epochs if label == row else inner
-                tasks[label] = progress.add_task(label, total=total, loss="", score="")
-            progress.update(
-                tasks[label],
-                completed=done.epoch,
-                loss=f"{done.losses[-1]:.4f}" if done.losses else "",
-                score=f"{done.scores[-1]:.4f}" if done.scores else "",
-            )
-
-        trained = train_mixture(
-            folder, out, settings, parse_holdout(holdout, folder.names), workers, chosen, told
-        )
+    folder = DatasetFolder(dataset)
+    place = training_place(device, jobs, size)
+    held = parse_holdout(holdout, folder.names)
+    with training_progress(settings, quiet, one_line=False) as told:
+        trained = train_mixture(folder, out, settings, held, place.workers, place.device, told)
     metrics = trained.metrics
     Console(stderr=True).print(
         f"{trained.checkpoint}: threshold {trained.threshold:.3f}, F1 {metrics.f1:.4f}, "

@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_to_the_same_tables(tmp_path: Path) -> None:
     again = make_tables(folder, tmp_path / "out", _settings(), folds=3, report=report)
 
     def timeless(fold: FoldResult) -> FoldResult:
-        return fold.model_copy(update={"seconds": {}})
+        return fold.model_copy(update={"seconds": {}, "cpu": {}})
 
     assert [timeless(fold) for fold in again.folds] == [timeless(fold) for fold in whole.folds]
     before = len(told)
@@ -123,6 +123,43 @@ def test_a_killed_run_goes_on_to_the_same_tables(tmp_path: Path) -> None:
     for name in ("table2.csv", "table3.csv", "weights.svg", "lookahead.svg"):
         ours, theirs = tmp_path / "out" / name, tmp_path / "whole" / name
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_named_movies_test_at_several_seeds(tmp_path: Path) -> None:
+    for index in range(4):
+        movie = toy_movie(f"m{index}", 20, index, dims={"place": 6, "panns": 5})
+        write_movie(tmp_path / "data" / f"m{index}.safetensors", movie)
+    folder, out = DatasetFolder(tmp_path / "data"), tmp_path / "out"
+    one = make_tables(folder, out, _settings(), test=("m3", "m1"))
+    assert [fold.test for fold in one.folds] == [("m1", "m3")]
+    told: list[str] = []
+    two = make_tables(
+        folder,
+        out,
+        _settings(),
+        test=("m1", "m3"),
+        seeds=2,
+        report=lambda label, _: told.append(label),
+    )
+    assert two.folds[0] == one.folds[0]
+    assert {label.partition(" HLSS")[0].partition(" MME")[0] for label in told} == {"seed 2/2"}
+    scores = [fold.rows["HLSS_place"] for fold in two.folds]
+    assert scores[0] != scores[1]
+    mean, spread = (
+        np.mean([each.f1 for each in scores]),
+        np.std([each.f1 for each in scores], ddof=1),
+    )
+    assert f"{100 * mean:.1f} ± {100 * spread:.1f}" in two.markdown
+    assert "deviation over seeds" in two.markdown
+    assert "the same movies test in each training, seeds 0, 1." in two.markdown
+    alone = make_tables(folder, tmp_path / "alone", _settings(seed=1), test=("m1", "m3"))
+    assert alone.folds[0].rows == two.folds[1].rows
+    with pytest.raises(ConfigError, match="several seeds need movies to test on"):
+        make_tables(folder, out, _settings(), seeds=2)
+    with pytest.raises(DatasetError, match="no movie 'm9' to test on"):
+        make_tables(folder, out, _settings(), test=("m9",))
+    with pytest.raises(DatasetError, match="every movie is to be tested on"):
+        make_tables(folder, out, _settings(), test=("m0", "m1", "m2", "m3"))
 
 
 def test_odd_movies_are_measured_like_others(tmp_path: Path) -> None:
