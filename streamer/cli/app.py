@@ -24,6 +24,7 @@ LEARN: Final = "Learn and measure"
 # a function called NAME; it is imported when the command is used, never for --help.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": (SEGMENT, "Print scene boundaries of a film while it plays."),
+    "serve": (SEGMENT, "Run many streams for days; add, change and remove them meanwhile."),
     "consume": (SEGMENT, "Print the events of a Kafka topic, each once."),
     "spool": (SEGMENT, "List and send events that still wait for Kafka."),
     "sample": (SEGMENT, "Compose the demo's sample film with known scene times."),

@@ -109,7 +109,12 @@ def _environment() -> _Source:
         raise ConfigError(f"environment: {error}") from error
 
 
-def _file(path: Path) -> _Source:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a configuration file.
+
+    Raises:
+        ConfigError: It cannot be read, or is not TOML.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -118,9 +123,15 @@ def _file(path: Path) -> _Source:
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a configuration file")
     try:
-        values = tomllib.loads(raw.decode("utf-8"))
+        return tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _file(path: Path) -> _Source:
+    values = read_toml(path)
+    # `streamer serve` reads them; for other commands they are somebody else's.
+    values.pop("streams", None)
     source = _Source(values, str(path))
     for name, table in values.items():
         if name not in Settings.model_fields:

@@ -79,8 +79,8 @@ class SourceSection(Section):
 class ReconnectSection(Section):
     """What happens when a live input goes away."""
 
-    initial_seconds: PositiveFloat = 0.5
-    max_seconds: PositiveFloat = 30.0
+    first_wait_seconds: PositiveFloat = 0.5
+    max_wait_seconds: PositiveFloat = 30.0
     attempts: int = Field(default=0, ge=0)
 
 
@@ -252,6 +252,32 @@ class HttpSection(Section):
 
     listen: Annotated[str, AfterValidator(_address)] | None = None
     fresh_seconds: PositiveFloat = 30.0
+
+
+class FleetSection(Section):
+    """Workers that share streams by way of Kafka."""
+
+    broker: str = Field(default="kafka://localhost:9092", pattern=r"^kafkas?://[^/@]+/?$")
+    prefix: str = Field(default="scenes", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    group: str = Field(default="scenes", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    partitions: int = Field(default=16, ge=1, le=10_000)
+    replicas: int = Field(default=1, ge=1, le=9)
+    shots_hours: PositiveFloat = 24.0
+    batch: int = Field(default=128, ge=1, le=1024)
+    snapshot_shots: int = Field(default=16, ge=1, le=10_000)
+    rebuild_seconds: PositiveFloat = 3600.0
+    recovery_seconds: PositiveFloat = 60.0
+    delivery_seconds: PositiveFloat = 120.0
+    max_streams: int = Field(default=8, ge=1, le=1000)
+
+
+class ServeSection(Section):
+    """How ``streamer serve`` is reached and where it keeps state."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:9464"
+    token: SecretStr | None = Field(default=None, min_length=16)
+    state: Path | None = None
+    max_streams: int = Field(default=64, ge=1, le=2000)
 
 
 class RuntimeSection(Section):

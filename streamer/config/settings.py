@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamer.config.sections import (
     AspectsSection,
     DecodeSection,
+    FleetSection,
     HttpSection,
     KafkaSection,
     LoggingSection,
@@ -14,6 +15,7 @@ from streamer.config.sections import (
     ReconnectSection,
     RuntimeSection,
     SegmentSection,
+    ServeSection,
     ShotsSection,
     SourceSection,
     StreamSection,
@@ -47,7 +49,9 @@ class Settings(BaseSettings):
     segment: SegmentSection = SegmentSection()
     output: OutputSection = OutputSection()
     kafka: KafkaSection = KafkaSection()
+    fleet: FleetSection = FleetSection()
     http: HttpSection = HttpSection()
+    serve: ServeSection = ServeSection()
     runtime: RuntimeSection = RuntimeSection()
     logging: LoggingSection = LoggingSection()
 

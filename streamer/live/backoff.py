@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Backoff:
     """Exponential back-off with full jitter.
 
-    The wait after the n-th failure in a row is drawn evenly from 0 to ``initial_seconds * 2^n``,
-    at most ``max_seconds``: many streams that lost one server do not come back all at once.
+    The wait after the n-th failure in a row is drawn evenly from 0 to ``first_wait_seconds * 2^n``,
+    at most ``max_wait_seconds``: many streams that lost one server do not come back all at once.
 
     Args:
         settings: Bounds.
@@ -34,9 +34,9 @@ class Backoff:
         if self._settings.attempts and self.attempts >= self._settings.attempts:
             return None
         # 2^63 is beyond every bound; a float would overflow after months of failures.
-        ceiling = self._settings.initial_seconds * 2.0 ** min(self.attempts, 63)
+        ceiling = self._settings.first_wait_seconds * 2.0 ** min(self.attempts, 63)
         self.attempts += 1
-        return self._random.uniform(0.0, min(ceiling, self._settings.max_seconds))
+        return self._random.uniform(0.0, min(ceiling, self._settings.max_wait_seconds))
 
     def reset(self) -> None:
         """Says that a connection has proved itself."""

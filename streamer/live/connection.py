@@ -13,7 +13,7 @@ from streamer.errors import SourceStalled
 from streamer.pipeline.feed import queue_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from streamer.timeline import Picture, Sound, StreamInfo
@@ -75,11 +75,19 @@ class Connection:
         name: For error messages, without credentials.
         items: Most decoded items held; fewer where pictures are large.
         deadlines: When to give up.
+        hurried: Whether the deadlines hold; may be known only once the input is open.
     """
 
-    def __init__(self, decoder: Reading, name: str, items: int, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        decoder: Reading,
+        name: str,
+        items: int,
+        deadlines: Deadlines,
+        hurried: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._decoder, self._name = decoder, name
-        self._limit, self._deadlines = items, deadlines
+        self._limit, self._deadlines, self._hurried = items, deadlines, hurried
         self._queue: queue.Queue[Picture | Sound | None] = queue.Queue()
         self._opened = threading.Event()
         # Plain values: a signal handler that sets an event can meet its lock held below it.
@@ -103,7 +111,11 @@ class Connection:
         try:
             while not self._opened.wait(_POLL):
                 self._give_up_if_stopped()
-                if limit is not None and time.monotonic() - began > limit + _GRACE:
+                if (
+                    limit is not None
+                    and self._hurried()
+                    and time.monotonic() - began > limit + _GRACE
+                ):
                     raise SourceStalled(f"{self._name}: not open after {limit:g} s")
             if self._info is None and self._error is not None:
                 raise self._error
@@ -173,7 +185,11 @@ class Connection:
                 if self._stopped_at is not None:
                     if time.monotonic() - self._stopped_at > self._deadlines.stop_seconds:
                         return None
-                elif stall is not None and time.monotonic() - self._heard > stall + _GRACE:
+                elif (
+                    stall is not None
+                    and self._hurried()
+                    and time.monotonic() - self._heard > stall + _GRACE
+                ):
                     raise SourceStalled(f"{self._name}: nothing came for {stall:g} s") from None
                 continue
             self._waited = time.monotonic() - began

@@ -47,17 +47,18 @@ def sequel(source: Source | None, error: SourceError | None, *, known: bool) -> 
     Args:
         source: The one that ended; None when there was not even a source.
         error: Why; None at the plain end of the data.
-        known: The stream has had input before, so whatever is amiss may pass.
+        known: The stream has had input before, or is to be waited for: what is amiss may pass.
     """
-    if source is None:
-        return "anew" if known else "raise"
-    if source.endless:
-        return "anew" if known or error is None or _passing(error) else "raise"
-    if isinstance(error, SourceClosed):
-        return "anew"
-    if isinstance(error, SourceInterrupted) and source.replays:
-        return "again"
-    return "end" if error is None or isinstance(error, SourceDamaged) else "raise"
+    if source is None or source.endless:
+        if known:
+            return "anew"
+        return "raise" if error is not None else "end"
+    if isinstance(error, SourceInterrupted) and known:
+        if isinstance(error, SourceClosed):
+            return "anew"
+        if source.replays:
+            return "again"
+    return "raise" if error is not None else "end"
 
 
 def reason(source: Source | None, error: SourceError | None) -> GapReason:
@@ -71,8 +72,3 @@ def reason(source: Source | None, error: SourceError | None) -> GapReason:
     if isinstance(error, SourceDamaged | NotMedia | NoUsableStream | SourceEmpty):
         return "damaged"
     return "unreachable"
-
-
-def _passing(error: SourceError) -> bool:
-    """Of a live source at its first connection: another attempt may go better."""
-    return isinstance(error, SourceInterrupted | SourceDamaged | NotMedia | SourceEmpty)

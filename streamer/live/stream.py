@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed, SourceDamaged, SourceError, SourceStalled
 from streamer.live.backoff import Backoff
+from streamer.live.burden import Burden
 from streamer.live.connection import Connection, Deadlines
-from streamer.live.gauge import LagMeter, SlowStage
 from streamer.live.keeping import Place
 from streamer.live.losses import Loss, reason, sequel
 from streamer.pipeline.epoch import Gap
@@ -88,7 +88,9 @@ class StreamRun:
         self._loss: Loss | None = None
         self._progress = Progress()
         self._base = Fraction(0)
-        self._lag, self._slow = LagMeter(), SlowStage()
+        self._burden = Burden(
+            settings.thinning, [extractor.aspect for extractor in engine.extractors]
+        )
         self._reported = 0.0
         self._connection: Connection | None = None
         self._decoder: Decoder | None = None
@@ -181,11 +183,12 @@ class StreamRun:
         self._decoder = Decoder(source, self._settings.decode, realtime=paced)
         limits = self._settings.source
         # A recorder or a pipe on this machine may pause for as long as it likes.
-        deadlines = (
-            Deadlines(limits.open_seconds, limits.stall_seconds) if source.endless else Deadlines()
-        )
         self._connection = Connection(
-            self._decoder, source.name, self._settings.decode.queue_pictures, deadlines
+            self._decoder,
+            source.name,
+            self._settings.decode.queue_pictures,
+            Deadlines(limits.open_seconds, limits.stall_seconds),
+            lambda: source.endless,
         )
         if self._stopped:
             self._connection.stop()
@@ -202,7 +205,7 @@ class StreamRun:
         self._progress = replace(
             self._progress, duration=info.duration, epoch=self._number, lag=0.0
         )
-        self._lag = LagMeter()
+        self._burden.restart()
         return EpochRun(
             info,
             self._settings,
@@ -216,6 +219,7 @@ class StreamRun:
             gap=None if loss is None else Gap(loss.reason, loss.since, loss.attempts, loss.detail),
             prompt=source.live or self._settings.source.realtime,
             resume=place.mark if loss is None else None,
+            thinner=self._burden.thinner,
         )
 
     def _after(
@@ -282,7 +286,7 @@ class StreamRun:
     ) -> None:
         now = time.monotonic()
         self._times.add("source", connection.waited)
-        lag = self._lag.note(now, float(item.start.seconds), connection.waited)
+        lag = self._burden.note(now, float(item.start.seconds), connection.waited)
         if now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
@@ -291,10 +295,11 @@ class StreamRun:
         elif source.replays:
             # Files are read as fast as they can be; nobody waits for them.
             lag = 0.0
+        self._burden.relieve(0.0 if source.replays else lag, now)
         self._times.decoding(connection.decoding)
         self._progress = replace(self._progress, lag=lag)
         self._report(max(self._progress.position, self._base + run.elapsed))
-        slow = self._slow.note(now, lag, self._times)
+        slow = self._burden.slow(lag, now, self._times)
         if slow is not None:
             self._observer.slow(slow, lag)
 
@@ -306,8 +311,15 @@ class StreamRun:
             scenes=self._counts.scenes,
             boundaries=self._counts.boundaries,
             spent=dict(self._times.spent),
+            thinning=self._burden.thinner.level,
+            skipped=dict(self._burden.skipped),
+            drift=self._drift(),
         )
         self._observer.progressed(self._progress)
+
+    def _drift(self) -> float:
+        drift = None if self._decoder is None else self._decoder.drift
+        return 0.0 if drift is None else -drift
 
     def _save(self) -> None:
         if self._keeping is None:

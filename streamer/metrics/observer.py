@@ -39,6 +39,7 @@ class MeteredObserver:
         self._position = Fraction(0)
         self._shots = self._scenes = self._boundaries = 0
         self._spent: dict[Stage, float] = {}
+        self._skipped: dict[str, int] = {}
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
         """The stream is up, for the first time or again."""
@@ -56,6 +57,10 @@ class MeteredObserver:
         metrics.lag(progress.lag)
         metrics.drift(progress.drift)
         metrics.epoch(progress.epoch)
+        metrics.thinning(progress.thinning)
+        for aspect, pieces in progress.skipped.items():
+            if new := pieces - self._skipped.get(aspect, 0):
+                metrics.skipped(aspect, new)
         for stage, seconds in progress.spent.items():
             metrics.stage_seconds(stage, seconds - self._spent.get(stage, 0.0))
         ratio = self._speed.at(progress.position)
@@ -63,7 +68,7 @@ class MeteredObserver:
             metrics.realtime(ratio)
         self._position, self._shots = progress.position, progress.shots
         self._scenes, self._boundaries = progress.scenes, progress.boundaries
-        self._spent = dict(progress.spent)
+        self._spent, self._skipped = dict(progress.spent), dict(progress.skipped)
         self._inner.progressed(progress)
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.aspects.extractor import Extractor
+    from streamer.aspects.thinning import Thinner
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
@@ -45,6 +46,7 @@ class ShotEmbedder:
             little sound to warm up resamplers.
         times: Told how long splitting and embedding take.
         shot_network: Finds shots, where the settings want a network for that.
+        thinner: Says what aspects leave out; nothing when None.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ShotEmbedder:
         resume: Mark | None = None,
         times: StageTimes | None = None,
         shot_network: Network | None = None,
+        thinner: Thinner | None = None,
     ) -> None:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
@@ -71,6 +74,7 @@ class ShotEmbedder:
             max_interleave=interleave,
             has_sound=info.has_sound,
             workers=workers,
+            thinner=thinner,
         )
         self._start: Instant | None = None
         self._picture: Instant | None = None

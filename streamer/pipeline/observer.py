@@ -28,6 +28,8 @@ class Progress:
         epoch: Counts reconnections.
         drift: Seconds that media time ran ahead of the arrival clock since the epoch began.
         spent: Seconds by stage since the run began.
+        thinning: How far aspects are thinned; 0 is full quality.
+        skipped: Pieces left out by thinning, by aspect.
     """
 
     position: Fraction = Fraction(0)
@@ -39,6 +41,8 @@ class Progress:
     epoch: int = 0
     drift: float = 0.0
     spent: Mapping[Stage, float] = field(default_factory=dict)
+    thinning: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 class Observer(Protocol):

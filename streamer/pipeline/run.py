@@ -17,6 +17,7 @@ from streamer.timeline import Picture
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from streamer.aspects.thinning import Thinner
     from streamer.config.settings import Settings
     from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
@@ -84,6 +85,7 @@ class EpochRun:
         prompt: Delay matters more than speed.
         resume: Goes on behind a shot of this epoch. Shots that the segmentation has already
             taken are passed over, whether or not this is given.
+        thinner: Says what aspects leave out.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class EpochRun:
         gap: Gap | None,
         prompt: bool,
         resume: Mark | None = None,
+        thinner: Thinner | None = None,
     ) -> None:
         self._info, self._engine = info, engine
         self._segmentation, self._outlet = segmentation, outlet
@@ -123,6 +126,7 @@ class EpochRun:
             resume=resume,
             times=times,
             shot_network=engine.shot_network,
+            thinner=thinner,
         )
 
     @property

@@ -142,7 +142,7 @@ def test_rules_between_keys_wait_for_all_sources(
         ("[shot]\nmax_seconds = 1", "unknown key shot; did you mean shots?"),
         ("max_seconds = 1", "unknown key max_seconds; did you mean shots.max_seconds?"),
         ("zzz = 1", "unknown key zzz"),
-        ("shots = 1", "shots = 1: must be a table with latency_frames"),
+        ("shots = 1", "shots = 1: must be a table with detector"),
         ("[[shots]]\nmax_seconds = 1", "must be a table with"),
         ("[runtime]\ndevice = 'gpu'", 'runtime.device = "gpu": must be one of auto, cpu, cuda'),
         ("[output]\nemit = ['cuts']", "must be a list, each one of boundaries, shots, scenes"),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 EVERYTHING = Settings(
     output=OutputSection(emit=("boundaries", "shots", "scenes")),
     segment=SegmentSection(threshold=0.0),
-    reconnect=ReconnectSection(initial_seconds=0.01, max_seconds=0.02),
+    reconnect=ReconnectSection(first_wait_seconds=0.01, max_wait_seconds=0.02),
 )
 
 

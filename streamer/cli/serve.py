@@ -1,0 +1,131 @@
+"""``streamer serve``: many streams in one process, for days."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from streamer.cli.app import Shell
+    from streamer.config.settings import Settings
+    from streamer.serve.log import ServeLog
+    from streamer.serve.service import Service
+
+
+def serve(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="Settings and [[streams]] as TOML.")
+    ],
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where /streams and /metrics are.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where streams keep their states.")
+    ] = None,
+    quiet: Annotated[bool | None, typer.Option("--quiet", "-q", help="Errors only.")] = None,
+    json_logs: Annotated[
+        bool | None, typer.Option("--json-logs", help="What happens as JSON lines.")
+    ] = None,
+) -> int:
+    """Run every [[streams]] entry of a file, and keep them running.
+
+    Each stream has its own source, sinks and thresholds; all share the networks. SIGHUP loads the
+    file again: streams are added, changed and removed without touching the others. SIGTERM and
+    SIGINT end the process; started again, every stream goes on from its last shot.
+
+    Examples:
+
+      streamer serve --config config.toml
+
+      curl http://127.0.0.1:9464/streams
+
+      kill -HUP $(pidof -x streamer)
+    """
+    from streamer.config.load import load_settings
+
+    shell: Shell = context.obj
+    overrides = {
+        "serve.listen": listen,
+        "serve.state": state,
+        "logging.quiet": quiet,
+        "logging.json_logs": json_logs,
+        "logging.debug": shell.debug or None,
+    }
+    settings = load_settings(config, overrides)
+    wanted = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
+    # Blocked before any thread starts, so that the wait below is the only one that gets them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    return _serve(config, settings, wanted)
+
+
+def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int:
+    from models.weights.store import WeightStore
+    from streamer.aspects.batching import BatchPolicy
+    from streamer.aspects.sharing import SharedExtractors
+    from streamer.config.streams import load_streams
+    from streamer.http.app import make_app
+    from streamer.http.health import Checks
+    from streamer.http.listen import parse_listen
+    from streamer.http.server import HttpServer
+    from streamer.metrics.metrics import Metrics
+    from streamer.pipeline.engine import load_engine
+    from streamer.pipeline.run import closing_workers
+    from streamer.serve.folder import state_folder
+    from streamer.serve.host import House
+    from streamer.serve.log import ServeLog
+    from streamer.serve.routes import Routes
+    from streamer.serve.service import Service
+
+    entries = load_streams(config)
+    log, metrics, checks = ServeLog(settings.logging), Metrics(), Checks()
+    with ExitStack() as stack:
+        folder = stack.enter_context(state_folder(settings.serve))
+        engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
+        policy = BatchPolicy.for_device(engine.device, settings.runtime.batch_wait)
+        shared = stack.enter_context(
+            SharedExtractors(
+                engine.extractors,
+                policy,
+                at_once=closing_workers(),
+                told=metrics.batches.passed,
+            )
+        )
+        house = House(settings, metrics, folder, log.stream)
+        service = Service(engine, shared, house)
+        checks.add("streams", lambda: _health(service))
+        routes = Routes(service, settings.serve.token)
+        listen = parse_listen(settings.serve.listen)
+        server = HttpServer(lambda: make_app(metrics, checks, routes.table()), listen)
+        stack.callback(server.stop)
+        at = server.start()
+        service.start(entries)
+        log.info(f"{len(service.hosts)} streams; http://{at}/streams")
+        _wait(config, service, log, wanted)
+        for name in service.stop():
+            log.error(f"{name}: did not end in time; it goes on from its last shot next time")
+    return 0
+
+
+def _wait(config: Path, service: Service, log: ServeLog, wanted: set[signal.Signals]) -> None:
+    from streamer.config.streams import load_streams
+    from streamer.errors import CheckpointError, ConfigError
+    from streamer.serve.service import Busy
+
+    while signal.sigwait(wanted) == signal.SIGHUP:
+        try:
+            service.reload(load_streams(config))
+        except (ConfigError, CheckpointError, Busy) as error:
+            log.error(f"not reloaded: {error}")
+        else:
+            log.info(f"reloaded: {len(service.hosts)} streams")
+
+
+def _health(service: Service) -> str | None:
+    hosts = service.hosts
+    failed = [name for name, host in hosts.items() if host.status.state == "failed"]
+    return "every stream has failed" if hosts and len(failed) == len(hosts) else None

@@ -1,0 +1,93 @@
+"""What was changed through the API, kept across restarts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from streamer.config.streams import parse_entry
+from streamer.errors import CheckpointError, ConfigError
+from streamer.live.checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from streamer.config.streams import StreamEntry
+
+FILE: Final = "streams.json"
+MAX_BYTES: Final = 16 << 20
+
+
+class Roster:
+    """The streams of the file, and what the API put in their place.
+
+    An entry that was put stands over the file's of the same name, and a deleted one stays away,
+    until the file is loaded again: then the file's entries hold as they are written there, and
+    streams that only the API knows stay.
+
+    Args:
+        folder: Where the changes are kept, readable for their owner only: sources may hold
+            passwords.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._file: dict[str, StreamEntry] = {}
+        self._put: dict[str, StreamEntry] = {}
+        self._deleted: set[str] = set()
+
+    @property
+    def entries(self) -> dict[str, StreamEntry]:
+        """What should run."""
+        kept = {name: entry for name, entry in self._file.items() if name not in self._deleted}
+        return kept | self._put
+
+    def load(self, written: Iterable[StreamEntry]) -> None:
+        """At the start: the file's entries, and the changes that were kept.
+
+        Raises:
+            CheckpointError: The kept changes are damaged.
+        """
+        self._file = {entry.name: entry for entry in written}
+        try:
+            if self._path.stat().st_size > MAX_BYTES:
+                raise CheckpointError(f"{self._path}: too large")
+            kept = json.loads(self._path.read_text("utf-8"))
+            put = [parse_entry(json.dumps(entry), str(self._path)) for entry in kept["put"]]
+            self._deleted = {str(name) for name in kept["deleted"]}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+            raise CheckpointError(f"{self._path}: cannot be read as a list of streams") from error
+        self._put = {entry.name: entry for entry in put}
+
+    def reload(self, written: Iterable[StreamEntry]) -> None:
+        """The file was changed; its entries hold as they are written there."""
+        self._file = {entry.name: entry for entry in written}
+        self._put = {name: entry for name, entry in self._put.items() if name not in self._file}
+        self._deleted.clear()
+        self._keep()
+
+    def put(self, entry: StreamEntry) -> None:
+        """Adds or replaces a stream."""
+        self._put[entry.name] = entry
+        self._deleted.discard(entry.name)
+        self._keep()
+
+    def delete(self, name: str) -> None:
+        """Removes a stream."""
+        self._put.pop(name, None)
+        if name in self._file:
+            self._deleted.add(name)
+        self._keep()
+
+    def _keep(self) -> None:
+        kept = {
+            "put": [json.loads(entry.text()) for entry in self._put.values()],
+            "deleted": sorted(self._deleted),
+        }
+        try:
+            write_atomically(self._path, json.dumps(kept).encode())
+        except OSError as error:
+            raise CheckpointError(f"{self._path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,147 @@
+"""All streams of one process."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from streamer.errors import ConfigError
+from streamer.serve.host import STOP_SECONDS, StreamHost
+from streamer.serve.roster import Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from streamer.aspects.sharing import SharedExtractors
+    from streamer.config.streams import StreamEntry
+    from streamer.pipeline.engine import Engine
+    from streamer.serve.host import House
+
+
+class Busy(Exception):
+    """A stream does not end in time; nothing was changed."""
+
+
+class Service:
+    """Starts, changes and ends streams; may be called from any thread, one change at a time.
+
+    Args:
+        engine: Loaded networks.
+        shared: The same networks, for many streams at once.
+        house: What the streams share.
+    """
+
+    def __init__(self, engine: Engine, shared: SharedExtractors, house: House) -> None:
+        self._engine, self._shared, self._house = engine, shared, house
+        self._hosts: dict[str, StreamHost] = {}
+        self._roster = Roster(house.folder)
+        self._lock = threading.Lock()
+        self._limit: Final = house.settings.serve.max_streams
+
+    @property
+    def hosts(self) -> Mapping[str, StreamHost]:
+        """Name → stream, as it is now."""
+        return dict(self._hosts)
+
+    def start(self, entries: Iterable[StreamEntry]) -> None:
+        """Begins with the file's streams and what the API changed before.
+
+        Raises:
+            ConfigError: There are too many.
+            CheckpointError: The changes kept from before are damaged.
+        """
+        with self._lock:
+            self._roster.load(entries)
+            self._check(len(self._roster.entries))
+            self._apply()
+
+    def reload(self, entries: Iterable[StreamEntry]) -> None:
+        """Makes what runs fit a changed file; streams that failed are tried again.
+
+        Raises:
+            ConfigError: There are too many; nothing was changed.
+            Busy: A stream does not end.
+        """
+        with self._lock:
+            wanted = tuple(entries)
+            names = {entry.name for entry in wanted}
+            self._check(len(names | (self._roster.entries.keys() - names)))
+            self._roster.reload(wanted)
+            self._apply(again=True)
+
+    def put(self, entry: StreamEntry) -> bool:
+        """Adds a stream, or changes one; a changed one goes on from its state.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            ConfigError: There are too many.
+            Busy: The old one does not end.
+        """
+        with self._lock:
+            new = entry.name not in self._hosts
+            self._check(len(self._roster.entries.keys() | {entry.name}))
+            if not new:
+                self._end(entry.name, final=False)
+            self._roster.put(entry)
+            self._begin(entry)
+            return new
+
+    def delete(self, name: str) -> bool:
+        """Ends a stream for good; False when there is none of the name.
+
+        Raises:
+            Busy: It does not end.
+        """
+        with self._lock:
+            if name not in self._hosts:
+                return False
+            self._end(name, final=True)
+            self._roster.delete(name)
+            self._house.metrics.remove(name)
+            return True
+
+    def stop(self) -> tuple[str, ...]:
+        """Ends the process's part in all streams; they can go on from their states.
+
+        Returns:
+            The streams that did not end in time.
+        """
+        with self._lock:
+            for host in self._hosts.values():
+                host.stop(final=False)
+            return tuple(name for name, host in self._hosts.items() if not host.join())
+
+    def _check(self, count: int) -> None:
+        if count > self._limit:
+            raise ConfigError(f"{count} streams; serve.max_streams allows {self._limit}")
+
+    def _apply(self, *, again: bool = False) -> None:
+        wanted = self._roster.entries
+        for name in [name for name in self._hosts if name not in wanted]:
+            self._end(name, final=True)
+            self._house.metrics.remove(name)
+        for name, entry in wanted.items():
+            host = self._hosts.get(name)
+            if host is not None:
+                failed = again and host.status.state == "failed"
+                if host.entry == entry and not failed:
+                    continue
+                self._end(name, final=False)
+            self._begin(entry)
+
+    def _begin(self, entry: StreamEntry) -> None:
+        engine = replace(self._engine, extractors=self._shared.views(entry.name))
+        host = StreamHost(entry, engine, self._house)
+        self._hosts[entry.name] = host
+        host.start()
+
+    def _end(self, name: str, *, final: bool) -> None:
+        host = self._hosts[name]
+        host.stop(final=final)
+        if not host.join():
+            raise Busy(f"{name} does not end within {STOP_SECONDS:g} s; try again")
+        self._shared.release(name)
+        del self._hosts[name]

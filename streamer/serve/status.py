@@ -1,0 +1,148 @@
+"""What is known about a stream while it runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from streamer.cli.errors import one_line
+from streamer.metrics.observer import Speed
+from streamer.pipeline.observer import Progress, Unwatched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamer.events.payload import DiscontinuityData, GapReason
+    from streamer.pipeline.stages import Stage
+    from streamer.timeline import StreamInfo
+
+State = Literal["starting", "running", "reconnecting", "failed", "ended", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The latest thing that went wrong.
+
+    Attributes:
+        time: When, aware.
+        kind: A reason for a gap, or the name of an error.
+        message: One line for people, without credentials.
+    """
+
+    time: datetime
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A stream at one moment.
+
+    Attributes:
+        state: ``starting`` until its input was open once; ``failed`` and ``ended`` for good.
+        since: When that state began.
+        progress: How far it is.
+        realtime: Seconds of input a wall second over the last half minute; None before.
+        reconnections: Times its input went away.
+        trouble: What went wrong last.
+    """
+
+    state: State = "starting"
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    progress: Progress = field(default_factory=Progress)
+    realtime: float | None = None
+    reconnections: int = 0
+    trouble: Trouble | None = None
+
+    def fields(self) -> dict[str, object]:
+        """Plain values in base units."""
+        progress, trouble = self.progress, self.trouble
+        return {
+            "state": self.state,
+            "since": self.since.isoformat(),
+            "position_seconds": round(float(progress.position), 3),
+            "lag_seconds": round(progress.lag, 3),
+            "drift_seconds": round(progress.drift, 3),
+            "realtime_factor": None if self.realtime is None else round(self.realtime, 3),
+            "epoch": progress.epoch,
+            "shots": progress.shots,
+            "scenes": progress.scenes,
+            "boundaries": progress.boundaries,
+            "thinning_level": progress.thinning,
+            "reconnections": self.reconnections,
+            "stage_seconds": {stage: round(spent, 3) for stage, spent in progress.spent.items()},
+            "last_error": None
+            if trouble is None
+            else {
+                "time": trouble.time.isoformat(),
+                "kind": trouble.kind,
+                "message": trouble.message,
+            },
+        }
+
+
+class StatusObserver(Unwatched):
+    """Keeps a stream's status; may be read from any thread.
+
+    Args:
+        warn: Takes one line for people.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._status = Status()
+        self._speed = Speed(time.monotonic)
+
+    @property
+    def status(self) -> Status:
+        """As it is now."""
+        return self._status
+
+    def enter(self, state: State) -> None:
+        """Begins a state."""
+        with self._lock:
+            if state != self._status.state:
+                self._status = replace(self._status, state=state, since=datetime.now(UTC))
+
+    def trouble(self, kind: str, message: str) -> None:
+        """Notes and tells what went wrong."""
+        line = one_line(message)
+        with self._lock:
+            found = Trouble(datetime.now(UTC), kind, line)
+            self._status = replace(self._status, trouble=found)
+        self._warn(line)
+
+    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
+        """The stream runs."""
+        self.enter("running")
+        self._speed.restart()
+        for warning in warnings:
+            self._warn(one_line(warning))
+
+    def progressed(self, progress: Progress) -> None:
+        """Keeps it."""
+        realtime = self._speed.at(progress.position)
+        with self._lock:
+            self._status = replace(self._status, progress=progress, realtime=realtime)
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        """The input went away."""
+        self.enter("reconnecting")
+        with self._lock:
+            count = self._status.reconnections + 1
+            self._status = replace(self._status, reconnections=count)
+        self.trouble(reason, f"{detail}; trying again in {wait:.1f} s")
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """The input is back."""
+        missing = discontinuity.missing_seconds
+        gap = "" if missing is None else f" after {missing:.1f} s"
+        self._warn(f"the input is back{gap}: epoch {discontinuity.epoch}")
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        """Names the stage."""
+        self._warn(f"{lag:.1f} s behind: {stage} is slow")
