@@ -123,8 +123,9 @@ def list_() -> None:
         here = "yes" if present else absent
         table.add_row(slot, entry.network, paper, str(entry.dim), entry.licence, shown, here)
 
+    entries: list[Pinned | Published] = [*MANIFEST.values(), *PUBLISHED.values()]
     for slot, paper in PAPER_NETWORKS.items():
-        for entry in (*MANIFEST.values(), *PUBLISHED.values()):
+        for entry in entries:
             if slot in entry.slots:
                 row(slot, entry, paper)
         for name, (filled, dim) in WEIGHTLESS.items():

@@ -53,8 +53,7 @@ class Thumbnailer:
             ``(27, 48, 3)``
         """
         small = self._scaler.reformat(frame, WIDTH, HEIGHT, "rgb24", interpolation="BICUBIC")
-        pixels: NDArray[np.uint8] = small.to_ndarray()
-        return pixels
+        return small.to_ndarray().astype(np.uint8, copy=False)
 
 
 class TransnetSplitter:

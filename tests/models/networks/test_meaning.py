@@ -27,8 +27,8 @@ from streamer.aspects.extractor import PictureInput, SoundInput
 CLIPS = Path(__file__).with_name("clips")
 VOICES = ("croak", "f2", "klatt4", "m7")
 SOUND_NETWORKS = [n for n in MANIFEST if isinstance(architecture(n).input, SoundInput)]
-# To Musicnn, half the level changes a voice as much as another voice does: it is held to three kinds
-# of sound in test_extractors.
+# To Musicnn, half the level changes a voice as much as another voice does: it is held to three
+# kinds of sound in test_extractors.
 HEARS_VOICES = [n for n in SOUND_NETWORKS if n != "musicnn-mtt"]
 CPU = torch.device("cpu")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,8 @@ def test_what_was_added_is_loaded_and_checked(
     assert not store.present(network)
     path = add(store, network, released(network), tmp_path)
     assert (store.path(network), store.present(network)) == (path, True)
-    extractor = build(PUBLISHED[network].slots[0], network, store, torch.device("cpu"), 2)  # type: ignore[arg-type] - seconds
+    slot = PUBLISHED[network].slots[0]
+    extractor = build(slot, network, store, torch.device("cpu"), Fraction(2))
     assert extractor.network == network
     assert store.pull(network) == path
     data = bytearray(path.read_bytes())

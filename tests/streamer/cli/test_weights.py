@@ -73,8 +73,10 @@ def test_pull_takes_what_the_settings_use(weight_store: WeightStore, tmp_path: P
         "[aspects]\nstft.enabled = true\naction.enabled = true\nplace.enabled = false\n"
         'extra.loudness.network = "somewhere.loudness:NETWORK"\n'
     )
+    config.write_text(config.read_text() + '[shots]\ndetector = "transnetv2"\n')
+    weight_store.pull("transnetv2")
     result = runner.invoke(app, ["verify", "--config", str(config)], catch_exceptions=False)
-    wanted = {*DEFAULT, "ina-smn"} - {"efficientnet-lite0"}
+    wanted = {*DEFAULT, "ina-smn", "transnetv2"} - {"efficientnet-lite0"}
     assert sorted(named(result.stderr)) == sorted(wanted)
 
 

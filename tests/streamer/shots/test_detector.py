@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -79,3 +80,38 @@ def test_the_choice_is_the_settings(weight_store: WeightStore, tmp_path: Path) -
         make_detector(chosen, RATE)
     with pytest.raises(WeightsMissing, match="transnetv2"):
         load_shot_network(chosen, WeightStore(tmp_path, offline=True), CPU)
+
+
+def hard_pictures() -> Iterator[Picture]:
+    """Sizes, formats, ranges and tags that change from picture to picture."""
+    made = [
+        ("yuv420p", 320, 180, {}),
+        ("yuv420p10le", 64, 48, {"color_trc": 16, "color_primaries": 9, "colorspace": 9}),
+        ("p010le", 64, 48, {"color_trc": 18, "color_primaries": 9, "colorspace": 9}),
+        ("yuv420p", 16, 16, {}),
+        ("yuv444p", 161, 121, {"color_range": 2}),
+        ("gray", 97, 55, {}),
+        ("rgb24", 1, 1, {}),
+        ("yuvj420p", 40, 400, {}),
+        ("yuv422p10le", 1280, 32, {}),
+    ]
+    for index in range(130):
+        pixel_format, width, height, tags = made[index % len(made)]
+        pixels = texture(index, width, height) * (index % 4 != 3)
+        frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pixel_format)
+        for name, value in tags.items():
+            setattr(frame, name, value)
+        yield Picture(Instant(index, 1 / RATE), frame)
+
+
+@pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
+def test_pictures_that_change_under_way_still_make_shots(
+    detector: str, weight_store: WeightStore
+) -> None:
+    weight_store.pull("transnetv2")
+    settings = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    made = make_detector(settings, RATE, load_shot_network(settings, weight_store, CPU))
+    shots = [shot for picture in hard_pictures() for shot in made.push(picture).closed]
+    shots += made.finish(Instant(130, 1 / RATE))
+    assert (shots[0].start.pts, shots[-1].end.pts) == (0, 130)
+    assert all(before.end == after.start for before, after in pairwise(shots))

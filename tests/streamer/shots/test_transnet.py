@@ -186,6 +186,7 @@ def test_no_pictures_no_shots_and_time_only_grows() -> None:
 def test_any_picture_becomes_a_small_one(width: int, height: int, pixel_format: str) -> None:
     made = av.VideoFrame.from_ndarray(texture(3, width, height), "rgb24")
     small = Thumbnailer().make(made.reformat(format=pixel_format))
-    assert (small.shape, small.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
+    assert small.shape == (HEIGHT, WIDTH, 3)
+    assert small.dtype == np.uint8
     if pixel_format == "rgb24":
         assert abs(float(small.mean()) - float(texture(3, width, height).mean())) < 3
