@@ -134,6 +134,7 @@ class StreamRun:
             restored = self._keeping.restore(self._place.number, self._segmentation, self._counts)
             self._place, self._base = restored, Fraction(restored.base)
         if self._place.ended:
+            self._report(self._base)
             return
         failure: SourceError | None = None
         going = True

@@ -77,7 +77,7 @@ class StreamHost:
         self._watched: set[str] = set()
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._stopped = self._final = False
+        self._stopped = False
         self._run: StreamRun | None = None
         self._thread = threading.Thread(target=self._main, name=f"stream-{entry.name}", daemon=True)
 
@@ -109,11 +109,11 @@ class StreamHost:
         """Asks the stream to end; `join` waits for it.
 
         Args:
-            final: It ends for good: the running shot and scene are closed, and its state is
-                forgotten. Else it can go on from its state.
+            final: It ends for good: the running shot and scene are closed. Else it can go on from
+                its state.
         """
         with self._lock:
-            self._stopped, self._final = True, final
+            self._stopped = True
             run = self._run
         if run is not None:
             run.stop(final=final)
@@ -123,6 +123,10 @@ class StreamHost:
         """Waits for the end; False when it does not come."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def forget(self) -> None:
+        """Removes the state of a stream that has ended."""
+        self._file.delete()
 
     def _main(self) -> None:
         backoff = Backoff(self._settings.reconnect)
@@ -145,8 +149,6 @@ class StreamHost:
                 self._wake.wait(self._settings.reconnect.max_wait_seconds if wait is None else wait)
         finally:
             self._metrics.up(False)
-            if self._final:
-                self._file.delete()
             if self._stopped:
                 self._observer.enter("stopped")
 

@@ -143,5 +143,7 @@ class Service:
         host.stop(final=final)
         if not host.join():
             raise Busy(f"{name} does not end within {STOP_SECONDS:g} s; try again")
+        if final:
+            host.forget()
         self._shared.release(name)
         del self._hosts[name]
