@@ -12,9 +12,10 @@ import numpy as np
 from models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from models.evaluation.scoring import score_relations
 from models.mixer.ensembles import Votes, fit_ensemble
-from models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row
+from models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row, find_row
 from models.tables.everywhere import Everywhere, decided, judge_everywhere
 from models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
+from models.training.alpha import choose_alphas
 from models.training.experts import ExpertJob
 from models.training.inner import train_inner_folds
 from models.training.mixer import relate_corpus, scored_movie, train_mixers
@@ -152,22 +153,34 @@ class _Mixtures:
         names = [row.name for row in EXPERT_ROWS]
         used = {a: self.used[a] for row in EXPERT_ROWS for a in row.aspects}
         ours = {a: projections[a] for a in used}
-        models: dict[str, Moae] = {}
-        for row in ROWS:
-            if row.kind == "mixture":
-                settings = self.settings.model_copy(update={"row": row.name})
-                config = mixture_config(settings, used, names)
-                experts = [outcomes[name] for name in names]
-                models[row.name] = assemble(config, ours, experts, settings.seed).to(device)
-        judges = {
-            name: inner_judges(model, ours, inner, self.settings.seed)
-            for name, model in models.items()
-        }
-        studied = models[STUDIED]
+        seed = self.settings.seed
+
+        def make(row: str, alpha: float) -> Moae:
+            config = mixture_config(self.settings, used, names, row, alpha)
+            experts = [outcomes[name] for name in names]
+            return assemble(config, ours, experts, seed).to(device)
+
+        base = make(STUDIED, self.settings.alphas[0])
+        known = inner_judges(base, ours, inner, seed)
         relations = {
-            movie: relate_corpus(judges[STUDIED].get(movie, studied), self.corpus, movie)
+            movie: relate_corpus(known.get(movie, base), self.corpus, movie)
             for movie in (*self.known, *self.unknown)
         }
+        alphas = choose_alphas(
+            make,
+            [row.name for row in ROWS if row.kind == "mixture"],
+            self.corpus,
+            relations,
+            self.settings,
+            self.known,
+            state / "alphas.safetensors",
+            lambda progress: report("alphas of the mixers", progress),
+            known,
+        )
+        clock.lap("alphas")
+        models = {row: make(row, alpha) for row, alpha in alphas.items()}
+        judges = {row: inner_judges(model, ours, inner, seed) for row, model in models.items()}
+        studied = models[STUDIED]
         train_mixers(
             models,
             self.corpus,
@@ -196,7 +209,13 @@ class _Mixtures:
         }
         clock.lap("scoring")
         return result.model_copy(
-            update={"rows": rows, "lookahead": lookahead, "missing": missing, "tracks": tracks}
+            update={
+                "rows": rows,
+                "alphas": {row: alphas[row] for row in models if find_row(row).constraint},
+                "lookahead": lookahead,
+                "missing": missing,
+                "tracks": tracks,
+            }
         )
 
     def _score(self, said: Mapping[int, Everywhere], name: str, lookahead: int | None) -> Scores:

@@ -197,14 +197,15 @@ def study_csv(folds: Sequence[FoldResult], study: str) -> str:
 
 
 def folds_csv(folds: Sequence[FoldResult]) -> str:
-    """Every fold by itself: a line a fold and row, thresholds and learning rates included."""
+    """Every fold by itself: a line a fold and row, with what was chosen on training movies."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("fold", "row", *METRICS, "threshold", "learning_rate"))
+    writer.writerow(("fold", "row", *METRICS, "threshold", "learning_rate", "alpha"))
     for number, fold in enumerate(folds, 1):
         for row, scores in fold.rows.items():
             values = [getattr(scores, metric) for metric in (*METRICS, "threshold")]
-            writer.writerow((number, row, *map(_number, values), fold.rates.get(row, "")))
+            chosen = (fold.rates.get(row, ""), fold.alphas.get(row, ""))
+            writer.writerow((number, row, *map(_number, values), *chosen))
     return text.getvalue()
 
 

@@ -88,6 +88,7 @@ class FoldResult(BaseModel):
         test: Movies it was measured on; all others trained.
         rows: Printed name → scores; rows whose aspects are missing are not keys.
         rates: Single system → learning rate chosen.
+        alphas: Mixture with a constraint → its scale chosen.
         lookahead: ``0 … L-1`` or ``offline`` → scores of the mixture.
         missing: What was left out → scores of the mixture, its threshold unchanged.
         tracks: Test movie → the mixture's decisions.
@@ -100,6 +101,7 @@ class FoldResult(BaseModel):
     test: tuple[str, ...]
     rows: dict[str, Scores]
     rates: dict[str, float]
+    alphas: dict[str, float] = {}
     lookahead: dict[str, Scores] = {}
     missing: dict[str, Scores] = {}
     tracks: dict[str, WeightTrack] = {}

@@ -188,10 +188,10 @@ def _about(
         f"{len(counts)} movies, {shots} shots, {found} scene boundaries; {dealt}.",
         f"Experts {settings.epochs} epochs, those of the {settings.inner_folds} inner folds "
         f"{settings.inner.epochs}, learning rate from {list(settings.rates)}; mixers "
-        f"{settings.mixer_epochs} epochs at {settings.mixer_rate:g}, alpha {settings.alpha:g}, "
-        f"K = {settings.masked}; look-ahead {settings.lookahead}.",
-        "Learning rates, thresholds, stacking and mixers follow from outputs of experts on movies",
-        "that these experts were not trained on; test movies decide nothing.",
+        f"{settings.mixer_epochs} epochs at {settings.mixer_rate:g}, alpha from "
+        f"{list(settings.alphas)}, K = {settings.masked}; look-ahead {settings.lookahead}.",
+        "Learning rates, alphas, thresholds, stacking and mixers follow from outputs of experts on",
+        "movies that these experts were not trained on; test movies decide nothing.",
         "",
         "| aspect | network | dim |",
         "|---|---|---|",

@@ -66,6 +66,18 @@ def inner_groups(train: Sequence[int], count: int) -> tuple[tuple[int, ...], ...
     return tuple(tuple(train[first::count]) for first in range(min(count, len(train))))
 
 
+def deal_groups(corpus: Corpus, train: Sequence[int], count: int) -> tuple[tuple[int, ...], ...]:
+    """Deals training movies out in the order of their scenes, so that no group takes them all.
+
+    Args:
+        corpus: All movies; tokens are not needed.
+        train: Indices of the training movies.
+        count: See ``inner_groups``.
+    """
+    ranked = sorted(train, key=lambda movie: (-int(corpus.labels(movie).sum()), movie))
+    return inner_groups(ranked, count)
+
+
 def train_inner_folds(
     corpus: Corpus,
     prepared: Path,
@@ -96,9 +108,7 @@ def train_inner_folds(
     Raises:
         DatasetError: Too few movies, or the movies outside a group have no scene boundary.
     """
-    # Dealt out in the order of their scenes, so that no group takes them all.
-    ranked = sorted(train, key=lambda movie: (-int(corpus.labels(movie).sum()), movie))
-    groups = inner_groups(ranked, settings.inner_folds)
+    groups = deal_groups(corpus, train, settings.inner_folds)
     for group in groups:
         if not any(corpus.labels(movie).any() for movie in train if movie not in group):
             raise DatasetError(

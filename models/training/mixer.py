@@ -155,7 +155,7 @@ def train_mixers(
         report: Called after every epoch.
         judges: See ``train_mixer``.
     """
-    together = nn.ModuleDict({name: model.mixer for name, model in models.items()})
+    together = nn.ModuleList([model.mixer for model in models.values()])
     return _train(together, models, corpus, relations, settings, train, None, state, report, judges)
 
 
@@ -259,10 +259,10 @@ def _loss(model: Moae, mixed: Mixed, batch: SequenceBatch, settings: TrainingSet
     row = find_row(model.config.row)
     counted = batch.valid.to(model.device) & mixed.present.any(dim=-1)
     if row.constraint == "variance":
-        regulariser = variance_constraint(mixed.free_weights, mixed.present, settings.alpha)
+        regulariser = variance_constraint(mixed.free_weights, mixed.present, model.config.alpha)
     elif row.constraint == "confidence":
         regulariser = confidence_constraint(
-            mixed.free_weights, mixed.probability, mixed.present, settings.alpha, settings.beta
+            mixed.free_weights, mixed.probability, mixed.present, model.config.alpha, settings.beta
         )
     else:
         regulariser = torch.zeros_like(mixed.score)

@@ -14,6 +14,7 @@ from models.evaluation.metrics import Metrics, best_threshold, measure
 from models.files import write_atomically
 from models.mixture import AspectInput, Moae, MoaeConfig
 from models.rows import EXPERT_ROWS
+from models.training.alpha import choose_alphas
 from models.training.card import model_card
 from models.training.experts import ExpertJob, ExpertOutcome, best_outcome
 from models.training.inner import InnerFolds, train_inner_folds
@@ -127,13 +128,29 @@ def train_mixture(
         best_outcome([outcome for outcome in outcomes if outcome.job.row == row.name])
         for row in experts
     ]
-    config = mixture_config(settings, used, [row.name for row in experts])
-    model = assemble(config, projections, chosen, settings.seed).to(device)
+
+    def make(row: str, alpha: float) -> Moae:
+        config = mixture_config(settings, used, [row.name for row in experts], row, alpha)
+        return assemble(config, projections, chosen, settings.seed).to(device)
+
+    model = make(settings.row, settings.alphas[0])
     judges = {} if inner is None else inner_judges(model, projections, inner, settings.seed)
     relations = {
         movie: relate_corpus(judges.get(movie, model), corpus, movie)
         for movie in range(len(corpus.names))
     }
+    alpha = choose_alphas(
+        make,
+        [settings.row],
+        corpus,
+        relations,
+        settings,
+        train_rows,
+        state / "alphas.safetensors",
+        lambda progress: report("alphas of the mixer", progress),
+        judges,
+    )[settings.row]
+    model.config = config = model.config.model_copy(update={"alpha": alpha})
     mixer = train_mixer(
         model,
         corpus,
@@ -250,7 +267,11 @@ def _training_names(dataset: DatasetFolder, held: Sequence[str]) -> set[str]:
 
 
 def mixture_config(
-    settings: TrainingSettings, used: dict[str, AspectSummary], experts: list[str]
+    settings: TrainingSettings,
+    used: dict[str, AspectSummary],
+    experts: list[str],
+    row: str,
+    alpha: float,
 ) -> MoaeConfig:
     """Describes a mixture before there is one.
 
@@ -258,9 +279,11 @@ def mixture_config(
         settings: Of its training.
         used: What its experts look at.
         experts: Their printed names.
+        row: Its own.
+        alpha: Scale of its constraint.
     """
     return MoaeConfig(
-        row=settings.row,
+        row=row,
         experts=tuple(experts),
         aspects={
             aspect: AspectInput(network=summary.extractor, dim=summary.dim)
@@ -269,7 +292,7 @@ def mixture_config(
         sequence=settings.sequence,
         reach=settings.reach,
         masked=settings.masked,
-        alpha=settings.alpha,
+        alpha=alpha,
         beta=settings.beta,
         lookahead=settings.lookahead,
         size=settings.size,

@@ -11,6 +11,7 @@ from models.experts.size import ExpertSize, MixerSize
 from models.rows import find_row
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Scale = Annotated[float, Field(gt=0.0, le=1e6)]
 
 
 class TrainingSettings(BaseModel):
@@ -23,7 +24,7 @@ class TrainingSettings(BaseModel):
         sequence: ``L``.
         reach: ``w_b``.
         masked: ``K``.
-        alpha: Scale of the constraint; the paper chooses from {0.1, 1, 10}.
+        alphas: Scales of the constraint to choose from on training movies.
         beta: Scale of the confidence constraint.
         lookahead: Position at which movies held out are scored, and the mixture's default.
         epochs: Of the experts.
@@ -60,7 +61,7 @@ class TrainingSettings(BaseModel):
     sequence: int = Field(default=10, ge=1, le=64)
     reach: int = Field(default=2, ge=1, le=8)
     masked: int = Field(default=3, ge=0, le=64)
-    alpha: float = Field(default=1.0, gt=0.0)
+    alphas: tuple[Scale, ...] = Field(default=(1.0, 0.1, 10.0), min_length=1)
     beta: float = Field(default=10.0, gt=0.0)
     lookahead: int = Field(default=1, ge=0, le=63)
     epochs: int = Field(default=60, ge=1, le=10000)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.training import (
-    Alpha,
+    Alphas,
     Batch,
     Device,
     Epochs,
@@ -57,7 +57,7 @@ def tables(
     mixer_stride: MixerStride = 3,
     stride: Stride = 10,
     batch: Batch = 32,
-    alpha: Alpha = 1.0,
+    alpha: Alphas = None,
     lookahead: Lookahead = 1,
     size: SizeOption = Size.compact,
     films: Annotated[
@@ -76,6 +76,7 @@ def tables(
     settings = training_settings(
         size,
         lr,
+        alpha,
         epochs=epochs,
         inner_folds=inner_folds,
         inner_epochs=inner_epochs,
@@ -85,7 +86,6 @@ def tables(
         mixer_stride=mixer_stride,
         stride=stride,
         batch=batch,
-        alpha=alpha,
         lookahead=lookahead,
         seed=seed,
     )

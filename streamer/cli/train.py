@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamer.cli.training import (
-    Alpha,
+    Alphas,
     Batch,
     Device,
     Epochs,
@@ -56,7 +56,7 @@ def train(
     mixer_stride: MixerStride = 3,
     stride: Stride = 10,
     batch: Batch = 32,
-    alpha: Alpha = 1.0,
+    alpha: Alphas = None,
     lookahead: Lookahead = 1,
     holdout: Annotated[
         str,
@@ -81,6 +81,7 @@ def train(
     settings = training_settings(
         size,
         lr,
+        alpha,
         row=row,
         epochs=epochs,
         mixer_epochs=mixer_epochs,
@@ -91,7 +92,6 @@ def train(
         mixer_stride=mixer_stride,
         stride=stride,
         batch=batch,
-        alpha=alpha,
         lookahead=lookahead,
         patience=patience,
         seed=seed,

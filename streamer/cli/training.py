@@ -46,7 +46,10 @@ MixerStride = Annotated[
     int, typer.Option(min=1, help="Boundaries from one sequence of the mixer to the next.")
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Sequences in a step.")]
-Alpha = Annotated[float, typer.Option(help="Scale of the constraint.")]
+Alphas = Annotated[
+    list[float] | None,
+    typer.Option("--alpha", help="Scale of the constraint; may be repeated, the best is taken."),
+]
 Lookahead = Annotated[
     int, typer.Option(min=0, help="Boundaries to wait for beyond the one decided.")
 ]
@@ -72,13 +75,14 @@ class Place:
 
 
 def training_settings(
-    size: Size, rates: Sequence[float] | None, **values: object
+    size: Size, rates: Sequence[float] | None, alphas: Sequence[float] | None, **values: object
 ) -> TrainingSettings:
     """Checks options.
 
     Args:
         size: Widths.
         rates: Learning rates of the experts; the paper's when there are none.
+        alphas: Scales of the constraint; the paper's when there are none.
         values: Further fields of ``TrainingSettings``.
 
     Raises:
@@ -92,6 +96,7 @@ def training_settings(
 
     chosen = ExpertSize.paper() if size is Size.paper else ExpertSize.compact()
     given = {"rates": tuple(rates)} if rates else {}
+    given |= {"alphas": tuple(alphas)} if alphas else {}
     try:
         return TrainingSettings.model_validate({"size": chosen} | given | values)
     except ValidationError as error:
@@ -173,6 +178,6 @@ def training_progress(settings: TrainingSettings, quiet: bool, one_line: bool) -
 
 def epochs_of(label: str, settings: TrainingSettings) -> int:
     """Epochs that the training of this label will have."""
-    if label == settings.row or label.endswith("mixers"):
+    if label == settings.row or label.endswith(("mixer", "mixers")):
         return settings.mixer_epochs
     return settings.inner.epochs if " inner " in label else settings.epochs

@@ -116,7 +116,7 @@ def test_processes_train_the_same_as_one(tmp_path: Path) -> None:
         folder, tmp_path / "two", settings, workers=2, report=lambda label, _: told.append(label)
     )
     assert one.sha256 == two.sha256
-    assert len(set(told)) == 11
+    assert len(set(told)) == 12
 
 
 def test_seeds_and_settings_matter(tmp_path: Path) -> None:
