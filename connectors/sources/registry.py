@@ -36,7 +36,9 @@ def open_source(location: str, settings: SourceSection) -> Source:
     """Chooses the source for a location; bad paths are refused here, before anything is loaded.
 
     Args:
-        location: A path, ``-`` for standard input, or a URL.
+        location: A path, ``-`` for standard input, a URL, or ``mic:``, ``camera:`` or
+            ``screen:`` with a device; a file whose name looks like one of those is written
+            with ``./`` before it.
         settings: With ``follow``, a file is read as it grows and any input ends after
             ``idle_timeout`` seconds of silence.
 
@@ -49,6 +51,15 @@ def open_source(location: str, settings: SourceSection) -> Source:
     idle_timeout = settings.idle_timeout if settings.follow else None
     if location == "-":
         return PipeSource(sys.stdin.fileno(), idle_timeout)
+    kind, colon, device = location.partition(":")
+    if colon and kind == "mic":
+        from connectors.sources.microphone import MicrophoneSource
+
+        return MicrophoneSource(device, settings)
+    if colon and kind in {"camera", "screen"}:
+        from connectors.sources.capture import CaptureSource
+
+        return CaptureSource(kind, device, settings)
     if is_address(location):
         address = parse(location)
         if address.scheme != "file":

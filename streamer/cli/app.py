@@ -25,6 +25,8 @@ LEARN: Final = "Learn and measure"
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": (SEGMENT, "Print scene boundaries of a film while it plays."),
     "serve": (SEGMENT, "Run many streams for days; add, change and remove them meanwhile."),
+    "probe": (SEGMENT, "Show what an input holds and whether it can be segmented."),
+    "devices": (SEGMENT, "List microphones, cameras and screens."),
     "consume": (SEGMENT, "Print the events of a Kafka topic, each once."),
     "spool": (SEGMENT, "List and send events that still wait for Kafka."),
     "sample": (SEGMENT, "Compose the demo's sample film with known scene times."),

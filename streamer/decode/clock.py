@@ -66,6 +66,12 @@ class StreamClock:
         return self._regimes.offsets[self._regime]
 
     @property
+    def step(self) -> Fraction:
+        """Seconds that the last restart added to the source's timestamps."""
+        offsets = self._regimes.offsets
+        return offsets[self._regime] - offsets[self._regime - 1] if self._regime else Fraction(0)
+
+    @property
     def end(self) -> Fraction:
         """Seconds at which the last frame ends; 0 before the first."""
         return self._end

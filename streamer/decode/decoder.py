@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import av
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.clock import Regimes, StreamClock
 from streamer.decode.damage import Damage, declared_end
 from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer, open_demuxer
 from streamer.decode.formats import CONTAINERS
 from streamer.decode.pace import Pace
+from streamer.decode.placing import Placement
 from streamer.decode.reader import CountingReader
 from streamer.decode.refusal import refusal
-from streamer.decode.wallclock import WallClock
 from streamer.errors import (
     NotMedia,
     SourceClosed,
@@ -28,10 +25,10 @@ from streamer.errors import (
     SourceStalled,
     SourceUnreachable,
 )
-from streamer.timeline import Picture, Sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from fractions import Fraction
     from types import TracebackType
 
     from av.container import InputContainer
@@ -40,9 +37,7 @@ if TYPE_CHECKING:
 
     from connectors.sources.source import Opening, Source
     from streamer.config.sections import DecodeSection
-    from streamer.timeline import Instant, StreamInfo
-
-INTERLEAVE_SLACK = 3.0
+    from streamer.timeline import Instant, Picture, Sound, StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +83,14 @@ class Decoder:
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
-        regimes = Regimes()
-        self._clocks = {
-            "video": StreamClock(regimes, tolerant=False),
-            "audio": StreamClock(regimes, tolerant=True),
-        }
+        self._placement = Placement(source, self._pace)
+        self._clocks = self._placement.clocks
         self._failures = {"video": 0, "audio": 0}
         self._given_up: set[str] = set()
         self._held: dict[str, Packet[Stream]] = {}
         self._packets = 0
-        self._corrupt_frames = 0
         self._info: StreamInfo | None = None
-        self._wallclock = WallClock(source)
         self._stall_seconds: float | None = None
-        self._first_arrival: tuple[float, Fraction] | None = None
-        self._drift: float | None = None
-        self._last_frame = 0.0
 
     def __enter__(self) -> Decoder:
         """Opens the source.
@@ -137,6 +124,13 @@ class Decoder:
         return self._info
 
     @property
+    def streams(self) -> tuple[streams.StreamFacts, ...]:
+        """Every stream of the container, used or not."""
+        if self._demuxer is None:
+            raise ValueError("the decoder is not open")
+        return streams.facts(self._demuxer.container, self._chosen)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is amiss but does not stop the job, one line each."""
         return tuple(self._warnings)
@@ -148,7 +142,7 @@ class Decoder:
         return DecodeStats(
             packets=self._packets,
             failed_packets=self._damage.lost,
-            corrupt_frames=self._corrupt_frames,
+            corrupt_frames=self._placement.corrupt_frames,
             dropped_frames=sum(clock.dropped for clock in clocks),
             derived_times=sum(clock.derived for clock in clocks),
             restarts=max(clock.restarts for clock in clocks),
@@ -157,7 +151,7 @@ class Decoder:
     @property
     def end(self) -> Fraction:
         """Seconds at which the latest decoded frame ends."""
-        return max(clock.end for clock in self._clocks.values())
+        return self._placement.end
 
     @property
     def drift(self) -> float | None:
@@ -166,17 +160,12 @@ class Decoder:
         Counted from the first picture; it grows when the source's clock is slow, or when
         whoever takes the pictures cannot keep up. None before the first, and for files.
         """
-        return self._drift
+        return self._placement.drift
 
     @property
     def live(self) -> bool:
         """Whether the input may still be made while it is read; a network's is known when open."""
         return self._source.live
-
-    @property
-    def _prompt(self) -> bool:
-        """Pictures are wanted as soon as they can be had."""
-        return self._source.live or self._pace is not None
 
     def due(self, instant: Instant) -> float | None:
         """When a media time was or will be due by the pacing clock.
@@ -213,7 +202,7 @@ class Decoder:
         demuxer = self._demuxer
         if demuxer is None:
             raise ValueError("the decoder is not open")
-        self._last_frame = time.monotonic()
+        self._placement.last_frame = time.monotonic()
         try:
             for packet in self._whole(self._read(demuxer)):
                 yield from self._decode(packet)
@@ -248,10 +237,12 @@ class Decoder:
         container = self._demuxer.container
         if container.format.name not in CONTAINERS | opening.formats:
             raise NotMedia(f"{name}: {container.format.name} is not a film or a recording")
-        self._chosen = streams.choose(container, self._settings, name, prompt=self._prompt)
+        self._chosen = streams.choose(
+            container, self._settings, name, prompt=self._placement.prompt
+        )
         self._warnings += self._chosen.warnings
         self._stall_seconds = opening.stall_seconds
-        self._wallclock.open(container)
+        self._placement.wallclock.open(container)
         self._info = streams.describe(
             container, self._chosen.picture, self._chosen.sound, endless=self._source.live
         )
@@ -310,8 +301,8 @@ class Decoder:
             self._failures[kind] = 0
         if packet.size and packet.is_corrupt and clock.started:
             self._damage.add(clock.end, f"{kind} packet is incomplete")
-        self._wallclock.packet(packet)
-        yield from self._emit(kind, frames, packet.time_base)
+        self._placement.wallclock.packet(packet)
+        yield from self._placement.place(kind, frames, packet.time_base, self.info)
 
     def _flush(self) -> Iterator[Picture | Sound]:
         # What a broken connection left in the decoders; the demuxer flushes them at a real end.
@@ -322,61 +313,13 @@ class Decoder:
                 frames = stream.decode(None)
             except (FFmpegError, EOFError):
                 continue
-            yield from self._emit(stream.type, frames, stream.time_base)
-
-    def _emit(
-        self, kind: str, frames: Sequence[object], time_base: Fraction
-    ) -> Iterator[Picture | Sound]:
-        clock = self._clocks[kind]
-        arrival = time.time() if self._prompt else None
-        for frame in frames:
-            instant = self._stamp(clock, frame, time_base)
-            if instant is None:
-                continue
-            if isinstance(frame, av.VideoFrame):
-                self._corrupt_frames += frame.is_corrupt
-                if self._source.live:
-                    self._note_drift(instant)
-                self._hold(instant, slack=0.0)
-                real = self._wallclock.at(kind, instant.seconds - clock.offset)
-                yield Picture(instant, frame, real, arrival)
-            elif isinstance(frame, av.AudioFrame):
-                slack = 0.0 if self._chosen.picture is None else INTERLEAVE_SLACK
-                self._hold(instant, slack=slack)
-                yield Sound(instant, frame)
-            self._last_frame = time.monotonic()
-
-    def _stamp(self, clock: StreamClock, frame: object, time_base: Fraction) -> Instant | None:
-        if not isinstance(frame, (av.VideoFrame, av.AudioFrame)):
-            return None
-        time_base = frame.time_base or time_base
-        if isinstance(frame, av.AudioFrame):
-            duration = Fraction(frame.samples, frame.sample_rate or 1)
-        else:
-            rate = self.info.frame_rate
-            duration = frame.duration * time_base or (1 / rate if rate else Fraction(1, 25))
-        before = clock.restarts
-        instant = clock.stamp(frame.pts, frame.dts, duration, time_base)
-        if clock.restarts > before and instant is not None:
-            self._wallclock.restart(instant.seconds - clock.offset)
-        return instant
-
-    def _note_drift(self, instant: Instant) -> None:
-        now = time.monotonic()
-        if self._first_arrival is None:
-            self._first_arrival = now, instant.seconds
-        began, start = self._first_arrival
-        self._drift = (now - began) - float(instant.seconds - start)
+            yield from self._placement.place(stream.type, frames, stream.time_base, self.info)
 
     def _check_progress(self) -> None:
         stall = self._stall_seconds
-        if stall is not None and time.monotonic() - self._last_frame > stall:
+        if stall is not None and time.monotonic() - self._placement.last_frame > stall:
             name = self._source.name
             raise SourceStalled(f"{name}: sends data, but no frame for {stall:g} s")
-
-    def _hold(self, instant: Instant, slack: float) -> None:
-        if self._pace is not None:
-            self._pace.wait(instant.seconds, slack)
 
     def _count_failure(self, kind: str, error: FFmpegError) -> None:
         clock = self._clocks[kind]

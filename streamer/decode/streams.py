@@ -14,7 +14,9 @@ from streamer.timeline import StreamInfo
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
+    from av.codec.context import CodecContext
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
     from streamer.config.sections import DecodeSection
@@ -64,7 +66,7 @@ def choose(
     if not shown and not heard:
         raise NoUsableStream(f"{name}: holds neither picture nor sound")
     picture = next((s for s in shown if s.codec_context is not None), None)
-    sound = next((s for s in heard if s.codec_context is not None), None)
+    sound = _heard_with(picture, [s for s in heard if s.codec_context is not None], container)
     if picture is None and sound is None:
         raise UnknownCodec(f"{name}: no decoder for its picture or sound")
     warnings = []
@@ -137,6 +139,78 @@ def describe(
         width=0 if picture is None else picture.width,
         height=0 if picture is None else picture.height,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """One stream of a container, for people.
+
+    Attributes:
+        index: In the container.
+        kind: ``video``, ``audio``, ``subtitle``, ``data`` or ``attachment``.
+        codec: Short name; ``unknown`` without a decoder.
+        detail: Size and rate of pictures; rate and channels of sound.
+        language: ISO 639 code if said.
+        used: Whether it is segmented.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    detail: str
+    language: str
+    used: bool
+
+
+def facts(container: InputContainer, chosen: Chosen) -> tuple[StreamFacts, ...]:
+    """Lists a container's streams.
+
+    Args:
+        container: An open input.
+        chosen: The streams in use.
+    """
+    used = {s.index for s in chosen.wanted}
+    return tuple(
+        StreamFacts(
+            index=stream.index,
+            kind=stream.type,
+            codec=_codec(stream),
+            detail=_detail(stream),
+            language=stream.metadata.get("language", ""),
+            used=stream.index in used,
+        )
+        for stream in container.streams
+    )
+
+
+def _codec(stream: Stream) -> str:
+    # A stream without a decoder has none; the library's types leave that out.
+    context: CodecContext | None = stream.codec_context
+    return "unknown" if context is None else context.name
+
+
+def _detail(stream: Stream) -> str:
+    if _codec(stream) == "unknown":
+        return ""
+    if isinstance(stream, av.VideoStream):
+        rate = stream.average_rate or stream.guessed_rate
+        told = f", {float(rate):.3f} pictures/s" if rate else ""
+        return f"{stream.width} x {stream.height}{told}"
+    if isinstance(stream, av.AudioStream):
+        return f"{stream.rate} Hz, {stream.layout.name}"
+    return ""
+
+
+def _heard_with(
+    picture: VideoStream | None, heard: list[AudioStream], container: InputContainer
+) -> AudioStream | None:
+    """The best sound; of equals, the one of the picture's own programme or variant."""
+    if picture is None or not heard:
+        return heard[0] if heard else None
+    equals = [s for s in heard if _sound_rank(s)[:2] == _sound_rank(heard[0])[:2]]
+    related = container.streams.best("audio", related=picture)
+    own = None if related is None else related.index
+    return next((s for s in equals if s.index == own), heard[0])
 
 
 def _picture_rank(stream: VideoStream) -> tuple[bool, int, int]:

@@ -18,6 +18,7 @@ _MICRO: Final = 1_000_000
 _PRFT_BYTES: Final = 8
 _OLDEST: Final = 946_684_800 * _MICRO
 """The year 2000: who says earlier has a clock that was never set."""
+EARLY_SECONDS: Final = 1.0
 
 
 class WallClock:
@@ -61,15 +62,23 @@ class WallClock:
         if len(data) >= _PRFT_BYTES and real > _OLDEST:
             self._zero[packet.stream.type] = real / _MICRO - float(packet.pts * packet.time_base)
 
-    def restart(self, seconds: Fraction) -> None:
-        """The timestamps started anew.
+    def restart(self, seconds: Fraction, step: Fraction) -> None:
+        """The timestamps started anew; real time went on.
 
         Args:
             seconds: The first new timestamp, as the source gave it.
+            step: What has to be added to the new ones so that media time goes on.
         """
-        self._zero.clear()
-        said = self._source.wallclock()
-        self._container_zero = None if said is None else said - float(seconds)
+        self._zero = {kind: zero + float(step) for kind, zero in self._zero.items()}
+        if self._container_zero is None:
+            return
+        self._container_zero += float(step)
+        expected = self._container_zero + float(seconds)
+        # A date that is already past belongs to a discontinuity that was none.
+        while (said := self._source.wallclock()) is not None:
+            if said >= expected - EARLY_SECONDS:
+                self._container_zero = said - float(seconds)
+                return
 
     def at(self, kind: str, seconds: Fraction) -> float | None:
         """When a frame was real.

@@ -1,0 +1,120 @@
+"""From decoded frames to pictures and sound with their times."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import av
+
+from streamer.decode.clock import Regimes, StreamClock
+from streamer.decode.pace import Pace
+from streamer.decode.wallclock import WallClock
+from streamer.timeline import Picture, Sound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from connectors.sources.source import Source
+    from streamer.timeline import Instant, StreamInfo
+
+INTERLEAVE_SLACK: Final = 3.0
+GUESSED_RATE: Final = Fraction(25)
+
+
+class Placement:
+    """Gives frames their instants, their real time, and, when paced, their turn.
+
+    Args:
+        source: May know the real time; drift is measured where it is live.
+        pace: Holds frames back until they are due.
+    """
+
+    def __init__(self, source: Source, pace: Pace | None) -> None:
+        self._source, self._pace = source, pace
+        regimes = Regimes()
+        self.clocks = {
+            "video": StreamClock(regimes, tolerant=False),
+            "audio": StreamClock(regimes, tolerant=True),
+        }
+        self.wallclock = WallClock(source)
+        self.corrupt_frames = 0
+        self.drift: float | None = None
+        self.last_frame = time.monotonic()
+        self._first: tuple[float, Fraction] | None = None
+        self._restarts = 0
+
+    @property
+    def prompt(self) -> bool:
+        """Frames are wanted as soon as they can be had, and their arrival counts."""
+        return self._source.live or self._pace is not None
+
+    @property
+    def end(self) -> Fraction:
+        """Seconds at which the latest frame ends."""
+        return max(clock.end for clock in self.clocks.values())
+
+    def place(
+        self, kind: str, frames: Sequence[object], time_base: Fraction, info: StreamInfo
+    ) -> Iterator[Picture | Sound]:
+        """Places the next frames of one stream.
+
+        Args:
+            kind: ``video`` or ``audio``.
+            frames: As decoded.
+            time_base: Of the stream, for frames that do not say.
+            info: Of the input.
+
+        Yields:
+            Those that have a place after the ones before.
+        """
+        clock = self.clocks[kind]
+        arrival = time.time() if self.prompt else None
+        for frame in frames:
+            if not isinstance(frame, (av.VideoFrame, av.AudioFrame)):
+                continue
+            instant = self._stamp(clock, frame, frame.time_base or time_base, info.frame_rate)
+            if instant is None:
+                continue
+            if isinstance(frame, av.VideoFrame):
+                self.corrupt_frames += frame.is_corrupt
+                if self._source.live:
+                    self._note_drift(instant)
+                self._hold(instant, 0.0)
+                real = self.wallclock.at(kind, instant.seconds - clock.offset)
+                yield Picture(instant, frame, real, arrival)
+            else:
+                self._hold(instant, INTERLEAVE_SLACK if info.has_picture else 0.0)
+                yield Sound(instant, frame)
+            # After the frame was taken: being slow to take it is no silence of the source.
+            self.last_frame = time.monotonic()
+
+    def _stamp(
+        self,
+        clock: StreamClock,
+        frame: av.VideoFrame | av.AudioFrame,
+        time_base: Fraction,
+        rate: Fraction | None,
+    ) -> Instant | None:
+        if isinstance(frame, av.AudioFrame):
+            duration = Fraction(frame.samples, frame.sample_rate or 1)
+        else:
+            duration = frame.duration * time_base or 1 / (rate or GUESSED_RATE)
+        instant = clock.stamp(frame.pts, frame.dts, duration, time_base)
+        if clock.restarts > self._restarts and instant is not None:
+            # The first stream to get there speaks for both.
+            self._restarts = clock.restarts
+            self.wallclock.restart(instant.seconds - clock.offset, clock.step)
+        return instant
+
+    def _note_drift(self, instant: Instant) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, instant.seconds
+        began, start = self._first
+        self.drift = (now - began) - float(instant.seconds - start)
+
+    def _hold(self, instant: Instant, slack: float) -> None:
+        if self._pace is not None:
+            self._pace.wait(instant.seconds, slack)

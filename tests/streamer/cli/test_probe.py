@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streamer.cli.app import load
+from tests.media import Recipe, Tone, write_film
+
+
+def probe(*arguments: str) -> tuple[int, str, str]:
+    import typer
+
+    from streamer.cli import probe as module
+
+    app = typer.Typer()
+    app.command()(module.probe)
+    done = CliRunner().invoke(app, [*arguments], standalone_mode=False)
+    code = done.return_value if isinstance(done.return_value, int) else done.exit_code
+    return code, done.stdout, done.stderr
+
+
+def test_a_film_is_described(known_film: Path) -> None:
+    code, printed, _ = probe(str(known_film), "--json")
+    found = json.loads(printed)
+    assert code == 0
+    assert found["segmentable"] == "picture and sound"
+    assert (found["start"], found["live"], found["wall_clock"]) == (0.0, False, None)
+    assert found["duration"] == pytest.approx(6.0, abs=0.1)
+    assert [(s["kind"], s["codec"], s["used"]) for s in found["streams"]] == [
+        ("video", "h264", True),
+        ("audio", "aac", True),
+    ]
+    assert found["streams"][0]["detail"] == "192 x 108, 25.000 pictures/s"
+    code, printed, _ = probe(str(known_film))
+    assert code == 0
+    assert "yes, by picture and sound" in printed
+
+
+def test_sound_alone_can_be_segmented(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.wav", [], Recipe(codec=None, sound=Tone(1.0, codec="pcm_s16le")))
+    code, printed, _ = probe(str(tmp_path / "a.wav"), "--json")
+    assert code == 0
+    assert json.loads(printed)["segmentable"] == "sound"
+
+
+def test_what_cannot_be_segmented_gives_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no film\n" * 100)
+    code, printed, _ = probe(str(tmp_path / "a.txt"), "--json")
+    assert (code, json.loads(printed)["segmentable"]) == (25, "no")
+    assert probe("srt://127.0.0.1:9")[0] in {13, 17}
+
+
+def test_the_command_is_found() -> None:
+    assert load("probe").name == "probe"
+    assert load("devices").name == "devices"
