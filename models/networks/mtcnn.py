@@ -78,7 +78,7 @@ class _Judge(nn.Module):
 
 
 class Mtcnn(nn.Module):
-    """The cascade, one picture at a time: what is found does not depend on a batch.
+    """The cascade; what is found in a picture does not depend on others beside it.
 
     Args:
         smallest: Side of the smallest face looked for, pixels, at least 12.
@@ -122,51 +122,114 @@ class Mtcnn(nn.Module):
         Shape:
             ``(3, height, width)``
         """
-        picture = (picture - 127.5) / 128.0
-        boxes = squared(self._proposals(picture))
-        boxes, _, _ = self._judged(picture, boxes, self.refine, 24, _SURE[1])
-        boxes = squared(boxes)
-        boxes, scores, points = self._judged(picture, boxes, self.finish, 48, _SURE[2])
-        kept = suppress(boxes, scores, 0.7, most=_MOST, of="smaller", border=1)
-        return Faces(boxes[kept], scores[kept], points[kept])
+        return self.find(picture[None])[0]
 
-    def _proposals(self, picture: torch.Tensor) -> torch.Tensor:
-        found = [picture.new_zeros(0, 9)]
+    def find_all(self, pictures: torch.Tensor) -> list[Faces]:
+        """Finds the faces of several pictures: together on a GPU, one by one on a CPU.
+
+        Args:
+            pictures: Float RGB 0 … 255.
+
+        Returns:
+            The faces of each.
+
+        Shape:
+            ``(n, 3, height, width)``
+        """
+        if pictures.is_cuda:
+            return self.find(pictures)
+        return [self(picture) for picture in pictures]
+
+    def find(self, pictures: torch.Tensor) -> list[Faces]:
+        """Finds the faces of several pictures, each network of the cascade run once for all.
+
+        Args:
+            pictures: Float RGB 0 … 255.
+
+        Returns:
+            The faces of each.
+
+        Shape:
+            ``(n, 3, height, width)``
+        """
+        pictures = (pictures - 127.5) / 128.0
+        proposed = [squared(boxes) for boxes in self._proposals(pictures)]
+        refined = self._judged(pictures, proposed, self.refine, 24, _SURE[1])
+        squares = [squared(boxes) for boxes, _, _ in refined]
+        found = []
+        for boxes, scores, points in self._judged(pictures, squares, self.finish, 48, _SURE[2]):
+            kept = suppress(boxes, scores, 0.7, most=_MOST, of="smaller", border=1)
+            found.append(Faces(boxes[kept], scores[kept], points[kept]))
+        return found
+
+    def _proposals(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        found = [[pictures.new_zeros(0, 9)] for _ in pictures]
         scale = _CELL / self._smallest
-        while min(picture.shape[1:]) * scale >= _CELL:
-            here = self._proposals_at(picture, scale)
-            found.append(here[suppress(here[:, :4], here[:, 4], 0.5, most=_MOST_A_SCALE)])
+        while min(pictures.shape[2:]) * scale >= _CELL:
+            for own, here in zip(found, self._proposals_at(pictures, scale), strict=True):
+                own.append(here[suppress(here[:, :4], here[:, 4], 0.5, most=_MOST_A_SCALE)])
             scale *= _SHRINK
-        rows = torch.cat(found)
-        rows = rows[suppress(rows[:, :4], rows[:, 4], 0.7, most=_MOST_A_SCALE)][:_MOST]
-        return moved(rows[:, :4], rows[:, 5:])
+        boxes = []
+        for own in found:
+            rows = torch.cat(own)
+            rows = rows[suppress(rows[:, :4], rows[:, 4], 0.7, most=_MOST_A_SCALE)][:_MOST]
+            boxes.append(moved(rows[:, :4], rows[:, 5:]))
+        return boxes
 
-    def _proposals_at(self, picture: torch.Tensor, scale: float) -> torch.Tensor:
-        """Box, score and corrections of every proposal at one scale, ``(n, 9)``."""
-        size = [int(side * scale + 1) for side in picture.shape[1:]]
-        scores, corrections = self.propose(functional.interpolate(picture[None], size, mode="area"))
-        rows, columns = (scores[0] >= _SURE[0]).nonzero(as_tuple=True)
-        corner = torch.stack([columns, rows], dim=1) * _STRIDE
-        left_top = ((corner + 1) / scale).floor()
-        right_bottom = ((corner + _CELL) / scale).floor()
-        score = scores[0, rows, columns][:, None]
-        return torch.cat([left_top, right_bottom, score, corrections[0, :, rows, columns].T], dim=1)
+    def _proposals_at(self, pictures: torch.Tensor, scale: float) -> list[torch.Tensor]:
+        """Box, score and corrections of every proposal at one scale, ``(n, 9)``, by picture."""
+        size = [int(side * scale + 1) for side in pictures.shape[2:]]
+        scores, corrections = self.propose(functional.interpolate(pictures, size, mode="area"))
+        found = []
+        for score, correction in zip(scores, corrections, strict=True):
+            rows, columns = (score >= _SURE[0]).nonzero(as_tuple=True)
+            corner = torch.stack([columns, rows], dim=1) * _STRIDE
+            left_top = ((corner + 1) / scale).floor()
+            right_bottom = ((corner + _CELL) / scale).floor()
+            own = [score[rows, columns][:, None], correction[:, rows, columns].T]
+            found.append(torch.cat([left_top, right_bottom, *own], dim=1))
+        return found
 
     def _judged(
-        self, picture: torch.Tensor, boxes: torch.Tensor, judge: _Judge, side: int, sure: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        pixels = inside(boxes, *picture.shape[1:])
-        there = (pixels[:, 2:] >= pixels[:, :2]).all(dim=1)
-        boxes = boxes[there]
-        scores, corrections, points = judge(cut_out(picture, pixels[there], side))
-        passed = scores > sure
-        boxes, scores, corrections = boxes[passed], scores[passed], corrections[passed]
-        size = boxes[:, 2:] - boxes[:, :2] + 1
-        # All x come before all y, as shares of the box.
-        shares = points[passed].unflatten(1, (2, -1)).transpose(1, 2)
-        placed = shares * size[:, None] + boxes[:, None, :2] - 1
-        if judge.points is None:
-            kept = suppress(boxes, scores, 0.7, most=_MOST)
-            boxes, scores, corrections = boxes[kept], scores[kept], corrections[kept]
-            placed = placed[kept]
-        return moved(boxes, corrections, border=1), scores, placed
+        self,
+        pictures: torch.Tensor,
+        boxes: list[torch.Tensor],
+        judge: _Judge,
+        side: int,
+        sure: float,
+    ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Boxes, scores and points that a judge lets pass, by picture."""
+        present, squares = [], []
+        for picture, own in zip(pictures, boxes, strict=True):
+            pixels = inside(own, *picture.shape[1:])
+            there = (pixels[:, 2:] >= pixels[:, :2]).all(dim=1)
+            present.append(own[there])
+            squares.append(cut_out(picture, pixels[there], side))
+        scores, corrections, points = judge(torch.cat(squares))
+        passed, begin = [], 0
+        for own in present:
+            rows = slice(begin, begin + len(own))
+            passed.append(_passed(own, scores[rows], corrections[rows], points[rows], sure))
+            begin += len(own)
+        return passed
+
+
+def _passed(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    corrections: torch.Tensor,
+    points: torch.Tensor,
+    sure: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What a judge lets pass of one picture; overlapping boxes wait for points to be told apart."""
+    passed = scores > sure
+    boxes, scores, corrections = boxes[passed], scores[passed], corrections[passed]
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    # All x come before all y, as shares of the box.
+    shares = points[passed].reshape(len(boxes), 2, points.shape[1] // 2).transpose(1, 2)
+    placed = shares * size[:, None] + boxes[:, None, :2] - 1
+    if not points.shape[1]:
+        kept = suppress(boxes, scores, 0.7, most=_MOST)
+        boxes, scores, corrections = boxes[kept], scores[kept], corrections[kept]
+        placed = placed[kept]
+    return moved(boxes, corrections, border=1), scores, placed

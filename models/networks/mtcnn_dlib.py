@@ -57,9 +57,10 @@ class MtcnnDlib(nn.Module):
         """Describes the largest face of every picture."""
         tokens = torch.full((len(pictures), DIM), torch.nan, device=pictures.device)
         rows, faces = [], []
-        for row, picture in enumerate(pictures.float()):
-            found = self.finder(functional.avg_pool2d(picture, 2))
-            points = largest(found)
+        pictures = pictures.float()
+        found = self.finder.find_all(functional.avg_pool2d(pictures, 2))
+        for row, (picture, faces_here) in enumerate(zip(pictures, found, strict=True)):
+            points = largest(faces_here)
             if points is not None:
                 rows.append(row)
                 # A pixel of the half-size picture lies between two of the whole.

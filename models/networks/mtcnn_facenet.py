@@ -37,8 +37,10 @@ class MtcnnFacenet(nn.Module):
         """Describes the largest face of every picture."""
         tokens = torch.full((len(pictures), DIM), torch.nan, device=pictures.device)
         rows, faces = [], []
-        for row, picture in enumerate(pictures.float()):
-            box = largest_box(self.finder(functional.avg_pool2d(picture, 2)))
+        pictures = pictures.float()
+        found = self.finder.find_all(functional.avg_pool2d(pictures, 2))
+        for row, (picture, faces_here) in enumerate(zip(pictures, found, strict=True)):
+            box = largest_box(faces_here)
             face = None if box is None else cut_face(picture, box * 2)
             if face is not None:
                 rows.append(row)
