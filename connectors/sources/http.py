@@ -43,6 +43,16 @@ class HttpSource(SourceBase):
         """As the server's answer says; true before :meth:`open`."""
         return self._live if self._playlist is None else self._playlist.live
 
+    @property
+    def endless(self) -> bool:
+        """As the server's answer says; false before :meth:`open`."""
+        return self._endless if self._playlist is None else self._playlist.live
+
+    @property
+    def replays(self) -> bool:
+        """What has an end can be read again."""
+        return not self.endless
+
     def open(self) -> Opening:
         """Asks for the address.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from connectors.sources.address import Address
     from streamer.config.sections import SourceSection
+
+# Its debug lines hold whole addresses, tokens included.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 REDIRECTS: Final = 5
 RETRIES: Final = 5
@@ -57,8 +61,7 @@ class Client:
         self._session.max_redirects = REDIRECTS
         # A film does not become smaller; a coded body would make ranges meaningless.
         self._session.headers["Accept-Encoding"] = "identity"
-        if settings.ca_file is not None:
-            self._session.verify = str(settings.ca_file)
+        self._authorities = None if settings.ca_file is None else str(settings.ca_file)
 
     def get(self, url: str, first: int = 0, end: int | None = None) -> requests.Response:
         """Asks for a body and leaves it to be read.
@@ -77,8 +80,14 @@ class Client:
         ranges = {"Range": f"bytes={first}-{'' if end is None else end - 1}"}
         auth = self._login if site(url) == self._site else None
         try:
+            # With each request: a session's own authorities give way to the environment's.
             answer = self._session.get(
-                url, headers=ranges, auth=auth, stream=True, timeout=self._limits
+                url,
+                headers=ranges,
+                auth=auth,
+                stream=True,
+                timeout=self._limits,
+                verify=self._authorities,
             )
         except requests.RequestException as error:
             raise SourceUnreachable(f"{self.name}: {reason(error)}") from None
@@ -274,7 +283,8 @@ def reason(error: BaseException) -> str:
     """
     match error:
         case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
-            return "its certificate is not trusted"
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            return "its certificate is not trusted" if untrusted else "TLS fails"
         case requests.exceptions.ConnectTimeout() | requests.exceptions.ReadTimeout():
             return "no answer in time"
         case requests.exceptions.TooManyRedirects():

@@ -24,11 +24,8 @@ class Misbehaving:
         self._behave = behave
         self._held: list[socket.socket] = []
         self._server = socket.create_server((HOST, 0))
+        self.port = int(self._server.getsockname()[1])
         self.asked = 0
-
-    @property
-    def port(self) -> int:
-        return int(self._server.getsockname()[1])
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._serve, daemon=True).start()
