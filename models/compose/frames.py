@@ -1,4 +1,4 @@
-"""Joins shots to a film's pictures: cuts, dissolves, fades, grain and bars."""
+"""Joins shots to a film's pictures: cuts, dissolves, fades, wipes, grain and bars."""
 
 from __future__ import annotations
 
@@ -105,10 +105,24 @@ class Pictures:
         share = mixture(position, shot.first, transition.before, transition.after)
         if transition.kind == "dissolve":
             return blend(older, newer, share)
+        if transition.kind == "wipe":
+            return self._wiped(older, newer, share)
         # A fade reaches the plain colour in the middle, from either side.
         if position < shot.first:
             return blend(older, newer, 2.0 * share)
         return blend(older, newer, 2.0 * share - 1.0)
+
+    def _wiped(
+        self, older: NDArray[np.uint8], newer: NDArray[np.uint8], share: float
+    ) -> NDArray[np.uint8]:
+        """The new shot's left part over the old one."""
+        height, width = self._film.height, self._film.width
+        edge = round(share * width / 2)
+        picture = older.copy()
+        picture[:height, : 2 * edge] = newer[:height, : 2 * edge]
+        halves = (height // 2, 2, width // 2)
+        picture[height:].reshape(halves)[:, :, :edge] = newer[height:].reshape(halves)[:, :, :edge]
+        return picture
 
     def _plain(self, luma: int) -> NDArray[np.uint8]:
         height, width = self._film.height, self._film.width

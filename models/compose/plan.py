@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-TransitionKind = Literal["start", "cut", "dissolve", "fade_black", "fade_white"]
+TransitionKind = Literal["start", "cut", "dissolve", "fade_black", "fade_white", "wipe"]
 SceneKind = Literal["dialogue", "action", "quiet", "montage", "parallel"]
 Layer = Literal["speech", "ambience", "music", "effects"]
 SoundTrack = Literal["full", "none", "silent", "music_only", "speech_only"]
@@ -18,7 +18,8 @@ class Transition:
     """How a shot begins.
 
     Attributes:
-        kind: ``cut`` is immediate; the others are gradual.
+        kind: ``cut`` is immediate; the others are gradual. No film is written with a ``wipe``;
+            they are there to judge shot detectors by.
         before: Frames of the previous shot that already belong to the transition.
         after: Frames of this shot that still belong to it. The shot's first frame is the one
             from which its own picture dominates.

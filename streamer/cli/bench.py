@@ -140,6 +140,35 @@ def aspects(
         )
 
 
+@app.command()
+def shots(
+    media: Annotated[Path, typer.Argument(metavar="MEDIA", help="Media, as for compose.")],
+    minutes: Annotated[float, typer.Option(min=0.5, help="So much film.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides what is composed.")] = 0,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Of the network.")] = "cpu",
+) -> None:
+    """Compare the shot detectors on composed pictures: cuts, dissolves, fades and wipes."""
+    from models.weights.store import WeightStore
+    from streamer.bench.shots import measure_shots
+    from streamer.config.sections import RuntimeSection, ShotsSection
+    from streamer.pipeline.engine import choose_device, load_shot_network
+
+    settings = ShotsSection(detector="transnetv2")
+    chosen = choose_device(RuntimeSection(device=device, threads=1))
+    network = load_shot_network(settings, WeightStore(), chosen)
+    for name, found in measure_shots(media, minutes, seed, network).items():
+        rows = {
+            kind: f"{hits} of {count}, {exact} to the picture"
+            for kind, (hits, exact, count) in found.kinds.items()
+        }
+        more = {
+            "found where there is none": f"{found.false} in {found.pictures} pictures",
+            "CPU": f"{1000 * found.cpu / found.pictures:.2f} ms a picture",
+            "decided after": f"{found.latency} pictures at most",
+        }
+        _show(f"shots: {name}", rows | more)
+
+
 def _slots(extractors: Sequence[Extractor], film: Path, seconds: int) -> dict[str, str]:
     from streamer.bench.aspects import measure_slot
 

@@ -153,3 +153,28 @@ def test_any_camera_stays_inside_the_view(
         picture = painter.paint(frame)
         assert picture.shape == (135, 160)
         assert 16 <= picture[:90].min() <= picture[:90].max() <= 235
+
+
+def test_a_wipe_shows_both_shots_side_by_side(library: Library) -> None:
+    two = film_of(
+        shot(0, 20, "place0", Transition("start")), shot(20, 20, "place1", Transition("wipe", 6, 6))
+    )
+    pictures = drawn(two, library)
+    older, newer = pictures[5], pictures[35]
+    edges = []
+    for picture in pictures:
+        old, new = (
+            (picture[:90] == older[:90]).all(axis=0),
+            (picture[:90] == newer[:90]).all(axis=0),
+        )
+        assert (old | new).all()
+        edge = int(new.sum())
+        # New columns on the left, old ones on the right, in colour too.
+        assert new[:edge].all()
+        chroma = picture[90:].reshape(45, 2, 80)
+        assert (chroma[:, :, : edge // 2] == newer[90:].reshape(45, 2, 80)[:, :, : edge // 2]).all()
+        assert (chroma[:, :, edge // 2 :] == older[90:].reshape(45, 2, 80)[:, :, edge // 2 :]).all()
+        edges.append(edge)
+    assert edges == sorted(edges)
+    assert (edges[13], edges[26]) == (0, 160)
+    assert 60 < edges[19] < 80 < edges[20] < 100
