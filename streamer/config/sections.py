@@ -88,6 +88,7 @@ class DecodeSection(Section):
     """Limits and threads of the decoders."""
 
     threads: int = Field(default=0, ge=0, le=64)
+    hardware: Literal["auto", "off", "cuda"] = "off"
     max_pixels: PositiveInt = 8192 * 8192
     queue_pictures: PositiveInt = 32
     max_interleave: PositiveFloat = 3.0

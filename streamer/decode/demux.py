@@ -11,6 +11,7 @@ import av
 from av.error import FFmpegError
 
 from streamer.decode.formats import whitelist
+from streamer.decode.hardware import accelerator
 from streamer.errors import SourceClosed, SourceStalled, SourceUnreachable
 
 if TYPE_CHECKING:
@@ -270,4 +271,5 @@ def _arguments(opening: Opening, settings: DecodeSection) -> dict[str, Any]:
         },
         "io_open": opening.fetch,
         "metadata_errors": "replace",
+        "hwaccel": accelerator(settings.hardware),
     }

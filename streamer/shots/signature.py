@@ -22,8 +22,9 @@ _SMALL: Final = (COLUMNS * _SAMPLES, ROWS * _SAMPLES)
 
 # Planar 8-bit formats whose planes are read in place: how many chroma samples a luma sample has.
 _IN_PLACE: Final = frozenset(
-    {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray"}
+    {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray", "nv12"}
 )
+_PAIRED: Final = "nv12"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Signature:
 class Signer:
     """Makes signatures; keeps only a scaler's buffers between pictures.
 
-    Pictures in a planar 8-bit format are pooled straight from the decoder's memory, on a grid of
-    144 × 256 samples; all others go through a scaler first.
+    Pictures in a planar 8-bit format, or in NV12 as GPUs decode, are pooled straight from the
+    decoder's memory, on a grid of 144 × 256 samples; all others go through a scaler first.
     """
 
     def __init__(self) -> None:
@@ -64,18 +65,28 @@ class Signer:
                 frame, _SMALL[0], _SMALL[1], "yuv420p", interpolation="BILINEAR"
             )
         planes = frame.planes
-        luma = _pool(planes[0], ROWS, COLUMNS)
+        luma = _pool(_pixels(planes[0]), ROWS, COLUMNS)
+        if frame.format.name == _PAIRED:
+            pairs = _pixels(planes[1], 2)
+            chroma = [_pool(pairs[:, which::2], CHROMA_ROWS, CHROMA_COLUMNS) for which in (0, 1)]
+            return Signature(luma, np.stack(chroma))
         if len(planes) < 3:
             grey = np.full((2, CHROMA_ROWS, CHROMA_COLUMNS), 128, np.float32)
             return Signature(luma, grey)
-        chroma = [_pool(p, CHROMA_ROWS, CHROMA_COLUMNS) for p in planes[1:3]]
+        chroma = [_pool(_pixels(p), CHROMA_ROWS, CHROMA_COLUMNS) for p in planes[1:3]]
         return Signature(luma, np.stack(chroma))
 
 
-def _pool(plane: VideoPlane, rows: int, columns: int) -> NDArray[np.float32]:
-    height, width, line = plane.height, plane.width, plane.line_size
-    flat: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8, height * line)
-    pixels = flat.reshape(height, line)
+def _pixels(plane: VideoPlane, samples: int = 1) -> NDArray[np.uint8]:
+    """A plane as ``(height, width × samples)``, in place."""
+    flat: NDArray[np.uint8] = np.frombuffer(
+        memoryview(plane), np.uint8, plane.height * plane.line_size
+    )
+    return flat.reshape(plane.height, plane.line_size)[:, : plane.width * samples]
+
+
+def _pool(pixels: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.float32]:
+    height, width = pixels.shape
     grid = pixels[_spread(rows * _SAMPLES, height)].take(_spread(columns * _SAMPLES, width), axis=1)
     # Rows first: their sums run along memory, and what is left to add up is small.
     summed = grid.reshape(rows, _SAMPLES, -1).sum(axis=1, dtype=np.uint32)
