@@ -48,6 +48,11 @@ class Weights(Protocol):
         """Tensors of a network by name, float32 on the CPU."""
 
 
+def names() -> tuple[str, ...]:
+    """Every network of this package, by its name in the settings."""
+    return tuple(_MODULES)
+
+
 def architecture(network: str) -> Architecture:
     """Looks a network up.
 

@@ -141,6 +141,25 @@ def aspects(
 
 
 @app.command()
+def networks(
+    rounds: Annotated[int, typer.Option(min=1, help="Passes of which the median counts.")] = 5,
+) -> None:
+    """Time every aspect's network, those to be added too, on one core and made-up weights."""
+    import torch
+
+    from streamer.bench.networks import measure_networks
+
+    torch.set_num_threads(1)
+    rows = {
+        f"{cost.slot}: {cost.network}": (
+            f"{cost.tokens:.2f}  {cost.alone:.4f} / {cost.together:.4f}  {cost.megabytes:3.0f} MB"
+        )
+        for cost in measure_networks(rounds)
+    }
+    _show("networks: tokens/s of film, CPU s per s of film alone / four at once, weights", rows)
+
+
+@app.command()
 def shots(
     media: Annotated[Path, typer.Argument(metavar="MEDIA", help="Media, as for compose.")],
     minutes: Annotated[float, typer.Option(min=0.5, help="So much film.")] = 4.0,
