@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import torch
 from aiohttp import web
 
 from streamer.errors import HttpError
@@ -140,6 +141,33 @@ def test_it_answers_while_the_starting_thread_runs_a_loop_of_its_own() -> None:
             return await asyncio.to_thread(get, at, "/livez")
 
     assert asyncio.run(work())[0] == 200
+
+
+def test_it_answers_while_networks_and_loops_keep_the_process_busy() -> None:
+    stop = threading.Event()
+
+    def compute() -> None:
+        matrix = torch.randn(400, 400)
+        while not stop.is_set():
+            matrix = torch.tanh(matrix @ matrix)
+
+    def count() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+
+    busy = [threading.Thread(target=work, daemon=True) for work in (compute, compute, count)]
+    with serving() as at:
+        for each in busy:
+            each.start()
+        try:
+            for _ in range(10):
+                assert get(at, "/livez")[0] == 200
+                assert get(at, "/metrics")[0] == 200
+        finally:
+            stop.set()
+            for each in busy:
+                each.join(30)
 
 
 def test_an_address_that_is_taken_is_an_error_of_one_line() -> None:
