@@ -44,6 +44,7 @@ class DashPlaylist(Fetcher):
         super().__init__(client, settings)
         self._url = ""
         self.live = False
+        self.ended = True
 
     def opening(self, url: str) -> Opening:
         """How the demuxer reads it.

@@ -61,12 +61,18 @@ class HlsPlaylists(Fetcher):
         self._opened: deque[float] = deque(maxlen=DATES)
         self._started = False
         self._ends: dict[str, bool] = {}
+        self._grew = False
         self._playlists: set[str] = set()
 
     @property
     def live(self) -> bool:
-        """Whether a media playlist seen so far may still grow."""
-        return not all(self._ends.values())
+        """Whether a media playlist was still growing when it was first read."""
+        return self._grew or not self._ends
+
+    @property
+    def ended(self) -> bool:
+        """Whether every media playlist says that nothing more comes."""
+        return bool(self._ends) and all(self._ends.values())
 
     def opening(self, url: str) -> Opening:
         """How the demuxer reads it.
@@ -133,6 +139,7 @@ class HlsPlaylists(Fetcher):
             more = [*parsed.playlists, *parsed.media, *parsed.iframe_playlists]
             self._playlists |= {one.uri for one in more if one.uri}
         else:
+            self._grew |= not parsed.is_endlist
             self._ends[url] = bool(parsed.is_endlist)
             self._dates = {
                 segment.uri: (segment.current_program_date_time.timestamp(), segment.discontinuity)

@@ -45,13 +45,15 @@ class HttpSource(SourceBase):
 
     @property
     def endless(self) -> bool:
-        """As the server's answer says; false before :meth:`open`."""
-        return self._endless if self._playlist is None else self._playlist.live
+        """As the server's answer says, until a playlist says that it is over."""
+        if self._playlist is None:
+            return self._endless
+        return self._playlist.live and not self._playlist.ended
 
     @property
     def replays(self) -> bool:
-        """What has an end can be read again."""
-        return not self.endless
+        """What had its end when it was opened can be read again."""
+        return not (self._endless if self._playlist is None else self._playlist.live)
 
     def open(self) -> Opening:
         """Asks for the address.

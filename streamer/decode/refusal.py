@@ -66,6 +66,8 @@ def _network(name: str, error: av_error.FFmpegError) -> SourceError:
             return SourceNotFound(f"{name}: {error.strerror}")
         case av_error.InvalidDataError():
             return NotMedia(f"{name}: sends no media ({error.strerror})")
+        case av_error.EOFError():
+            return SourceEmpty(f"{name}: no media in it yet")
     if error.errno == errno.EPERM:
         # What FFmpeg makes of a refusal without a number, as RTMP servers answer.
         return SourceUnreachable(f"{name}: the server refuses; nothing may be published there")

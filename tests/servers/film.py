@@ -50,6 +50,8 @@ class Watched:
         pictures: How many.
         sounds: How many blocks.
         last: The last picture's time.
+        drift: Of media time against arrival, at the end.
+        final: The last picture.
     """
 
     info: StreamInfo | None = None
@@ -60,6 +62,7 @@ class Watched:
     sounds: int = 0
     last: Fraction = Fraction(0)
     drift: float | None = None
+    final: Picture | None = None
 
     def cuts(self) -> list[Fraction]:
         """Times at which shots 1, 2 and 3 begin."""
@@ -87,7 +90,7 @@ def take(items: Iterable[object], into: Watched) -> None:
         if isinstance(item, Picture):
             into.starts.setdefault(shot_of(item), item)
             into.pictures += 1
-            into.last = item.start.seconds
+            into.last, into.final = item.start.seconds, item
         else:
             into.sounds += 1
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.film import SHOTS, Watched, watch
+from streamer.errors import SourceClosed, SourceStalled
+from tests.servers.film import FRAME, SHOTS, Watched, watch
 from tests.servers.nginx import Nginx
 from tests.servers.process import HOST, free_port, until
 from tests.servers.rtsp import RtspServer
@@ -111,3 +112,36 @@ def test_it_is_known_to_be_live(watched: dict[str, Future[Watched]], kind: str) 
     assert info is not None
     assert (info.width, info.height, info.picture_codec) == (192, 108, "h264")
     assert (info.sound_codec, info.duration) == ("aac", None)
+
+
+@pytest.mark.parametrize("kind", ["rtsp", "rtsp udp", "hls"])
+def test_real_time_is_the_sender_s(watched: dict[str, Future[Watched]], kind: str) -> None:
+    found = watched[kind].result(120)
+    # Reports come with the first seconds of a session: the last shot is after them.
+    shown = [found.starts[3], found.final]
+    for picture in shown:
+        assert picture is not None
+        assert picture.wallclock is not None
+        assert picture.arrival is not None
+        # One machine, one clock: sent before it arrived, and not long before.
+        assert -0.1 < picture.arrival - picture.wallclock < 8
+    passed = shown[1].wallclock - shown[0].wallclock
+    media = float(shown[1].start.seconds - shown[0].start.seconds)
+    assert passed == pytest.approx(media, abs=float(FRAME))
+
+
+def test_who_says_no_time_has_none_but_that_of_arrival(
+    watched: dict[str, Future[Watched]],
+) -> None:
+    found = watched["udp"].result(120)
+    assert all(picture.wallclock is None for picture in found.starts.values())
+    assert all(picture.arrival for picture in found.starts.values())
+    # It was sent in real time, so that media time and arrival agree.
+    assert found.drift == pytest.approx(0.0, abs=1.5)
+
+
+def test_a_live_input_that_ends_says_how(watched: dict[str, Future[Watched]]) -> None:
+    assert isinstance(watched["rtmp"].result(120).error, SourceClosed)
+    assert isinstance(watched["udp"].result(120).error, SourceStalled)
+    # A playlist that says that it is over is no fault.
+    assert watched["hls"].result(120).error is None
