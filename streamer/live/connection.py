@@ -117,8 +117,8 @@ class Connection:
                     and time.monotonic() - began > limit + _GRACE
                 ):
                     raise SourceStalled(f"{self._name}: not open after {limit:g} s")
-            if self._info is None and self._error is not None:
-                raise self._error
+            if self._info is None:
+                self._raise()
         except BaseException:
             self._close()
             raise
@@ -140,8 +140,7 @@ class Connection:
         """
         while (item := self._next()) is not None:
             yield item
-        if self._error is not None:
-            raise self._error
+        self._raise()
 
     @property
     def info(self) -> StreamInfo:
@@ -194,6 +193,16 @@ class Connection:
                 continue
             self._waited = time.monotonic() - began
             return item
+
+    def _raise(self) -> None:
+        """Raises the decoder's error, if there is one, and lets go of it."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # It holds this frame, which would hold it.
+            del error
 
     def _give_up_if_stopped(self) -> None:
         since = self._stopped_at

@@ -177,7 +177,11 @@ class StreamRun:
             self._connection = None
         if run is not None and run.begun and time.monotonic() - began >= PROVEN_SECONDS:
             self._backoff.reset()
-        return self._after(source, run, error)
+        try:
+            return self._after(source, run, error)
+        finally:
+            # An error holds this frame: everything in it would wait for the garbage collector.
+            source = run = error = None
 
     def _open(self, source: Source) -> Connection:
         paced = self._settings.source.realtime

@@ -6,6 +6,7 @@ import argparse
 import platform
 import sys
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def report(done: Soaked, streams: int, seed: int) -> str:
         ("boundaries, expected / seen", f"{verdict.due} / {verdict.boundaries}"),
         ("of these across a gap", str(verdict.across)),
         ("events twice", str(verdict.repeated)),
-        ("streams at the end", words({s: list(done.states.values()).count(s) for s in set(done.states.values())})),
+        ("streams at the end", words(Counter(done.states.values()))),
         ("largest state on disk", f"{done.largest_state / 1024:.0f} KiB"),
     ]
     lines = [

@@ -147,9 +147,7 @@ def soak(
         sender.stdin.close()
         sender.wait(30)
         reader.join(30)
-    every = [
-        json.loads(line) for path in events.values() for line in path.read_text().splitlines()
-    ]
+    every = [json.loads(line) for path in events.values() for line in path.read_text().splitlines()]
     return Soaked(judge(sent, every), samples, time.monotonic() - began, states, largest)
 
 

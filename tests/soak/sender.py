@@ -63,7 +63,7 @@ class Feed:
 
     def __init__(self, name: str, seed: str, seconds: float, programmes: list[Programme]) -> None:
         self.name, self._left, self._programmes = name, seconds, programmes
-        self._random = random.Random(seed)  # noqa: S311 -- faults have to be repeatable
+        self._random = random.Random(seed)
         self._number = 0
         self._last = -1
 

@@ -1,0 +1,178 @@
+"""A live source that misbehaves is noticed, told of, and connected again in a new epoch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamer.config.sections import (
+    OutputSection,
+    ReconnectSection,
+    SegmentSection,
+    SourceSection,
+)
+from streamer.config.settings import Settings
+from streamer.errors import SourceError, SourceInterrupted
+from streamer.live.checkpoint import CheckpointFile
+from streamer.live.connector import Connector
+from streamer.live.keeping import Keeping
+from streamer.live.stream import StreamRun
+from tests.streamer.live.engine import Collected
+from tests.streamer.live.server import Act, close, garbage, linger, play, serving
+from tests.streamer.live.test_stream import Noted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streamer.events.payload import DiscontinuityData
+    from streamer.pipeline.engine import Engine
+
+LIVE = Settings(
+    source=SourceSection(open_seconds=0.7, stall_seconds=0.7),
+    output=OutputSection(emit=("boundaries", "shots", "scenes")),
+    segment=SegmentSection(threshold=0.0),
+    reconnect=ReconnectSection(first_wait_seconds=0.02, max_wait_seconds=0.05),
+)
+
+
+class Until(Noted):
+    """Ends the run at the beginning of the last epoch but lets it be read."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.run: StreamRun | None = None
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        super().returned(discontinuity)
+        self.epochs -= 1
+
+    def lost(self, reason: Any, detail: str, wait: float) -> None:
+        super().lost(reason, detail, wait)
+        if self.epochs == 0 and self.run is not None:
+            self.run.stop(final=True)
+
+
+def watch(
+    engine: Engine, url: str, gaps: int, keeping: Keeping | None = None
+) -> tuple[Collected, Until, StreamRun]:
+    sink, noted = Collected(), Until(gaps)
+    run = StreamRun(
+        "live",
+        Connector(url, LIVE.source),
+        LIVE,
+        engine,
+        [sink],
+        noted,
+        keeping=keeping,
+        patient=True,
+        seed=3,
+    )
+    noted.run = run
+    guard = threading.Timer(60, run.stop)
+    guard.start()
+    try:
+        run.run()
+    finally:
+        guard.cancel()
+    return sink, noted, run
+
+
+def data(sink: Collected, kind: str) -> list[dict[str, Any]]:
+    return [
+        event.get_data()  # type: ignore[misc] # always an object here
+        for event in sink.events
+        if str(event.get_type()).rsplit(".", 2)[-2] == kind
+    ]
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"), [(close, "closed"), (linger, "stalled")], ids=["closes", "stops"]
+)
+def test_a_scene_change_across_a_gap_is_told_as_such(
+    engine: Engine, film: Path, then: Act, reason: str
+) -> None:
+    with serving(play(film, 0.6, then), play(film)) as server:
+        sink, _, run = watch(engine, server.url, 1)
+    (gap,) = data(sink, "discontinuity")
+    assert (gap["reason"], gap["epoch"], gap["previous_epoch"]) == (reason, 1, 0)
+    assert gap["attempts"] == 1
+    assert gap["missing_seconds"] > 0
+    shots = data(sink, "shot")
+    assert [shot["epoch"] for shot in shots] == sorted(shot["epoch"] for shot in shots)
+    before = [shot for shot in shots if shot["epoch"] == 0]
+    assert before[-1]["ended_by"] == "gap"
+    assert len([shot for shot in shots if shot["epoch"] == 1]) == 12
+    boundaries = data(sink, "boundary")
+    # Every end of a shot is decided, the one at the gap among them; nothing is invented.
+    assert len(boundaries) == len(shots) - 1
+    across = [boundary for boundary in boundaries if boundary["across_gap"]]
+    assert [(one["epoch"], one["shot_index"]) for one in across] == [(1, 0)]
+    assert len(set(sink.ids)) == len(sink.ids)
+    assert run.abandoned == 0
+
+
+def test_whatever_a_server_does_the_film_comes_in_the_end(engine: Engine, film: Path) -> None:
+    began = time.monotonic()
+    with serving(play(film, 0.5), linger, garbage, close, play(film)) as server:
+        sink, noted, _ = watch(engine, server.url, 1)
+        assert server.served >= 5
+    assert time.monotonic() - began < 45
+    (gap,) = data(sink, "discontinuity")
+    assert gap["reason"] == "closed"
+    assert gap["attempts"] >= 4
+    assert {reason for reason, _ in noted.losses} >= {"closed", "unreachable"}
+    assert len([shot for shot in data(sink, "shot") if shot["epoch"] == 1]) == 12
+    assert all(server.url.split("/live")[0] in detail for _, detail in noted.losses)
+
+
+def test_attempts_may_be_bounded(engine: Engine, film: Path) -> None:
+    few = LIVE.model_copy(
+        update={"reconnect": ReconnectSection(first_wait_seconds=0.01, attempts=3)}
+    )
+    sink, noted = Collected(), Noted()
+    with serving(play(film, 0.5), close) as server:
+        run = StreamRun("live", Connector(server.url, few.source), few, engine, [sink], noted)
+        with pytest.raises(SourceError):
+            run.run()
+    assert len(noted.losses) == 3
+    # What was there is told to its end.
+    assert data(sink, "scene")[-1]["ended_by"] == "end"
+
+
+def test_without_patience_the_first_connection_has_to_work(engine: Engine) -> None:
+    with serving(close) as server:
+        url = server.url
+    run = StreamRun("live", Connector(url, LIVE.source), LIVE, engine, [], Noted())
+    with pytest.raises(SourceInterrupted):
+        run.run()
+
+
+def test_a_restart_of_a_live_stream_is_a_gap_too(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    keeping = Keeping(CheckpointFile(tmp_path, "live"), "there")
+    with serving(play(film, 0.6, linger), play(film)) as server:
+        first, noted = Collected(), Noted()
+        run = StreamRun(
+            "live", Connector(server.url, LIVE.source), LIVE, engine, [first], noted,
+            keeping=keeping,
+        )  # fmt: skip
+        thread = threading.Thread(target=run.run)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while run.progress.shots < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        run.stop(final=False)
+        thread.join(20)
+        assert not thread.is_alive()
+        second, _, _ = watch(engine, server.url, 1, keeping)
+    (gap,) = data(second, "discontinuity")
+    assert (gap["reason"], gap["epoch"]) == ("restart", 1)
+    assert gap["missing_seconds"] >= 0
+    assert len(set(first.ids + second.ids)) == len(first.ids + second.ids)
+    shots = len(data(first, "shot")) + len(data(second, "shot"))
+    assert len(data(first, "boundary")) + len(data(second, "boundary")) == shots - 1
