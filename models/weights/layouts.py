@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.numpy import load as load_safetensors
 
@@ -136,6 +137,12 @@ def adopt(network: str, states: Sequence[Mapping[str, object]]) -> Tensors:
 
 def _part(network: str, states: Sequence[Mapping[str, object]]) -> dict[str, object]:
     state = {name: value for each in states for name, value in each.items()}
+    if network == "vggish-pca":
+        # Published as arrays of numpy, and used as single precision and as a column.
+        for name in ("pca_eigen_vectors", "pca_means"):
+            if isinstance(value := state.get(name), torch.Tensor | np.ndarray):
+                array = np.asarray(value, np.float32)
+                state[name] = array.reshape(-1, 1) if name == "pca_means" else array
     part = _PART.get(network)
     if part is None or not any(part in name for name in state):
         return state

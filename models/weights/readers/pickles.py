@@ -32,6 +32,13 @@ class _ArrayUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"{module_name}.{global_name} is not allowed") from None
 
 
+def _bytes(text: str, encoding: str) -> bytes:
+    """Stands in for ``_codecs.encode``, which knows compressors and more."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"{encoding} is not allowed")
+    return text.encode("latin1")
+
+
 def read_pickled_npy(data: bytes, name: str) -> Any:
     """Reads an ``.npy`` file whose one element is a pickled tree of arrays.
 
@@ -59,7 +66,7 @@ def read_pickled_npy(data: bytes, name: str) -> Any:
 
 
 def read_torch(data: bytes, name: str) -> Any:
-    """Reads a ``torch.save`` file of tensors, containers and numpy numbers.
+    """Reads a ``torch.save`` file of tensors, containers, numpy arrays and numpy numbers.
 
     Args:
         data: The file, zip or the older format.
@@ -74,8 +81,13 @@ def read_torch(data: bytes, name: str) -> Any:
     allowed: list[Any] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
+        (_reconstruct, "numpy.core.multiarray._reconstruct"),
+        (_reconstruct, "numpy._core.multiarray._reconstruct"),
+        # How old protocols hold an array's bytes.
+        (_bytes, "_codecs.encode"),
+        np.ndarray,
         np.dtype,
-        type(np.dtype(np.int64)),
+        *(type(np.dtype(kind)) for kind in (np.int64, np.float32, np.float64)),
     ]
     try:
         with torch.serialization.safe_globals(allowed):

@@ -46,6 +46,8 @@ def state(network: str) -> dict[str, torch.Tensor]:
 def as_read(network: str) -> dict[str, object]:
     """The same as a reader gives it."""
     tensors = {name.removeprefix("module."): tensor for name, tensor in state(network).items()}
+    if network == "vggish-pca":
+        return tensors | pca(tensors)
     if network != "deep-speaker":
         return dict(tensors)
     return {name.replace(".", "/"): tensor.numpy() for name, tensor in tensors.items()}
@@ -60,12 +62,18 @@ def released(network: str) -> list[bytes]:
             for name, tensor in tensors.items():
                 keras[name.replace(".", "/") + ":0"] = tensor.numpy()
         return [file.getvalue()]
-    groups = [tensors]
+    groups: list[dict[str, Any]] = [dict(tensors)]
     if network == "vggish-pca":
-        pca = {name: tensors.pop(name) for name in ("pca_eigen_vectors", "pca_means")}
-        groups = [tensors, pca]
+        second = pca(tensors)
+        groups = [{n: t for n, t in tensors.items() if n not in second}, second]
     wrapper = {"resnet50-places365": "state_dict", "panns-cnn14": "model"}.get(network)
     return [saved({wrapper: group, "epoch": 7} if wrapper else group) for group in groups]
+
+
+def pca(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """The second file of VGGish: arrays, means in a row."""
+    vectors, means = tensors["pca_eigen_vectors"], tensors["pca_means"]
+    return {"pca_eigen_vectors": vectors.double().numpy(), "pca_means": means[:, 0].numpy()}
 
 
 def saved(tree: object) -> bytes:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as save_safetensors
 from typer.testing import CliRunner
 
 from models.networks.registry import build
+from models.weights.layouts import read_state
 from models.weights.published import PUBLISHED
 from models.weights.store import WeightStore
 from streamer.cli.weights import app
@@ -40,7 +43,7 @@ def add(store: WeightStore, network: str, contents: list[bytes], folder: Path) -
     return store.add(network, files, [digest(content) for content in contents])
 
 
-@pytest.mark.parametrize("network", ["lgss-audnet", "deep-speaker", "resnet50-places365"])
+@pytest.mark.parametrize("network", ["lgss-audnet", "deep-speaker"])
 def test_what_was_added_is_loaded_and_checked(
     store: WeightStore, tmp_path: Path, network: str
 ) -> None:
@@ -84,6 +87,14 @@ def test_two_files_and_only_two(store: WeightStore, tmp_path: Path) -> None:
         add(store, "vggish-pca", [b"one"], tmp_path)
     with pytest.raises(ConfigError, match="1 file"):
         store.add(NETWORK, [tmp_path / "a", tmp_path / "b"], ["0" * 64, "0" * 64])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_arrays_are_read(tmp_path: Path, kind: type[np.floating]) -> None:
+    means = np.linspace(-1, 1, 128, dtype=kind)
+    found = read_state(tmp_path / "pca.pth", saved({"pca_means": means, "about": "text"}))
+    assert isinstance(found["pca_means"], np.ndarray)
+    np.testing.assert_array_equal(found["pca_means"], means)
 
 
 def without(tensors: dict[str, torch.Tensor]) -> None:
@@ -135,6 +146,11 @@ class Hostile:
         return (open, ("/dev/null",))
 
 
+class Encoded:
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (codecs.encode, ("text", "bz2"))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -144,6 +160,8 @@ class Hostile:
         b"\x89HDF\r\n\x1a\n" + b"\x00" * 64,
         pickle.dumps({"conv1.weight": Hostile()}),
         saved({"conv1.weight": Hostile()}),
+        saved({"conv1.weight": Encoded()}),
+        saved({"conv1.weight": np.array([Hostile()], object)}),
         saved([1, 2, 3]),
         saved({}),
         saved({7: torch.zeros(3)}),

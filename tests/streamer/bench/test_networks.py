@@ -14,7 +14,7 @@ def test_costs_of_networks_with_and_without_weights(monkeypatch: pytest.MonkeyPa
     costs = list(networks.measure_networks(1))
     assert [cost.network for cost in costs] == ["grid-flow", "ge2e", "lgss-audnet"]
     assert [cost.tokens for cost in costs] == [1.0, 0.625, 0.25]
-    assert all(0 < cost.together and 0 < cost.alone < 1 for cost in costs)
+    assert all(cost.together > 0 and 0 < cost.alone < 1 for cost in costs)
     assert costs[0].megabytes == 0
     assert costs[1].megabytes == pytest.approx(5.7, abs=0.1)
     result = CliRunner().invoke(app, ["networks", "--rounds", "1"], catch_exceptions=False)
