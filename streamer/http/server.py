@@ -92,7 +92,8 @@ class HttpServer:
             self._started.set()
 
     async def _serve(self) -> None:
-        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._loop, self._ended = loop, asyncio.Event()
         runner = web.AppRunner(
             self._make(),
             handle_signals=False,
@@ -102,15 +103,20 @@ class HttpServer:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._listen.host, self._listen.port)
-            await site.start()
-            host, port = runner.addresses[0][:2]
-            self._bound = Listen(str(host), int(port))
-            self._started.set()
-            await self._ended.wait()
-            await site.stop()
-            # What was accepted a moment ago gets to be known to the runner, which closes it.
-            for _ in range(_ACCEPT_TURNS):
-                await asyncio.sleep(0)
+            assert runner.server is not None
+            listener = await loop.create_server(runner.server, self._listen.host, self._listen.port)
+            try:
+                host, port = listener.sockets[0].getsockname()[:2]
+                self._bound = Listen(str(host), int(port))
+                self._started.set()
+                await self._ended.wait()
+                # A listener that closes while it accepts leaves the connection open for ever:
+                # first it accepts no more, and what it accepted becomes known to the runner.
+                for each in listener.sockets:
+                    loop.remove_reader(each.fileno())
+                for _ in range(_ACCEPT_TURNS):
+                    await asyncio.sleep(0)
+            finally:
+                listener.close()
         finally:
             await runner.cleanup()

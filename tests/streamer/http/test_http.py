@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import http.client
 import json
@@ -125,6 +126,16 @@ def test_other_paths_and_methods_are_refused() -> None:
         _, headers, _ = get(at, "/nowhere")
         assert "Python" not in headers["Server"]
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_connection_made_while_it_stops_is_closed_too() -> None:
+    # What stays open is told as a warning when it is collected, and warnings are errors here.
+    for _ in range(15):
+        server = HttpServer(lambda: make_app(Metrics(), Checks()), Listen("127.0.0.1", 0))
+        at = server.start()
+        with socket.create_connection((at.host, at.port)):
+            server.stop()
+    gc.collect()
 
 
 def test_others_add_routes() -> None:
