@@ -107,7 +107,7 @@ def run_fold(
         name: best_threshold(_joined(corpus, known, inner.scores(name))) for name in singles
     }
     scores = {
-        name: Scores.of(measure(_joined(corpus, unknown, outcomes[name].scores), thresholds[name]))
+        name: Scores.of(_joined(corpus, unknown, outcomes[name].scores), thresholds[name])
         for name in singles
     }
     result = FoldResult(test=tuple(test), rows=scores, rates=dict(inner.rates))
@@ -222,7 +222,7 @@ class _Mixtures:
         """Chooses the threshold on training movies, measures on test movies."""
         scores = {movie: decided(each.scores[name], lookahead) for movie, each in said.items()}
         threshold = best_threshold(_joined(self.corpus, self.known, scores))
-        return Scores.of(measure(_joined(self.corpus, self.unknown, scores), threshold))
+        return Scores.of(_joined(self.corpus, self.unknown, scores), threshold)
 
     def _ensembles(
         self, said: Mapping[int, Everywhere], thresholds: Sequence[float]
@@ -243,9 +243,12 @@ class _Mixtures:
             threshold = ensemble.threshold
             if threshold is None:
                 threshold = best_threshold(_joined(self.corpus, self.known, scored))
-            scores[row.name] = Scores.of(
-                measure(_joined(self.corpus, self.unknown, scored), threshold)
-            )
+            # Experts that vote at thresholds of their own do not at 0.5.
+            halves = fit_ensemble(row.name, joined, labels, [0.5] * len(thresholds))
+            plain = {movie: halves.score(votes[movie]) for movie in self.unknown}
+            at_half = measure(_joined(self.corpus, self.unknown, plain), halves.threshold or 0.5)
+            found = Scores.of(_joined(self.corpus, self.unknown, scored), threshold)
+            scores[row.name] = found.model_copy(update={"f1_half": at_half.f1})
         return scores
 
     def _missing(
@@ -264,7 +267,7 @@ class _Mixtures:
                     scored[movie] = score_relations(model, related, wait).scores
                 else:
                     scored[movie] = decided(said[movie].scores[STUDIED], wait)
-            scores[case] = Scores.of(measure(_joined(self.corpus, self.unknown, scored), threshold))
+            scores[case] = Scores.of(_joined(self.corpus, self.unknown, scored), threshold)
         return scores
 
     def _track(self, model: Moae, said: Everywhere, movie: int) -> WeightTrack:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from models.tables.results import FoldResult
 
-TITLES: Final = ("AP", "AP pooled", "Miou", "Recall", "Precision", "F1", "Recall@3s")
+TITLES: Final = ("AP", "AP pooled", "Miou", "Recall", "Precision", "F1", "Recall@3s", "F1 at 0.5")
 _MISSING = "n/a"
 _SINGLE = tuple(row.name for row in ROWS if row.table == 2)
 _FUSION = tuple(row.name for row in ROWS if row.kind == "ensemble")

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.evaluation.metrics import measure
 from models.files import write_atomically
 from streamer.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from models.evaluation.metrics import Metrics
+    from models.evaluation.metrics import ScoredMovie
 
-METRICS: Final = ("ap", "ap_pooled", "miou", "recall", "precision", "f1", "recall_3s")
+METRICS: Final = ("ap", "ap_pooled", "miou", "recall", "precision", "f1", "recall_3s", "f1_half")
 OFFLINE: Final = "offline"
 """Sequences that lie end to end, judged at every position, as the paper does."""
 
@@ -30,7 +32,8 @@ class Scores(BaseModel):
         precision: Share of found boundaries that are true.
         f1: Harmonic mean of the two.
         recall_3s: Share of true boundaries with a found one within 3 s.
-        threshold: Chosen on the training movies of the fold.
+        f1_half: F1 at a threshold of 0.5, which nothing was chosen for.
+        threshold: Chosen on the training movies of the fold; of all others but AP.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,11 +45,18 @@ class Scores(BaseModel):
     precision: float
     f1: float
     recall_3s: float
+    f1_half: float
     threshold: float
 
     @classmethod
-    def of(cls, metrics: Metrics) -> Scores:
-        """The means of a set of movies."""
+    def of(cls, movies: Sequence[ScoredMovie], threshold: float) -> Scores:
+        """The means of a set of movies.
+
+        Args:
+            movies: Scored test movies.
+            threshold: Chosen on training movies.
+        """
+        metrics = measure(movies, threshold)
         return cls(
             ap=metrics.ap_mean,
             ap_pooled=metrics.ap_pooled,
@@ -55,6 +65,7 @@ class Scores(BaseModel):
             precision=metrics.precision,
             f1=metrics.f1,
             recall_3s=metrics.recall_3s,
+            f1_half=measure(movies, 0.5).f1,
             threshold=metrics.threshold,
         )
 
