@@ -27,6 +27,7 @@
     ├── ExtractionError              42   a network gave no tokens in time
     ├── HttpError                    45   metrics, health and state cannot be served
     ├── SinkError                    50   events could not be delivered
+    ├── FleetError                   55   a worker of the fleet cannot go on
     ├── DatasetError                 60   a training dataset is invalid
     └── ComposeError                 65   a synthetic film could not be composed
 
@@ -203,6 +204,12 @@ class SinkError(StreamerError):
     """Events could not be delivered."""
 
     exit_code = 50
+
+
+class FleetError(StreamerError):
+    """A worker of the fleet cannot go on; started again it may."""
+
+    exit_code = 55
 
 
 class DatasetError(StreamerError):

@@ -13,7 +13,7 @@ from connectors.kafka.client import Complaints, client_settings
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import TopicMetadata
+    from confluent_kafka.admin import ClusterMetadata, TopicMetadata
 
     from connectors.kafka.address import KafkaAddress
     from streamer.config.sections import KafkaSection
@@ -89,19 +89,34 @@ class TopicProbe:
             max_bytes=int(config["max.message.bytes"] or 0) or None if config else None,
         )
 
-    def _topic(self, deadline: float, patience: float) -> TopicMetadata:
-        began = time.monotonic()
+    def reach(self, seconds: float | None = None) -> None:
+        """Waits until a broker answers; the topic need not be there.
+
+        Args:
+            seconds: Patience; ``connect_seconds`` when None.
+
+        Raises:
+            SinkError: Nobody answers in time, or the login or the certificate is refused.
+        """
+        patience = self._section.connect_seconds if seconds is None else seconds
+        self._complaints.clear()
+        self._metadata(time.monotonic() + patience, patience)
+
+    def _metadata(self, deadline: float, patience: float) -> ClusterMetadata:
         while True:
             try:
-                found = self._client.list_topics(self._address.topic, timeout=_STEP)
+                return self._client.list_topics(self._address.topic, timeout=_STEP)
             except KafkaException as error:
                 self._client.poll(0)
                 if self._complaints.certain or time.monotonic() >= deadline:
                     self._silent = not self._complaints.certain
                     reason = self._complaints.explain() or f"no answer in {patience:g} s"
                     raise SinkError(f"{self._address}: {reason}") from error
-                continue
-            topic = found.topics[self._address.topic]
+
+    def _topic(self, deadline: float, patience: float) -> TopicMetadata:
+        began = time.monotonic()
+        while True:
+            topic = self._metadata(deadline, patience).topics[self._address.topic]
             refusal = topic.error
             if refusal is None and topic.partitions:
                 return topic

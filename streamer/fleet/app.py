@@ -1,0 +1,100 @@
+"""The Faust application of a worker: a factory, never a global."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+import faust
+from yarl import URL
+
+from connectors.kafka.address import KafkaAddress
+from streamer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streamer.config.sections import KafkaSection
+
+_BUFFER: Final = 512
+_REQUEST_BYTES: Final = 32 << 20
+_HEARTBEATS: Final = 4.0
+_REBALANCE_SECONDS: Final = 60.0
+
+
+def make_app(
+    group: str, address: KafkaAddress, section: KafkaSection, partitions: int, data: Path
+) -> faust.App:
+    """Builds an application that decides nothing by itself.
+
+    It makes no topics, keeps tables in memory, and delivers at least once as far as it can;
+    what it may lose all the same is found by `streamer.fleet.lane`.
+
+    Args:
+        group: Consumer group.
+        address: Any topic of the cluster.
+        section: TLS, login and the session's length.
+        partitions: Of tables' changelogs.
+        data: A folder for the few files that Faust wants.
+
+    Raises:
+        ConfigError: A certificate's file cannot be used.
+    """
+    request = max(90.0, 2 * section.session_seconds)
+    return faust.App(
+        group,
+        broker=[URL(f"kafka://{server}") for server in address.servers],
+        broker_credentials=_credentials(address, section),
+        broker_session_timeout=section.session_seconds,
+        broker_heartbeat_interval=section.session_seconds / _HEARTBEATS,
+        broker_rebalance_timeout=_REBALANCE_SECONDS,
+        broker_request_timeout=request,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        processing_guarantee="at_least_once",
+        key_serializer="raw",
+        value_serializer="raw",
+        producer_acks=-1,
+        producer_max_request_size=_REQUEST_BYTES,
+        store=URL("memory://"),
+        datadir=data,
+        stream_buffer_maxsize=_BUFFER,
+        stream_wait_empty=False,
+        table_standby_replicas=0,
+        topic_partitions=partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        autodiscover=False,
+    )
+
+
+def _credentials(address: KafkaAddress, section: KafkaSection) -> Any:
+    context = _tls(section) if address.tls else None
+    if section.sasl_mechanism is None:
+        return None if context is None else faust.SSLCredentials(context)
+    assert section.password is not None
+    return faust.SASLCredentials(
+        username=section.username,
+        password=section.password.get_secret_value(),
+        mechanism=section.sasl_mechanism,
+        ssl_context=context,
+    )
+
+
+def _tls(section: KafkaSection) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(
+            cafile=None if section.ca_file is None else str(section.ca_file)
+        )
+        context.check_hostname = section.verify_hostname
+        if section.certificate_file is not None and section.key_file is not None:
+            secret = section.key_password
+            context.load_cert_chain(
+                section.certificate_file,
+                section.key_file,
+                None if secret is None else secret.get_secret_value(),
+            )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"kafka: a certificate cannot be used: {error}") from error
+    return context

@@ -1,0 +1,205 @@
+"""The log of shots, read from anywhere; and how far segmentation is for certain."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from connectors.kafka.client import Complaints, client_settings
+from streamer.errors import FleetError
+from streamer.fleet.ports import Raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from confluent_kafka import Message
+
+    from connectors.kafka.address import KafkaAddress
+    from streamer.config.sections import KafkaSection
+
+T = TypeVar("T")
+
+_POLL: Final = 0.5
+_BATCH: Final = 200
+_CHUNK: Final = 256
+_TRIES: Final = 5
+
+
+class ShotLog:
+    """One topic, without group membership; for one thread.
+
+    Faust's own offsets cannot be trusted after a recovery, so that positions are kept in a group of
+    their own, to which nothing subscribes.
+
+    Args:
+        address: The topic.
+        section: TLS, login and patience.
+        group: Of the positions.
+    """
+
+    def __init__(self, address: KafkaAddress, section: KafkaSection, group: str) -> None:
+        self._topic, self._patience = address.topic, section.connect_seconds
+        self._complaints = Complaints()
+        settings = client_settings(address, section, self._complaints) | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 16_384,
+        }
+        self._consumer = Consumer(settings)
+
+    def positions(self, partitions: list[int]) -> dict[int, tuple[int, str]]:
+        """Partition → next offset to work on, and the note that was left with it.
+
+        Partitions without a position are not part of it.
+        """
+        asked = [TopicPartition(self._topic, each) for each in partitions]
+        found = self._call(lambda: self._consumer.committed(asked, timeout=self._patience))
+        return {
+            each.partition: (each.offset, each.metadata or "")
+            for each in found
+            if each.offset >= 0 and each.error is None
+        }
+
+    def keep(self, positions: Mapping[int, int], note: str) -> None:
+        """Stores positions.
+
+        Args:
+            positions: Partition → next offset.
+            note: A few words for whoever takes over.
+        """
+        if not positions:
+            return
+        kept = [
+            TopicPartition(self._topic, partition, offset, metadata=note)
+            for partition, offset in positions.items()
+        ]
+        self._call(lambda: self._consumer.commit(offsets=kept, asynchronous=False))
+
+    def ends(self, partition: int) -> tuple[int, int]:
+        """First offset that is kept, and the one after the last."""
+        place = TopicPartition(self._topic, partition)
+        found = self._call(
+            lambda: self._consumer.get_watermark_offsets(place, timeout=self._patience)
+        )
+        assert found is not None
+        return found
+
+    def since(self, partition: int, seconds: float) -> int:
+        """First offset of the last so many seconds, by the broker's clock."""
+        first, end = self.ends(partition)
+        newest = self._newest(partition, first, end)
+        if newest is None:
+            return first
+        asked = TopicPartition(self._topic, partition, max(0, round((newest - seconds) * 1000)))
+        found = self._call(
+            lambda: self._consumer.offsets_for_times([asked], timeout=self._patience)
+        )
+        return max(first, found[0].offset) if found and found[0].offset >= 0 else first
+
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Raw]]:
+        """Records from ``start`` up to, not including, ``stop``, in order and in pieces.
+
+        Offsets that no longer hold a record are passed over.
+
+        Raises:
+            FleetError: Nothing comes although it should.
+        """
+        first, end = self.ends(partition)
+        stop = min(stop, end)
+        at = max(start, first)
+        if at >= stop:
+            return
+        self._consumer.assign([TopicPartition(self._topic, partition, at)])
+        heard = time.monotonic()
+        try:
+            while at < stop:
+                found: list[Raw] = []
+                for message in self._consumer.consume(_BATCH, timeout=_POLL):
+                    error = message.error()
+                    if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                        at = max(at, message.offset() or 0)
+                    elif error is None and (raw := _raw(message)).offset < stop:
+                        found.append(raw)
+                        at = raw.offset + 1
+                    elif error is None:
+                        at = stop
+                if found:
+                    heard = time.monotonic()
+                    yield found
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > self._patience:
+                    reason = self._complaints.explain() or "no answer"
+                    raise FleetError(f"{self._topic}: records cannot be read again: {reason}")
+        finally:
+            self._consumer.unassign()
+
+    def last(self, partition: int, key: bytes, oldest: int) -> Iterator[Raw]:
+        """Records with a key, newest first, down to the offset ``oldest``."""
+        first, end = self.ends(partition)
+        size = _CHUNK
+        while end > max(first, oldest):
+            start = max(first, oldest, end - size)
+            found = [
+                raw for piece in self.read(partition, start, end) for raw in piece if raw.key == key
+            ]
+            yield from reversed(found)
+            end, size = start, min(8192, 2 * size)
+
+    def close(self) -> None:
+        """Lets go."""
+        self._consumer.close()
+
+    def _newest(self, partition: int, first: int, end: int) -> float | None:
+        """When the newest record was taken."""
+        if end <= first:
+            return None
+        for piece in self.read(partition, end - 1, end):
+            return piece[-1].time
+        return None
+
+    def _call(self, ask: Callable[[], T]) -> T:
+        """Asks again a few times: a broker that starts has not its groups at hand yet."""
+        for attempt in range(_TRIES):
+            try:
+                return ask()
+            except KafkaException as error:
+                cause = error.args[0]
+                if self._complaints.certain or attempt == _TRIES - 1 or not _passing(cause):
+                    reason = self._complaints.explain() or cause.str()
+                    raise FleetError(f"{self._topic}: {reason}") from error
+                time.sleep(_POLL * (attempt + 1))
+        raise AssertionError("unreachable")
+
+
+def _passing(error: KafkaError) -> bool:
+    return bool(error.retriable()) or error.code() in {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._WAIT_COORD,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+
+
+def _raw(message: Message) -> Raw:
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None
+    assert offset is not None
+    kind, stamp = message.timestamp()
+    key, value = message.key(), message.value()
+    return Raw(
+        partition,
+        offset,
+        key.encode() if isinstance(key, str) else key,
+        value.encode() if isinstance(value, str) else value,
+        stamp / 1000 if kind else 0.0,
+    )

@@ -1,0 +1,139 @@
+"""What a worker writes: acknowledged by every replica in sync, or the worker ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.message import to_message
+from streamer.errors import FleetError
+from streamer.events.cloudevent import to_line
+
+if TYPE_CHECKING:
+    from cloudevents.core.v1.event import CloudEvent
+    from confluent_kafka import Message
+
+    from connectors.kafka.address import KafkaAddress
+    from streamer.config.sections import KafkaSection
+    from streamer.fleet.ports import Raw
+    from streamer.fleet.topics import Topics
+
+KEPT_BYTES: Final = 64 << 10
+"""A dead letter holds the beginning of its record, at most so much."""
+
+_POLL: Final = 0.05
+_LINGER_MS: Final = 2
+
+
+class Outbox:
+    """An idempotent producer that waits for brokers without end and never loses silently.
+
+    Args:
+        address: Any topic of the cluster.
+        section: TLS, login, compression.
+        topics: Where to.
+    """
+
+    def __init__(self, address: KafkaAddress, section: KafkaSection, topics: Topics) -> None:
+        self._topics = topics
+        self._complaints = Complaints()
+        settings = client_settings(address, section, self._complaints) | {
+            "enable.idempotence": True,
+            "acks": "all",
+            "compression.type": section.compression,
+            "linger.ms": _LINGER_MS,
+            "message.timeout.ms": 0,
+            "message.max.bytes": max(section.max_event_bytes, 2_000_000),
+            # The same partitions as Java clients, aiokafka and Faust choose.
+            "partitioner": "murmur2_random",
+        }
+        self._producer = Producer(settings)
+        self._waiting = 0
+        self._failed: KafkaError | None = None
+
+    def event(self, stream: str, event: CloudEvent) -> None:
+        """Sends an event.
+
+        Raises:
+            FleetError: No broker will ever take it.
+        """
+        message = to_message(to_line(event))
+        headers = dict(message.headers)
+        self._send(self._topics.boundaries, stream.encode(), message.value, headers)
+
+    def shot(self, stream: str, value: bytes) -> None:
+        """Sends a shot record."""
+        self._send(self._topics.shots, stream.encode(), value, {})
+
+    def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
+        """Puts a record aside, its beginning at least."""
+        value = raw.value or b""
+        headers = {
+            "reason": reason,
+            "detail": detail[:500],
+            "topic": self._topics.shots,
+            "partition": str(raw.partition),
+            "offset": str(raw.offset),
+            "bytes": str(len(value)),
+        }
+        key = None if raw.key is None else raw.key[:KEPT_BYTES]
+        self._send(
+            self._topics.dead_letters,
+            key,
+            value[:KEPT_BYTES],
+            {name: text.encode() for name, text in headers.items()},
+        )
+
+    def flush(self, seconds: float) -> None:
+        """Returns when everything is acknowledged.
+
+        Raises:
+            FleetError: A record is refused for good, or not acknowledged in time.
+        """
+        deadline = time.monotonic() + seconds
+        while self._waiting:
+            self._producer.poll(_POLL)
+            self._check()
+            if time.monotonic() > deadline:
+                reason = self._complaints.explain() or "no acknowledgement"
+                raise FleetError(
+                    f"{self._waiting} records not taken by the brokers in {seconds:g} s: {reason}"
+                )
+        self._check()
+
+    def close(self) -> None:
+        """Forgets what is not acknowledged; whoever needs it sends it again."""
+        self._producer.purge()
+        self._producer.poll(0)
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not acknowledged yet."""
+        return self._waiting
+
+    def _send(self, topic: str, key: bytes | None, value: bytes, headers: dict[str, bytes]) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=headers, on_delivery=self._done)
+                break
+            except BufferError:
+                self._producer.poll(_POLL)
+                self._check()
+            except KafkaException as error:
+                raise FleetError(f"topic {topic}: {error.args[0].str()}") from error
+        self._waiting += 1
+        self._producer.poll(0)
+
+    def _done(self, error: KafkaError | None, message: Message) -> None:
+        self._waiting -= 1
+        if error is not None and self._failed is None:
+            self._failed = error
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise FleetError(f"the brokers refuse a record: {self._failed.str()}")
+        if self._complaints.certain or self._complaints.fatal:
+            raise FleetError(self._complaints.explain() or "the producer cannot go on")

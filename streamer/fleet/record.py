@@ -1,0 +1,250 @@
+"""Closed shots as Kafka records: the binary form, version 1.
+
+All numbers are little-endian. ``docs/kafka.md`` has the layout for readers in other languages.
+
+    offset  size  what
+    0       4     "MSHT"
+    4       2     version, 1
+    6       2     flags, 0; a reader refuses bits it does not know
+    8       4     length H of the header
+    12      4     CRC-32 (as in zlib) of everything from offset 16
+    16      H     header, JSON, UTF-8
+    16+H          tokens, aspect after aspect in the header's order, row by row, no padding
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamer.errors import CheckpointError
+from streamer.pipeline.remember import dump_epoch, load_epoch
+from streamer.timeline import EmbeddedShot, Instant, Shot, ShotEnd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamer.pipeline.epoch import Epoch
+
+MAGIC: Final = b"MSHT"
+VERSION: Final = 1
+MAX_BYTES: Final = 1 << 20
+"""Largest record that is read or written."""
+
+_PREFIX: Final = struct.Struct("<4sHHII")
+_MAX_HEADER: Final = 64 << 10
+_HALF: Final = float(np.finfo(np.float16).max)
+
+Reason = Literal[
+    "garbage", "version", "too-large", "wrong-key", "jumps-back", "stale-epoch", "unfit"
+]
+"""Why a record is a dead letter."""
+
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
+Ratio = Annotated[str, Field(pattern=r"^-?[0-9]{1,40}/[1-9][0-9]{0,39}$")]
+Kind = Literal["f2", "f4"]
+
+
+class RecordRefused(Exception):
+    """A record is none that can be used.
+
+    Attributes:
+        reason: One word from a fixed list.
+        detail: What exactly, in one line.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class ShotRecord:
+    """A closed shot of a stream, or the stream's end.
+
+    Attributes:
+        stream: Whose; also the record's key.
+        run: Which request to read the stream it belongs to; see `streamer.fleet.request`.
+        sequence: Counts the stream's records over all epochs, from 0.
+        epoch: Where it lies; every record repeats it, so that a reader may begin anywhere.
+        shot: None at the end of the stream.
+        wallclock: Of the shot's first picture, seconds since the Unix epoch, as the source says.
+        arrival: Of the shot's first picture, seconds since the Unix epoch.
+    """
+
+    stream: str
+    run: str
+    sequence: int
+    epoch: Epoch
+    shot: EmbeddedShot | None
+    wallclock: float | None = None
+    arrival: float | None = None
+
+
+class _Model(BaseModel):
+    # Readers take headers that a later minor version added to.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _At(_Model):
+    pts: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+    time_base: Ratio
+
+    def instant(self) -> Instant:
+        return Instant(self.pts, Fraction(self.time_base))
+
+
+class _Shot(_Model):
+    index: Count
+    start: _At
+    end: _At
+    ended_by: ShotEnd
+    closed_at: Ratio
+    compute_seconds: Annotated[float, Field(ge=0.0)]
+
+
+class _Tokens(_Model):
+    aspect: Annotated[str, Field(min_length=1, max_length=40)]
+    rows: Annotated[int, Field(ge=1, le=65_536)]
+    dim: Annotated[int, Field(ge=1, le=65_536)]
+    type: Kind
+
+    @property
+    def size(self) -> int:
+        return self.rows * self.dim * (2 if self.type == "f2" else 4)
+
+
+class _Header(_Model):
+    kind: Literal["shot", "end"]
+    stream: Annotated[str, Field(min_length=1, max_length=200)]
+    run: Annotated[str, Field(max_length=64)]
+    sequence: Count
+    epoch: dict[str, object]
+    shot: _Shot | None = None
+    wallclock: float | None = None
+    arrival: float | None = None
+    tokens: tuple[_Tokens, ...] = ()
+
+
+def encode(record: ShotRecord) -> bytes:
+    """Writes a record.
+
+    Tokens are rounded to float16; an aspect that does not fit its range stays float32.
+
+    Raises:
+        ValueError: It is larger than `MAX_BYTES`.
+    """
+    shot = record.shot
+    tokens: list[_Tokens] = []
+    blocks: list[bytes] = []
+    for aspect, rows in {} if shot is None else sorted(shot.tokens.items()):
+        small = bool(np.abs(rows).max(initial=0.0) <= _HALF)
+        kind: Kind = "f2" if small else "f4"
+        tokens.append(_Tokens(aspect=aspect, rows=rows.shape[0], dim=rows.shape[1], type=kind))
+        blocks.append(rows.astype(f"<{kind}").tobytes())
+    header = _Header(
+        kind="end" if shot is None else "shot",
+        stream=record.stream,
+        run=record.run,
+        sequence=record.sequence,
+        epoch=json.loads(dump_epoch(record.epoch)),
+        shot=None if shot is None else _describe(shot),
+        wallclock=record.wallclock,
+        arrival=record.arrival,
+        tokens=tuple(tokens),
+    )
+    text = header.model_dump_json(exclude_none=True).encode()
+    body = b"".join((text, *blocks))
+    if len(text) > _MAX_HEADER or _PREFIX.size + len(body) > MAX_BYTES:
+        raise ValueError(f"a shot of {len(body)} bytes is too large for a record")
+    return _PREFIX.pack(MAGIC, VERSION, 0, len(text), zlib.crc32(body)) + body
+
+
+def decode(value: bytes | None) -> ShotRecord:
+    """Reads a record.
+
+    Raises:
+        RecordRefused: It is damaged, too large or of another version.
+    """
+    if value is None or len(value) < _PREFIX.size:
+        raise RecordRefused("garbage", "not a shot record: too short")
+    if len(value) > MAX_BYTES:
+        raise RecordRefused("too-large", f"{len(value)} bytes; at most {MAX_BYTES}")
+    magic, version, flags, length, checksum = _PREFIX.unpack_from(value)
+    if magic != MAGIC:
+        raise RecordRefused("garbage", "not a shot record: it does not begin with MSHT")
+    if version != VERSION or flags:
+        raise RecordRefused(
+            "version", f"version {version}, flags {flags:#x}; this program reads {VERSION}"
+        )
+    body = memoryview(value)[_PREFIX.size :]
+    if length > min(len(body), _MAX_HEADER) or zlib.crc32(body) != checksum:
+        raise RecordRefused("garbage", "the checksum does not fit")
+    try:
+        header = _Header.model_validate_json(bytes(body[:length]))
+        epoch = load_epoch(json.dumps(header.epoch))
+        if (header.kind == "shot") != (header.shot is not None):
+            raise ValueError("a shot without its place")
+        shot = None if header.shot is None else _shot(header.shot, _blocks(header, body[length:]))
+    except (ValidationError, CheckpointError, ValueError) as error:
+        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise RecordRefused("garbage", detail) from error
+    return ShotRecord(
+        header.stream,
+        header.run,
+        header.sequence,
+        epoch,
+        shot,
+        header.wallclock,
+        header.arrival,
+    )
+
+
+def _describe(embedded: EmbeddedShot) -> _Shot:
+    shot = embedded.shot
+    return _Shot(
+        index=shot.index,
+        start=_at(shot.start),
+        end=_at(shot.end),
+        ended_by=shot.ended_by,
+        closed_at=_ratio(embedded.closed_at),
+        compute_seconds=embedded.compute_seconds,
+    )
+
+
+def _shot(saved: _Shot, tokens: dict[str, NDArray[np.float32]]) -> EmbeddedShot:
+    shot = Shot(saved.index, saved.start.instant(), saved.end.instant(), saved.ended_by)
+    if shot.end < shot.start:
+        raise ValueError("a shot that ends before it starts")
+    return EmbeddedShot(shot, tokens, Fraction(saved.closed_at), saved.compute_seconds)
+
+
+def _blocks(header: _Header, body: memoryview) -> dict[str, NDArray[np.float32]]:
+    if sum(each.size for each in header.tokens) != len(body):
+        raise ValueError("the tokens are not as long as the header says")
+    tokens: dict[str, NDArray[np.float32]] = {}
+    at = 0
+    for each in header.tokens:
+        flat = np.frombuffer(body[at : at + each.size], dtype=f"<{each.type}")
+        rows = flat.astype(np.float32).reshape(each.rows, each.dim)
+        if each.aspect in tokens or not np.isfinite(rows).all():
+            raise ValueError(f"tokens of {each.aspect} come twice or are not finite")
+        tokens[each.aspect] = rows
+        at += each.size
+    return tokens
+
+
+def _at(instant: Instant) -> _At:
+    return _At(pts=instant.pts, time_base=_ratio(instant.time_base))
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"

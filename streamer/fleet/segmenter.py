@@ -1,0 +1,290 @@
+"""The segmenting half of a worker: Faust's agent and table around a lane."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from streamer.errors import FleetError, StreamerError
+from streamer.fleet.app import make_app
+from streamer.fleet.lane import SegmentLane
+from streamer.fleet.log import ShotLog
+from streamer.fleet.outbox import Outbox
+from streamer.fleet.ports import LaneOptions, Raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import faust
+
+    from connectors.kafka.address import KafkaAddress
+    from streamer.config.settings import Settings
+    from streamer.events.ids import EventKind
+    from streamer.fleet.tally import Tally
+    from streamer.fleet.topics import Topics
+    from streamer.fleet.window import Mixture
+    from streamer.metrics.metrics import Metrics
+
+T = TypeVar("T")
+
+_IDLE: Final = 0.25
+_KEEP_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 10.0
+_KINDS: Final[dict[str, EventKind]] = {
+    "boundaries": "boundary",
+    "shots": "shot",
+    "scenes": "scene",
+}
+
+
+class Segmenter:
+    """Owns partitions of the shots while it runs.
+
+    Decoding records, the mixture and waiting for brokers happen on one thread, so that heartbeats,
+    which Faust sends from another, never wait for them.
+
+    Args:
+        settings: All.
+        address: Any topic of the cluster.
+        topics: Names.
+        mixture: Who decides.
+        data: A folder for Faust.
+        tally: Counts.
+        metrics: Served somewhere, or None.
+        warn: Takes one line for people.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        address: KafkaAddress,
+        topics: Topics,
+        mixture: Mixture,
+        data: Path,
+        tally: Tally,
+        metrics: Metrics | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        fleet = settings.fleet
+        self._settings, self._address, self._topics = fleet, address, topics
+        self._tally, self._metrics, self._warn = tally, metrics, warn
+        self._note = mixture.model.digest[:16]
+        self.app = make_app(
+            topics.segment_group, address, settings.kafka, fleet.partitions, data / "segment"
+        )
+        self._windows = self.app.Table(
+            "windows",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=fleet.partitions,
+            use_partitioner=True,
+        )
+        self._log = ShotLog(address, settings.kafka, topics.positions_group)
+        self._out = Outbox(address, settings.kafka, topics)
+        kinds = {_KINDS[kind] for kind in settings.output.emit} | {"discontinuity"}
+        options = LaneOptions(
+            frozenset(kinds),
+            fleet.batch,
+            fleet.snapshot_shots,
+            fleet.rebuild_seconds,
+            fleet.delivery_seconds,
+        )
+        self._lane = SegmentLane(mixture, self._log, self._out, self._saved, options, tally)
+        self._queue: asyncio.Queue[Raw] = asyncio.Queue(2 * fleet.batch)
+        self._thread = ThreadPoolExecutor(1, "segment")
+        self._kept: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
+        self._newest: dict[int, float] = {}
+        self._looked = self._kept_at = time.monotonic()
+        self._moved = time.monotonic()
+        self._mark: object = None
+        self.owning = False
+        self._listen()
+
+    @property
+    def partitions(self) -> int:
+        """Partitions it owns now."""
+        return len(self._lane.positions) if self.owning else 0
+
+    async def run(self) -> None:
+        """Works until it is cancelled.
+
+        Raises:
+            StreamerError: It cannot go on; windows and positions are as they were delivered.
+        """
+        pump = asyncio.create_task(self._pump(), name="pump")
+        watchdog = asyncio.create_task(self._watch(), name="watchdog")
+        try:
+            await self.app.start()
+            done, _ = await asyncio.wait(
+                {pump, watchdog, asyncio.create_task(self.app.wait_until_stopped())},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                task.result()
+            raise FleetError(f"the group's client stopped: {self.app.crash_reason!r}")
+        finally:
+            for task in (pump, watchdog):
+                task.cancel()
+            await self._end()
+
+    async def _end(self) -> None:
+        if self.owning:
+            try:
+                await asyncio.wait_for(self._in_thread(self._keep), _STOP_SECONDS)
+            except (StreamerError, TimeoutError) as error:
+                self._warn(f"positions not stored: {error}")
+        try:
+            await asyncio.wait_for(self.app.stop(), _STOP_SECONDS)
+        except TimeoutError:
+            self._warn("the group was not left in time")
+        self._out.close()
+        self._thread.shutdown(wait=False)
+
+    def _listen(self) -> None:
+        shots = self.app.topic(self._topics.shots, key_type=bytes, value_type=bytes)
+
+        async def segment(stream: faust.Stream[bytes]) -> None:
+            async for event in stream.events():
+                message = event.message
+                await self._queue.put(
+                    Raw(
+                        message.partition,
+                        message.offset,
+                        message.key,
+                        message.value,
+                        message.timestamp or 0.0,
+                    )
+                )
+
+        async def owned(*_: Any, **__: Any) -> None:
+            await self._own()
+
+        async def revoked(*_: Any, **__: Any) -> None:
+            await self._let_go()
+
+        # Signals hold their receivers weakly.
+        self._receivers = (owned, revoked)
+        self.app.agent(shots, name="segment")(segment)
+        self.app.on_rebalance_complete.connect(owned)
+        self.app.on_partitions_revoked.connect(revoked)
+
+    async def _own(self) -> None:
+        """Faust has shared the partitions out and has read what tables it could."""
+        assignment = self.app.consumer.assignment()
+        partitions = sorted(tp.partition for tp in assignment if tp.topic == self._topics.shots)
+        positions = await self._in_thread(lambda: self._positions(partitions))
+        await self._in_thread(lambda: self._lane.own(positions))
+        self._kept = {number: at for number, at in self._kept.items() if number in positions}
+        self._seen = dict(positions)
+        self.owning = True
+        if self._metrics is not None:
+            self._metrics.fleet.rebalanced()
+            self._metrics.fleet.assigned(self._topics.shots, len(partitions))
+
+    def _positions(self, partitions: list[int]) -> dict[int, int]:
+        known = self._log.positions(partitions) if partitions else {}
+        others = {note for _, note in known.values() if note and note != self._note}
+        if others:
+            self._warn(
+                f"partitions were segmented with another checkpoint ({', '.join(sorted(others))}); "
+                f"this worker has {self._note}: workers of one group need the same"
+            )
+        return {
+            number: known[number][0] if number in known else self._log.ends(number)[0]
+            for number in partitions
+        }
+
+    async def _let_go(self) -> None:
+        """Partitions go to others: what is under way is finished and its positions stored."""
+        self.owning = False
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        await self._in_thread(self._keep)
+        if self._metrics is not None:
+            for number in self._seen:
+                self._metrics.fleet.revoked(self._topics.shots, number)
+
+    async def _pump(self) -> None:
+        while True:
+            try:
+                records = [await asyncio.wait_for(self._queue.get(), _IDLE)]
+            except TimeoutError:
+                records = []
+            while not self._queue.empty() and len(records) < 2 * self._settings.batch:
+                records.append(self._queue.get_nowait())
+            if records:
+                for raw in records:
+                    self._newest[raw.partition] = raw.time
+                await self._in_thread(lambda batch=tuple(records): self._lane.process(batch))
+                await self._save()
+            if self.owning:
+                await self._housekeeping()
+
+    async def _housekeeping(self) -> None:
+        now = time.monotonic()
+        if now - self._kept_at >= _KEEP_SECONDS:
+            self._kept_at = now
+            await self._in_thread(self._keep)
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            await self._in_thread(self._look)
+            await self._save()
+
+    async def _save(self) -> None:
+        for stream, saved in await self._in_thread(self._lane.to_save):
+            if self.owning:
+                self._windows[stream.encode()] = saved
+
+    def _saved(self, stream: str) -> bytes | None:
+        found = self._windows.get(stream.encode())
+        return found if isinstance(found, bytes) else None
+
+    def _keep(self) -> None:
+        """Stores positions that moved."""
+        moved = {
+            number: at
+            for number, at in self._lane.positions.items()
+            if self._kept.get(number) != at
+        }
+        self._log.keep(moved, self._note)
+        self._kept.update(moved)
+
+    def _look(self) -> None:
+        """Fetches what nobody brings, and measures the lag."""
+        for number, at in self._lane.positions.items():
+            _, end = self._log.ends(number)
+            if end > at and self._seen.get(number) == at:
+                self._lane.catch_up(number)
+            self._seen[number] = self._lane.positions[number]
+            behind = end - self._seen[number]
+            if self._metrics is not None:
+                newest = self._newest.get(number, 0.0)
+                age = max(0.0, time.time() - newest) if behind > 0 and newest else 0.0
+                self._metrics.fleet.lag(self._topics.shots, number, max(0, behind), age)
+
+    async def _watch(self) -> None:
+        """Ends a worker that is given partitions and never gets to work."""
+        while True:
+            await asyncio.sleep(_KEEP_SECONDS)
+            recovery = self.app.tables.recovery
+            mark = (
+                self.owning,
+                self.app.consumer_generation_id,
+                sum(recovery.active_offsets.values()) if self.app.in_recovery else None,
+            )
+            now = time.monotonic()
+            if self.owning or mark != self._mark:
+                self._mark, self._moved = mark, now
+            elif now - self._moved > self._settings.recovery_seconds:
+                raise FleetError(
+                    f"no partitions could be taken over in {self._settings.recovery_seconds:g} s; "
+                    "this worker has to be started again"
+                )
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

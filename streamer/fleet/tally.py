@@ -1,0 +1,90 @@
+"""What a worker tells about itself: counts, and lines for people."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamer.events.ids import EventKind
+    from streamer.fleet.ports import Raw
+    from streamer.metrics.metrics import Metrics
+
+_QUIET_SECONDS: Final = 5.0
+
+
+class Tally:
+    """Counts what a lane does; calls come from the lane's thread.
+
+    Args:
+        topic: Of the shots.
+        metrics: Where the counts are served; None when nobody asks.
+        warn: Takes one line for people.
+    """
+
+    def __init__(
+        self, topic: str, metrics: Metrics | None = None, warn: Callable[[str], None] | None = None
+    ) -> None:
+        self._topic, self._metrics, self._warn = topic, metrics, warn
+        self._said: dict[str, float] = {}
+        self._unsaid: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+
+    def repeated(self) -> None:
+        """A record came that was worked off before."""
+        self.counts["repeats"] += 1
+        if self._metrics is not None:
+            self._metrics.fleet.repeated(self._topic)
+
+    def skipped(self, records: int) -> None:
+        """Records had to be fetched because nobody brought them."""
+        self.counts["skipped"] += records
+        self._say("skipped", f"{records} records were skipped and fetched from the log")
+        if self._metrics is not None:
+            self._metrics.fleet.rebuilt("skipped")
+
+    def rebuilt(self, reason: str, detail: str) -> None:
+        """A window was, or has to be, rebuilt."""
+        self.counts[f"rebuilt {reason}"] += 1
+        self._say(reason, f"window rebuilt: {detail}")
+        if self._metrics is not None:
+            self._metrics.fleet.rebuilt(reason)
+
+    def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
+        """A record was put aside."""
+        self.counts[f"dead {reason}"] += 1
+        where = f"partition {raw.partition} offset {raw.offset}"
+        self._say(reason, f"{self._topic} {where}: dead letter: {reason}: {detail}")
+        if self._metrics is not None:
+            self._metrics.fleet.dead_letter(reason)
+
+    def shot(self, stream: str, raw: Raw) -> None:
+        """A shot is part of its stream's window."""
+        self.counts["shots"] += 1
+        if self._metrics is not None:
+            self._metrics.fleet.consumed(self._topic)
+
+    def event(self, stream: str, kind: EventKind) -> None:
+        """Something happened in a stream."""
+        self.counts[kind] += 1
+        if self._metrics is None:
+            return
+        if kind == "boundary":
+            self._metrics.stream(stream).boundary()
+        elif kind == "scene":
+            self._metrics.stream(stream).scene()
+
+    def _say(self, subject: str, line: str) -> None:
+        """Says it, unless the same kind of line came a moment ago."""
+        now = time.monotonic()
+        if self._warn is None:
+            return
+        if now - self._said.get(subject, -_QUIET_SECONDS) < _QUIET_SECONDS:
+            self._unsaid[subject] += 1
+            return
+        more = self._unsaid.pop(subject, 0)
+        self._said[subject] = now
+        self._warn(line if not more else f"{line} (and {more} more like it)")

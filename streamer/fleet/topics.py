@@ -1,0 +1,156 @@
+"""The fleet's topics: their names, and making them as they have to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from connectors.kafka.address import KafkaAddress
+from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.topic import TopicProbe
+from streamer.errors import FleetError
+from streamer.fleet.record import MAX_BYTES
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import TopicMetadata
+
+    from streamer.config.sections import FleetSection, KafkaSection
+
+_HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names, all with one prefix.
+
+    Attributes:
+        prefix: Of all topics.
+        group: Consumer groups are named after it.
+    """
+
+    prefix: str
+    group: str
+
+    @property
+    def streams(self) -> str:
+        """Compacted: which streams should be read, by name."""
+        return f"{self.prefix}.streams"
+
+    @property
+    def shots(self) -> str:
+        """Closed shots with their tokens, by stream."""
+        return f"{self.prefix}.shots"
+
+    @property
+    def boundaries(self) -> str:
+        """Events, by stream."""
+        return f"{self.prefix}.boundaries"
+
+    @property
+    def dead_letters(self) -> str:
+        """Records that cannot be used, and why."""
+        return f"{self.prefix}.dead-letters"
+
+    @property
+    def ingest_group(self) -> str:
+        """Group of the workers that read streams."""
+        return f"{self.group}.ingest"
+
+    @property
+    def segment_group(self) -> str:
+        """Group of the workers that segment."""
+        return f"{self.group}.segment"
+
+    @property
+    def positions_group(self) -> str:
+        """Where segmentation is for certain; its lag is the true one."""
+        return f"{self.group}.positions"
+
+    @property
+    def windows(self) -> str:
+        """Compacted: changelog of the table of windows."""
+        return f"{self.segment_group}-windows-changelog"
+
+
+class TopicMaker:
+    """Makes what is missing and refuses what does not fit.
+
+    Args:
+        fleet: Names and sizes.
+        kafka: TLS, login and patience.
+    """
+
+    def __init__(self, fleet: FleetSection, kafka: KafkaSection) -> None:
+        self._fleet, self._kafka = fleet, kafka
+        self._topics = Topics(fleet.prefix, fleet.group)
+
+    def make(self) -> Topics:
+        """Makes the topics that are not there.
+
+        Raises:
+            SinkError: Nobody answers, or login or certificate are refused.
+            FleetError: A topic may not be made, or is there with another number of partitions.
+        """
+        address = self.address(self._topics.shots)
+        complaints = Complaints()
+        # The probe waits for the broker and explains what is wrong; the topic may be missing.
+        TopicProbe(address, self._kafka).reach()
+        admin = AdminClient(client_settings(address, self._kafka, complaints))
+        there = admin.list_topics(timeout=self._kafka.connect_seconds).topics
+        wanted = self._wanted()
+        for new in wanted:
+            self._fits(new, there.get(new.topic))
+        missing = [new for new in wanted if new.topic not in there]
+        if missing:
+            for name, future in admin.create_topics(missing).items():
+                self._made(name, future.exception(self._kafka.connect_seconds))
+        return self._topics
+
+    def address(self, topic: str) -> KafkaAddress:
+        """Where a topic is."""
+        return KafkaAddress.parse(f"{self._fleet.broker.rstrip('/')}/{topic}")
+
+    def _wanted(self) -> list[NewTopic]:
+        names, replicas = self._topics, self._fleet.replicas
+        small = str(2 * MAX_BYTES)
+        compact = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
+        # The broker's clock: those of the workers may jump.
+        kept = {
+            "retention.ms": str(round(self._fleet.shots_hours * _HOUR_MS)),
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": small,
+        }
+        return [
+            NewTopic(name, self._fleet.partitions, replicas, config=config)
+            for name, config in (
+                (names.streams, compact),
+                (names.shots, kept),
+                (names.boundaries, {}),
+                (names.windows, compact | {"max.message.bytes": str(32 << 20)}),
+                (names.dead_letters, {"max.message.bytes": small}),
+            )
+        ]
+
+    def _fits(self, new: NewTopic, there: TopicMetadata | None) -> None:
+        # Consumers of events and dead letters need no particular number.
+        shared = {self._topics.streams, self._topics.shots, self._topics.windows}
+        if there is None or new.topic not in shared:
+            return
+        if (found := len(there.partitions)) != self._fleet.partitions:
+            raise FleetError(
+                f"topic {new.topic} has {found} partitions, fleet.partitions is "
+                f"{self._fleet.partitions}; they have to be equal for all workers and topics"
+            )
+
+    def _made(self, name: str, error: BaseException | None) -> None:
+        if error is None:
+            return
+        if not isinstance(error, KafkaException):
+            raise FleetError(f"topic {name} could not be made: {error}") from error
+        cause = error.args[0]
+        # Another worker was faster.
+        if cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise FleetError(f"topic {name} could not be made: {cause.str()}") from error

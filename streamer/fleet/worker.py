@@ -1,0 +1,103 @@
+"""One worker: its halves, its health, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from streamer.fleet.segmenter import Segmenter
+from streamer.fleet.tally import Tally
+from streamer.fleet.topics import TopicMaker
+from streamer.fleet.window import Mixture
+from streamer.http.app import make_app
+from streamer.http.health import Checks
+from streamer.http.listen import parse_listen
+from streamer.http.server import HttpServer
+from streamer.metrics.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.mixture import Moae
+    from streamer.config.settings import Settings
+
+Half = Literal["ingest", "segment"]
+
+_LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
+
+
+class Worker:
+    """Takes part in the fleet until it is stopped.
+
+    Args:
+        settings: All.
+        only: One half of the work; None for both.
+        model: Loads the mixture, when segmenting.
+        warn: Takes one line for people, from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        only: Half | None,
+        model: Callable[[], Moae],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._settings, self._only, self._model, self._warn = settings, only, model, warn
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Runs until SIGINT or SIGTERM.
+
+        Raises:
+            StreamerError: It cannot go on; whoever supervises it starts it again.
+        """
+        settings, loop = self._settings, asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopping.set)
+        if settings.logging.debug:
+            logging.basicConfig(level=logging.INFO)
+        else:
+            for name in _LOUD:
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+        with ExitStack() as stack:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamer-")))
+            await self._work(data, stack)
+
+    async def _work(self, data: Path, stack: ExitStack) -> None:
+        settings = self._settings
+        maker = TopicMaker(settings.fleet, settings.kafka)
+        topics = await asyncio.to_thread(maker.make)
+        address = maker.address(topics.shots)
+        metrics, checks = self._serve(stack)
+        halves: list[asyncio.Task[None]] = []
+        if self._only != "ingest":
+            model = await asyncio.to_thread(self._model)
+            tally = Tally(topics.shots, metrics, self._warn)
+            mixture = Mixture(model, settings.segment)
+            segmenter = Segmenter(
+                settings, address, topics, mixture, data, tally, metrics, self._warn
+            )
+            checks.add("segment", lambda: None if segmenter.owning else "no partitions yet")
+            halves.append(asyncio.create_task(segmenter.run(), name="segment"))
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait({stop, *halves}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (stop, *halves):
+                task.cancel()
+            await asyncio.gather(stop, *halves, return_exceptions=True)
+
+    def _serve(self, stack: ExitStack) -> tuple[Metrics, Checks]:
+        metrics, checks = Metrics(), Checks()
+        if self._settings.http.listen is not None:
+            listen = parse_listen(self._settings.http.listen)
+            stack.enter_context(HttpServer(lambda: make_app(metrics, checks), listen))
+        return metrics, checks

@@ -1,0 +1,91 @@
+"""Workers on the real broker: whatever is killed, the set of events is that of an unbroken run."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from streamer.fleet.record import ShotRecord
+from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet
+from tests.streamer.fleet.shots import records
+from tests.streamer.fleet.test_lane import poison
+
+STREAMS = 8
+SHOTS = 24
+
+
+def streams() -> list[list[ShotRecord]]:
+    return [records(f"s{n}", 100 * n, SHOTS // 2, epochs=2) for n in range(STREAMS)]
+
+
+def part(all_streams: list[list[ShotRecord]], start: int, stop: int) -> list[ShotRecord]:
+    """Records of all streams in turn."""
+    return [each[at] for at in range(start, stop) for each in all_streams if at < len(each)]
+
+
+def test_a_killed_worker_and_the_next_one(fleet: Fleet) -> None:
+    sent = streams()
+    wanted = fleet.wanted(sent)
+    first = fleet.worker()
+    fleet.produce(part(sent, 0, 10))
+    fleet.ids(5 * STREAMS)
+    fleet.produce(part(sent, 10, 18))
+    first.kill()
+    fleet.worker()
+    fleet.produce(part(sent, 18, SHOTS + 1))
+    assert set(fleet.ids(len(wanted))) == wanted
+
+
+def test_two_workers_of_which_one_is_killed(fleet: Fleet) -> None:
+    sent = streams()
+    wanted = fleet.wanted(sent)
+    workers = [fleet.worker(), fleet.worker()]
+    fleet.produce(part(sent, 0, 10))
+    fleet.ids(8 * STREAMS)
+    fleet.produce(part(sent, 10, 20))
+    workers[0].kill()
+    fleet.produce(part(sent, 20, SHOTS + 1))
+    began = time.monotonic()
+    assert set(fleet.ids(len(wanted))) == wanted
+    assert time.monotonic() - began < 10 * SESSION
+    assert workers[1].stop() == 0
+
+
+def test_a_broker_that_comes_back(fleet: Fleet) -> None:
+    sent = streams()
+    wanted = fleet.wanted(sent)
+    worker = fleet.worker()
+    fleet.produce(part(sent, 0, 10))
+    fleet.ids(5 * STREAMS)
+    fleet.produce(part(sent, 10, 14))
+    fleet.broker.kill()
+    fleet.broker.again()
+    fleet.produce(part(sent, 14, SHOTS + 1))
+    if worker.child.poll() is not None:
+        # Whoever supervises it does that.
+        fleet.worker()
+    assert set(fleet.ids(len(wanted))) == wanted
+
+
+def test_poison_and_another_checkpoint(fleet: Fleet) -> None:
+    sent = streams()
+    wanted = fleet.wanted(sent)
+    letters = Counter(reason for reason, _, _ in poison() if reason not in {"jumps-back", "unfit"})
+    fleet.produce(part(sent, 0, 6))
+    for number in range(PARTITIONS):
+        for reason, key, value in poison():
+            if reason in letters:
+                fleet.produce_raw(
+                    key, value if len(value or b"") < 900_000 else value[:900_000], number
+                )
+    fleet.produce(part(sent, 6, SHOTS + 1))
+    worker = fleet.worker()
+    assert set(fleet.ids(len(wanted))) == wanted
+    found: Counter[str] = Counter()
+    for message in fleet.read(fleet.topics.dead_letters):
+        headers = dict(message.headers() or [])
+        found[headers["reason"].decode()] += 1
+        assert headers["topic"].decode() == fleet.topics.shots
+        if found.total() == PARTITIONS * letters.total():
+            break
+    assert worker.child.poll() is None

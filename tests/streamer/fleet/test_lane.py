@@ -1,0 +1,203 @@
+"""Whatever is skipped, repeated, lost or nonsense: the events are those of the shots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from streamer.config.sections import SegmentSection
+from streamer.errors import CheckpointError
+from streamer.fleet.ports import Raw
+from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
+from streamer.fleet.window import Mixture, StreamWindow
+from tests.models.toy import toy_model
+from tests.streamer.fleet.expectation import expected
+from tests.streamer.fleet.shots import (
+    MemoryLog,
+    MemoryOut,
+    epoch,
+    laid_out,
+    make_lane,
+    marked,
+    records,
+    shot,
+)
+
+MODEL = marked(toy_model())
+STREAMS = [records(f"s{n}", 10 * n, 9, epochs=2) for n in range(2)]
+RAWS = laid_out(STREAMS)
+
+
+WANTED = {event for stream in STREAMS for event in expected(stream, MODEL)}
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.data())
+def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> None:
+    """Workers come and go, with or without a saved window; records are skipped and repeated."""
+    log, out, saved = MemoryLog(RAWS), MemoryOut(), {}
+    position = 0
+    keeps = data.draw(st.booleans())
+    for _ in range(data.draw(st.integers(1, 4))):
+        table = dict(saved) if data.draw(st.booleans()) else {}
+        lane = make_lane(MODEL, log, out, table, snapshot=data.draw(st.integers(1, 9)))
+        lane.own({0: position})
+        at = data.draw(st.integers(0, len(RAWS)))
+        while at < len(RAWS) and data.draw(st.integers(0, 5)):
+            size = data.draw(st.integers(1, 25))
+            lane.process(RAWS[at : at + size])
+            at += data.draw(st.integers(-10, 40))
+            at = max(0, at)
+            if keeps:
+                saved.update(lane.to_save())
+        position = lane.positions[0]
+        # What it had worked on and not delivered dies with it.
+        out._new = []
+    lane = make_lane(MODEL, log, out, saved)
+    lane.own({0: position})
+    lane.catch_up(0)
+    assert lane.positions[0] == len(RAWS)
+    assert out.ids == WANTED
+    assert out.letters == []
+
+
+def test_nothing_is_said_twice_when_nothing_goes_wrong() -> None:
+    out = MemoryOut()
+    lane = make_lane(MODEL, MemoryLog(RAWS), out)
+    lane.own({0: 0})
+    assert lane.process(RAWS) == len(RAWS)
+    assert len(out.events) == len(WANTED)
+    assert lane.process(RAWS) == 0
+    assert lane.process([replace(RAWS[0], partition=7)]) == 0
+    assert len(out.events) == len(WANTED)
+
+
+def poison() -> list[tuple[str, bytes | None, bytes | None]]:
+    stream = STREAMS[0]
+    back = replace(stream[5], shot=replace(shot(2, 77, 5), shot=shot(2, 77, 5).shot))
+    other = bytearray(encode(stream[5]))
+    other[4] = 9
+    odd = dict(shot(0, 1, 0).tokens)
+    odd["place"] = odd["place"][:, :3]
+    unfit = ShotRecord("odd", "r", 0, epoch(0), replace(shot(0, 1, 0), tokens=odd))
+    return [
+        ("version", b"s0", bytes(other)),
+        ("garbage", b"s0", b"garbage"),
+        ("garbage", b"s0", None),
+        ("too-large", b"s0", bytes(2_000_000)),
+        ("wrong-key", b"s1", encode(stream[5])),
+        ("wrong-key", None, encode(stream[5])),
+        ("jumps-back", b"s0", encode(replace(back, sequence=3))),
+        ("unfit", b"s0", encode(replace(back, sequence=4000))),
+        ("unfit", b"odd", encode(unfit)),
+    ]
+
+
+@pytest.mark.parametrize("at", [7, 16])
+@pytest.mark.parametrize("which", range(len(poison())))
+def test_poison_is_put_aside_and_stops_nothing(which: int, at: int) -> None:
+    reason, key, value = poison()[which]
+    mixed = [*RAWS[:at], Raw(0, 0, key, value), *RAWS[at:]]
+    raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
+    out = MemoryOut()
+    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane.own({0: 0})
+    for raw in raws:
+        lane.process([raw])
+    assert [(raw.offset, why) for raw, why in out.letters] == [(at, reason)]
+    assert out.ids == WANTED
+
+
+def test_a_zombie_of_an_old_epoch() -> None:
+    late = replace(STREAMS[0][8], sequence=9, shot=shot(9, 1, 0))
+    mixed = [*RAWS[:-4], Raw(0, 0, b"s0", encode(late)), *RAWS[-4:]]
+    raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
+    out = MemoryOut()
+    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane.own({0: 0})
+    lane.process(raws)
+    assert [why for _, why in out.letters] == ["stale-epoch"]
+    assert out.ids == WANTED
+
+
+def test_a_shot_that_was_written_twice() -> None:
+    mixed = [*RAWS[:16], *RAWS[11:16], *RAWS[16:]]
+    raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
+    out = MemoryOut()
+    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane.own({0: 0})
+    lane.process(raws)
+    assert out.letters == []
+    assert len(out.events) == len(WANTED)
+
+
+def test_shots_that_are_gone_for_good_end_nothing() -> None:
+    stream = records("s", 3, 12)
+    raws = laid_out([stream[:4] + stream[6:]])
+    out = MemoryOut()
+    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane.own({0: 0})
+    for raw in raws:
+        lane.process([raw])
+    assert out.letters == []
+    shots = [event for event in out.events if event.get_type() == "dev.moae-streamer.shot.v1"]
+    assert len(shots) == 10
+    assert len({event.get_id() for event in shots}) == 10
+
+
+def test_a_stream_that_begins_again_after_its_log_was_emptied() -> None:
+    again = [replace(record, epoch=epoch(5)) for record in records("s0", 50, 6)]
+    moved = [
+        replace(r, shot=None if r.shot is None else shot(r.shot.shot.index, 50, 5000))
+        for r in again
+    ]
+    raws = laid_out([STREAMS[0] + moved])
+    out = MemoryOut()
+    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane.own({0: 0})
+    lane.process(raws)
+    assert out.letters == []
+    assert out.ids == expected(STREAMS[0], MODEL) | expected(moved, MODEL)
+
+
+def test_a_window_of_another_mixture_is_rebuilt() -> None:
+    log, out, saved = MemoryLog(RAWS), MemoryOut(), {}
+    lane = make_lane(MODEL, log, out, snapshot=1)
+    lane.own({0: 0})
+    lane.process(RAWS[:20])
+    saved.update(lane.to_save())
+    assert len(saved) == 2
+    newer = make_lane(marked(toy_model(seed=5), "b"), log, out, saved)
+    newer.own({0: 20})
+    newer.process(RAWS[20:])
+    assert out.ids == WANTED
+    assert newer._tally.counts["rebuilt refused"] >= 2
+
+
+def test_a_damaged_window_is_refused_whole() -> None:
+    mixture = Mixture(MODEL, SegmentSection())
+    window = StreamWindow("s0", mixture)
+    for raw in laid_out([STREAMS[0]])[:6]:
+        record = decode(raw.value)
+        window.begin(record)
+        assert record.shot is not None
+        window.segmentation.push(record.shot)
+        window.took(record, raw.offset)
+    saved = window.save()
+    for wrong in (b"", saved[:3], b"\x02" + saved[1:], saved[:40], saved[:-5], saved[:9] + b"{"):
+        fresh = StreamWindow("s0", mixture)
+        with pytest.raises(CheckpointError):
+            fresh.load(wrong)
+        assert fresh.offset == -1
+    other = StreamWindow("s1", mixture)
+    with pytest.raises(CheckpointError, match="another stream"):
+        other.load(saved)
+    again = StreamWindow("s0", mixture)
+    again.load(saved)
+    assert (again.offset, again.sequence, again.index) == (5, 6, 5)
+    assert len(again.save()) == len(saved)
+    with pytest.raises(RecordRefused, match="jumps-back"):
+        again.judge(replace(STREAMS[0][7], sequence=1, shot=shot(1, 9, 3)), 99)
