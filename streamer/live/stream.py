@@ -133,8 +133,9 @@ class StreamRun:
         if self._keeping is not None:
             restored = self._keeping.restore(self._place.number, self._segmentation, self._counts)
             self._place, self._base = restored, Fraction(restored.base)
+        # What an earlier run did is told before this one adds to it.
+        self._report(self._base)
         if self._place.ended:
-            self._report(self._base)
             return
         failure: SourceError | None = None
         going = True

@@ -82,7 +82,7 @@ DISCONTINUITIES: Final = Definition(
     ("stream", "reason"),
 )
 RECONNECTIONS: Final = Definition(
-    "streamer_reconnections_total", "counter", "Times the source was opened again.", _STREAM
+    "streamer_reconnections_total", "counter", "Times the source was lost and tried again.", _STREAM
 )
 STAGE: Final = Definition(
     "streamer_stage_seconds_total",

@@ -22,6 +22,9 @@ WINDOW_SECONDS: Final = 30.0
 class MeteredObserver:
     """Counts what it sees and passes it on.
 
+    What the first report says was there before: a run that goes on where another left off counts
+    from there.
+
     Args:
         inner: Who else watches.
         metrics: The stream's.
@@ -36,10 +39,7 @@ class MeteredObserver:
     ) -> None:
         self._inner, self._metrics = inner, metrics
         self._speed = Speed(clock)
-        self._position = Fraction(0)
-        self._shots = self._scenes = self._boundaries = 0
-        self._spent: dict[Stage, float] = {}
-        self._skipped: dict[str, int] = {}
+        self._before: Progress | None = None
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
         """The stream is up, for the first time or again."""
@@ -49,26 +49,24 @@ class MeteredObserver:
 
     def progressed(self, progress: Progress) -> None:
         """Adds what is new since the last call."""
-        metrics = self._metrics
-        metrics.media(float(progress.position - self._position))
-        metrics.shot(max(0, progress.shots - self._shots))
-        metrics.scene(max(0, progress.scenes - self._scenes))
-        metrics.boundary(max(0, progress.boundaries - self._boundaries))
+        metrics, before = self._metrics, self._before or progress
+        metrics.media(float(progress.position - before.position))
+        metrics.shot(max(0, progress.shots - before.shots))
+        metrics.scene(max(0, progress.scenes - before.scenes))
+        metrics.boundary(max(0, progress.boundaries - before.boundaries))
         metrics.lag(progress.lag)
         metrics.drift(progress.drift)
         metrics.epoch(progress.epoch)
         metrics.thinning(progress.thinning)
         for aspect, pieces in progress.skipped.items():
-            if new := pieces - self._skipped.get(aspect, 0):
+            if (new := pieces - before.skipped.get(aspect, 0)) > 0:
                 metrics.skipped(aspect, new)
         for stage, seconds in progress.spent.items():
-            metrics.stage_seconds(stage, seconds - self._spent.get(stage, 0.0))
+            metrics.stage_seconds(stage, max(0.0, seconds - before.spent.get(stage, 0.0)))
         ratio = self._speed.at(progress.position)
         if ratio is not None:
             metrics.realtime(ratio)
-        self._position, self._shots = progress.position, progress.shots
-        self._scenes, self._boundaries = progress.scenes, progress.boundaries
-        self._spent, self._skipped = dict(progress.spent), dict(progress.skipped)
+        self._before = progress
         self._inner.progressed(progress)
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
