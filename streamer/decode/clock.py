@@ -11,6 +11,7 @@ BROADCAST_TICK = Fraction(1, 90000)
 WRAP_SECONDS = 2**33 * BROADCAST_TICK
 """After how long the 33 bits of a broadcast timestamp start at 0 again: 26.5 hours."""
 WRAP_SLACK = Fraction(60)
+LEAP_SECONDS = Fraction(10)
 JITTER_SECONDS = Fraction(1, 100)
 
 
@@ -34,7 +35,8 @@ class StreamClock:
     - A smaller step back, or a repeat, is a frame that must be dropped; for sound, up to 10 ms
       back is rounding by the container, and the block is put at the end of the last one.
 
-    A step forward of any size is a gap and is kept.
+    A step forward is a gap and is kept, but for an endless feed whose frames came without a
+    pause: more than 10 s ahead of the time that passed is a restart of the clock as well.
 
     Args:
         regimes: Shared by the streams of one input.
@@ -77,7 +79,12 @@ class StreamClock:
         return self._end
 
     def stamp(
-        self, pts: int | None, dts: int | None, duration: Fraction, time_base: Fraction
+        self,
+        pts: int | None,
+        dts: int | None,
+        duration: Fraction,
+        time_base: Fraction,
+        passed: float | None = None,
     ) -> Instant | None:
         """Places the next frame.
 
@@ -86,13 +93,20 @@ class StreamClock:
             dts: Decoding time in ticks, if known.
             duration: Seconds the frame lasts; 0 when unknown.
             time_base: Seconds in a tick.
+            passed: Real seconds since the frame before, for an endless feed; a recording has none, so
+                that its times do not depend on how fast it is read.
 
         Returns:
             When the frame starts, later than every earlier answer, or None to drop it.
         """
         seconds = self._source_seconds(pts, dts, time_base)
         last = self._last
-        if last is not None and seconds < last - RESTART_SECONDS:
+        if last is not None and time_base == BROADCAST_TICK:
+            # Around a wrap, FFmpeg has counted some timestamps on already and others not.
+            ahead = seconds - WRAP_SECONDS
+            seconds = ahead if abs(ahead - self._end) <= WRAP_SLACK else seconds
+        back = last is not None and seconds < last - RESTART_SECONDS
+        if back or (last is not None and passed is not None and self._leaps(seconds, passed)):
             seconds = self._restart(seconds, time_base)
         if last is not None and seconds <= last:
             if not self._tolerant or seconds < last - JITTER_SECONDS or self._end <= last:
@@ -115,6 +129,9 @@ class StreamClock:
         if dts is not None and (self._last is None or dts * time_base + offset > self._last):
             return dts * time_base + offset
         return max(self._end, Fraction(0)) if self._last is None else self._end
+
+    def _leaps(self, seconds: Fraction, passed: float) -> bool:
+        return seconds - self._end > LEAP_SECONDS + Fraction(max(0.0, passed))
 
     def _restart(self, seconds: Fraction, time_base: Fraction) -> Fraction:
         offsets = self._regimes.offsets

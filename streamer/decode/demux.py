@@ -268,6 +268,9 @@ def _arguments(opening: Opening, settings: DecodeSection) -> dict[str, Any]:
             "format_whitelist": whitelist(opening.formats),
             "protocol_whitelist": ",".join(opening.protocols) or "pipe",
             "max_streams": str(settings.max_streams),
+            # FFmpeg takes any jump to near zero for a wrap of 33 bits, 26 hours ahead; whether
+            # it is one is decided where the frames are placed.
+            "correct_ts_overflow": "0",
         },
         "io_open": opening.fetch,
         "metadata_errors": "replace",

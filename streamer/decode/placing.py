@@ -44,6 +44,7 @@ class Placement:
         self.last_frame = time.monotonic()
         self._first: tuple[float, Fraction] | None = None
         self._restarts = 0
+        self._seen: dict[str, float] = {}
 
     @property
     def prompt(self) -> bool:
@@ -101,7 +102,11 @@ class Placement:
             duration = Fraction(frame.samples, frame.sample_rate or 1)
         else:
             duration = frame.duration * time_base or 1 / (rate or GUESSED_RATE)
-        instant = clock.stamp(frame.pts, frame.dts, duration, time_base)
+        now = time.monotonic()
+        kind = "video" if isinstance(frame, av.VideoFrame) else "audio"
+        passed = now - self._seen.get(kind, now) if self._source.endless else None
+        self._seen[kind] = now
+        instant = clock.stamp(frame.pts, frame.dts, duration, time_base, passed)
         if clock.restarts > self._restarts and instant is not None:
             # The first stream to get there speaks for both.
             self._restarts = clock.restarts
