@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-from prometheus_client.aiohttp import make_aiohttp_handler
+from aiohttp import hdrs, web
+from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,19 @@ def make_app(
     """
     app = web.Application(middlewares=[_plain, *middlewares], client_max_size=MAX_BODY_BYTES)
 
+    async def show(request: web.Request) -> web.Response:
+        accept = ",".join(request.headers.getall(hdrs.ACCEPT, []))
+        try:
+            encode, form = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # The library stumbles over versions that are none.
+            encode, form = choose_encoder("")
+        # Thousands of series take a while, in which others want to know whether this is alive.
+        body = await asyncio.to_thread(encode, metrics.registry)
+        response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: form})
+        response.enable_compression()
+        return response
+
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
@@ -54,7 +68,7 @@ def make_app(
             status=200 if health.ready else 503,
         )
 
-    app.router.add_get("/metrics", make_aiohttp_handler(metrics.registry))
+    app.router.add_get("/metrics", show)
     app.router.add_get("/livez", live)
     app.router.add_get("/readyz", ready)
     app.router.add_routes(routes)

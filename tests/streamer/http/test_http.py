@@ -68,6 +68,20 @@ def test_metrics_in_the_form_that_the_client_accepts() -> None:
         assert b"streamer_shots_total" in gzip.decompress(body)
 
 
+def test_a_client_that_asks_for_what_there_is_not_gets_text() -> None:
+    with serving() as at:
+        openmetrics = "application/openmetrics-text; version="
+        odd = [f"{openmetrics}{version}" for version in ("99", "abc", "1.x", "-1", "")]
+        for accept in ("image/png", "*/*", ";;;,", "text/plain; version=abc", *odd):
+            status, headers, body = get(at, "/metrics", Accept=accept)
+            assert status == 200
+            assert b"streamer_build_info" in body
+            assert headers["Content-Type"].partition(";")[0] in {
+                "text/plain",
+                "application/openmetrics-text",
+            }
+
+
 def test_readiness_names_what_is_amiss() -> None:
     checks, reason = Checks(), ["no broker answers"]
     checks.add("model", lambda: None)
