@@ -201,6 +201,40 @@ def _slots(extractors: Sequence[Extractor], film: Path, seconds: int) -> dict[st
     return rows
 
 
+@app.command()
+def training(
+    movies: Annotated[int, typer.Option(min=5, help="How many.")] = 10,
+    shots: Annotated[int, typer.Option(min=100, help="Of all movies together.")] = 14000,
+    jobs: Annotated[int, typer.Option(min=1, help="Experts trained at a time.")] = 2,
+) -> None:
+    """Train all rows on made-up features for an epoch or two: how long the whole would take."""
+    from models.training.settings import TrainingSettings
+    from streamer.bench.training import ASPECTS, FOLDS, measure_training
+
+    settings = TrainingSettings(inner_folds=3)
+    with tempfile.TemporaryDirectory() as folder:
+        stages = measure_training(Path(folder), movies, shots, jobs, settings)
+    rows = {
+        f"{stage.name}{f', {stage.epochs} epochs' if stage.epochs else ''}": (
+            f"{stage.seconds / 60:.1f} min, {stage.cpu / 60:.1f} min of CPU"
+        )
+        for stage in stages
+    }
+    total, cpu = sum(each.seconds for each in stages), sum(each.cpu for each in stages)
+    most = max(stages, key=lambda stage: stage.seconds)
+    _show(
+        "training",
+        {
+            "data": f"{movies} movies, {shots} shots, {len(ASPECTS)} aspects",
+            "folds": f"{FOLDS}, one of them measured at 1 and 2 epochs",
+            "experts at a time": f"{jobs}",
+            **rows,
+            "all of Tables II and III": f"{total / 60:.0f} min, {cpu / 60:.0f} min of CPU",
+            "dominated by": most.name,
+        },
+    )
+
+
 def _show(title: str, rows: Mapping[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table

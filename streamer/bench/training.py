@@ -1,0 +1,145 @@
+"""Time that training every row takes, from a few epochs of one fold on made-up features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from models.dataset.folder import DatasetFolder, write_movie
+from models.dataset.movie import AspectTokens, Movie
+from models.tables.fold import run_fold
+from models.tables.folds import make_folds
+from models.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from models.tables.results import FoldResult
+
+ASPECTS: Final[Mapping[str, tuple[int, float]]] = {
+    "place": (2048, 2.1),
+    "cast": (512, 1.0),
+    "action": (512, 1.0),
+    "stft": (512, 1.0),
+    "speaker": (512, 1.8),
+    "vggish": (1024, 3.0),
+    "panns": (2048, 1.3),
+    "openl3": (512, 1.1),
+    "musicnn": (512, 1.1),
+}
+"""Aspect → length of a token, and tokens a shot in the mean, as in composed films."""
+FOLDS: Final = 5
+_STAGES: Final[Mapping[str, str]] = {
+    "experts of the inner folds": "inner",
+    "experts": "experts",
+    "alphas": "mixer",
+    "mixers": "mixer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """One stage of training, all folds together.
+
+    Attributes:
+        name: Which.
+        epochs: Of each training in it; 0 where there are none.
+        seconds: How long it takes.
+        cpu: Seconds of processors.
+    """
+
+    name: str
+    epochs: int
+    seconds: float
+    cpu: float
+
+
+def measure_training(
+    folder: Path, movies: int, shots: int, workers: int, settings: TrainingSettings
+) -> tuple[StageCost, ...]:
+    """Times one fold at one and at two epochs, and stretches the difference to all epochs.
+
+    Args:
+        folder: Empty; receives features and states.
+        movies: How many.
+        shots: Of all movies together.
+        workers: Experts trained at a time.
+        settings: Of the whole training, with inner folds.
+
+    Returns:
+        Stages of ``FOLDS`` folds.
+    """
+    torch.set_num_threads(1)
+    dataset = make_features(folder / "features", movies, shots)
+    test = make_folds(dataset.names, FOLDS, settings.seed)[0]
+
+    def run(epochs: int) -> FoldResult:
+        short = settings.model_copy(
+            update={"epochs": epochs, "inner_epochs": epochs, "mixer_epochs": epochs}
+        )
+        state = folder / f"state{epochs}"
+        return run_fold(dataset, test, short, state, workers, "cpu", lambda *_: None)
+
+    one, two = run(1), run(2)
+    epochs = {
+        "inner": settings.inner.epochs,
+        "experts": settings.epochs,
+        "mixer": settings.mixer_epochs,
+    }
+    return tuple(
+        _stretched(stage, one, two, epochs.get(_STAGES.get(stage, ""), 0)) for stage in one.seconds
+    )
+
+
+def make_features(folder: Path, movies: int, shots: int) -> DatasetFolder:
+    """Writes movies of normal noise with scenes of eight shots: as much to compute as real ones.
+
+    Args:
+        folder: Where to.
+        movies: How many.
+        shots: Of all movies together.
+    """
+    random = np.random.default_rng(0)
+    for number in range(movies):
+        count = shots * (number + 1) // movies - shots * number // movies
+        end = np.cumsum(random.uniform(1.0, 8.0, count))
+        boundary = np.arange(count) % 8 == 7
+        aspects = {
+            name: AspectTokens.from_shots(
+                [
+                    random.standard_normal((1 + random.poisson(mean - 1.0), dim), dtype=np.float32)
+                    for _ in range(count)
+                ],
+                dim=dim,
+            )
+            for name, (dim, mean) in ASPECTS.items()
+        }
+        movie = Movie(
+            name=f"noise{number:02d}",
+            start=np.concatenate(([0.0], end[:-1])),
+            end=end,
+            boundary=boundary,
+            aspects=aspects,
+            extractors=dict.fromkeys(aspects, "noise"),
+        )
+        write_movie(folder / f"{movie.name}.safetensors", movie)
+    return DatasetFolder(folder)
+
+
+def _stretched(stage: str, one: FoldResult, two: FoldResult, epochs: int) -> StageCost:
+    def total(first: float, second: float) -> float:
+        if not epochs:
+            return FOLDS * first
+        step = max(0.0, second - first)
+        return FOLDS * (max(0.0, first - step) + step * epochs)
+
+    return StageCost(
+        stage,
+        epochs,
+        total(one.seconds[stage], two.seconds[stage]),
+        total(one.cpu[stage], two.cpu[stage]),
+    )
