@@ -27,6 +27,11 @@ class PictureInput:
     interval: Fraction
     keep_aspect: bool = False
 
+    @property
+    def latency(self) -> Fraction:
+        """Seconds of input that a piece spans: a picture is complete when it is there."""
+        return Fraction(0)
+
 
 @dataclass(frozen=True, slots=True)
 class ClipInput:
@@ -49,6 +54,11 @@ class ClipInput:
     frames: int
     interval: Fraction
 
+    @property
+    def latency(self) -> Fraction:
+        """Seconds of input that a piece spans at least."""
+        return (self.frames - 1) * self.interval
+
 
 @dataclass(frozen=True, slots=True)
 class SoundInput:
@@ -65,8 +75,8 @@ class SoundInput:
     hop: int
 
     @property
-    def seconds(self) -> Fraction:
-        """Length of the window."""
+    def latency(self) -> Fraction:
+        """Seconds of input that a piece spans: the length of the window."""
         return Fraction(self.window, self.rate)
 
 
@@ -92,7 +102,7 @@ class Extractor(Protocol):
 
     @property
     def input(self) -> PictureInput | ClipInput | SoundInput:
-        """What one piece must look like; its length is the extractor's architectural latency."""
+        """What one piece must look like; ``input.latency`` is the seconds that it spans."""
 
     @property
     def dim(self) -> int:

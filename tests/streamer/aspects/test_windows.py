@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.aspects.extractor import SoundInput
+from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.aspects.windows import full_windows, last_window
 
 specs = st.builds(
@@ -46,3 +48,9 @@ def test_windows_found_while_running_are_those_found_at_the_end(
 
 def test_an_empty_shot_has_nothing_left() -> None:
     assert last_window(0, SoundInput(16000, 100, 50)) is None
+
+
+def test_every_kind_of_input_says_how_much_time_a_piece_spans() -> None:
+    assert SoundInput(16000, 8000, 4000).latency == Fraction(1, 2)
+    assert ClipInput(4, 4, 25, Fraction(1, 24)).latency == 1
+    assert PictureInput(8, 8, Fraction(2)).latency == 0
