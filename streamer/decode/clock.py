@@ -93,8 +93,8 @@ class StreamClock:
             dts: Decoding time in ticks, if known.
             duration: Seconds the frame lasts; 0 when unknown.
             time_base: Seconds in a tick.
-            passed: Real seconds since the frame before, for an endless feed; a recording has none, so
-                that its times do not depend on how fast it is read.
+            passed: Real seconds since the frame before, for an endless feed; a recording has
+                none, so that its times do not depend on how fast it is read.
 
         Returns:
             When the frame starts, later than every earlier answer, or None to drop it.

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.sources import growing
 from connectors.sources.growing import GrowingSource
-from streamer.errors import SourceIsFolder, SourceNotFound
+from streamer.errors import SourceClosed, SourceIsFolder, SourceNotFound
 
 
 def test_reads_what_is_there_and_then_what_is_appended(tmp_path: Path) -> None:
@@ -62,15 +62,41 @@ def test_stop_ends_a_read_that_is_waiting(tmp_path: Path, monkeypatch: pytest.Mo
     source.close()
 
 
-def test_a_file_cut_short_under_the_reader_ends(tmp_path: Path) -> None:
+def test_a_file_cut_short_under_the_reader_closes(tmp_path: Path) -> None:
     path = tmp_path / "a.ts"
     path.write_bytes(b"123456")
     source = GrowingSource(path, idle_timeout=3600.0)
     source.open()
     assert source.read(6) == b"123456"
+    assert source.fault() is None
     path.write_bytes(b"12")
     assert source.read(6) == b""
+    assert isinstance(source.fault(), SourceClosed)
     source.close()
+
+
+def test_a_file_whose_name_another_takes_is_read_to_its_end_and_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "ROTATION_SECONDS", 0.2)
+    path = tmp_path / "a.ts"
+    path.write_bytes(b"123")
+    source = GrowingSource(path, idle_timeout=3600.0)
+    source.open()
+    assert source.read(3) == b"123"
+    moved = path.rename(tmp_path / "a.1.ts")
+    path.write_bytes(b"new")
+    with moved.open("ab") as file:
+        file.write(b"456")
+    assert source.read(100) == b"456"
+    assert source.fault() is None
+    assert source.read(100) == b""
+    assert "replaced" in str(source.fault())
+    source.close()
+    again = GrowingSource(path, idle_timeout=0.1)
+    again.open()
+    assert again.read(100) == b"new"
+    again.close()
 
 
 def test_a_renamed_file_is_read_to_its_end(tmp_path: Path) -> None:

@@ -259,6 +259,7 @@ def growing_film(tmp_path: Path, name: str, options: dict[str, str]) -> bytes:
         ("a.ts", {}),
         ("a.mp4", {"movflags": "frag_keyframe+empty_moov"}),
         ("a.mkv", {"live": "1"}),
+        ("a.flv", {"flvflags": "no_duration_filesize"}),
     ],
 )
 def test_a_growing_file_is_followed_to_its_end(
