@@ -1,14 +1,17 @@
 # make demo [VIDEO=film.mp4]   set up, then print the scene boundaries of a film
 # make test                    set up, then run every check and test
+# make fuzz [COUNT=2000] [SEED=1]   try hostile inputs
 # make lint | venv | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint venv clean
+.PHONY: demo test fuzz lint venv clean
 
 PYTHON ?= python3
 VIDEO ?=
+COUNT ?= 2000
+SEED ?= 1
 export VIDEO
 
 BIN := .venv/bin
@@ -29,6 +32,9 @@ endif
 test: $(VENV)
 	scripts/system-packages scripts/packages-demo.txt scripts/packages-kafka.txt scripts/packages-live.txt
 	scripts/test
+
+fuzz: $(VENV)
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)
 	scripts/check

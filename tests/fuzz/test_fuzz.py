@@ -1,0 +1,20 @@
+"""A short campaign; ``make fuzz`` runs a long one."""
+
+from __future__ import annotations
+
+from tests.fuzz.campaign import campaign
+from tests.fuzz.mutate import mutated
+
+
+def test_hostile_inputs_end_in_order_or_in_a_source_error() -> None:
+    found = campaign(count=120, seed=20261122, seconds=30.0)
+    assert found.failures == []
+    endings = {ending for tried in found.outcomes.values() for ending in tried}
+    # Some survive, some do not: otherwise nothing would be tried.
+    assert {"decoded", "NotMedia"} <= endings
+
+
+def test_an_input_is_decided_by_its_seed() -> None:
+    good = bytes(range(256)) * 20
+    assert mutated(good, 7) == mutated(good, 7)
+    assert mutated(good, 7) != mutated(good, 8)

@@ -1,0 +1,111 @@
+"""Runs hostile inputs through demuxer, decoders and shots, one line of JSON for each.
+
+python -m tests.fuzz.worker FOLDER SEED FIRST
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import sys
+import threading
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from connectors.sources.file import FileSource
+from connectors.sources.growing import GrowingSource
+from connectors.sources.registry import open_source
+from connectors.sources.source import Source
+from streamer.config.sections import DecodeSection, ShotsSection, SourceSection
+from streamer.decode.decoder import Decoder
+from streamer.errors import SourceError
+from streamer.shots.signature import Signer
+from streamer.shots.splitter import ShotSplitter
+from streamer.timeline import Picture
+from tests.fuzz.mutate import mutated
+
+MEMORY = 4 << 30
+QUICK = SourceSection(open_seconds=3.0, stall_seconds=1.0)
+LIMITS = DecodeSection(threads=1, max_pixels=1 << 22)
+
+
+class Site:
+    """Serves one playlist and its segments from memory."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = site.files.get(self.path.partition("?")[0].rpartition("/")[2])
+                self.send_response(404 if found is None else 200)
+                self.send_header("Content-Length", str(len(found or b"")))
+                self.end_headers()
+                self.wfile.write(found or b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def address(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/{name}"
+
+
+def run(source: Source) -> str:
+    """Decodes and splits an input; says how it ended.
+
+    Raises:
+        AssertionError: Times went back.
+    """
+    seen: dict[type, Fraction] = {}
+    try:
+        with Decoder(source, LIMITS) as decoder:
+            splitter, signer = ShotSplitter(ShotsSection(), decoder.info.frame_rate), Signer()
+            for item in decoder:
+                assert item.start.seconds > seen.get(type(item), Fraction(-(10**12)))
+                seen[type(item)] = item.start.seconds
+                if isinstance(item, Picture):
+                    splitter.push(item.start, signer.sign(item.frame))
+    except SourceError as error:
+        return type(error).__name__ if "\n" not in str(error) else "FAILED several lines"
+    return "decoded"
+
+
+def main(folder: Path, seed: int, first: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    socket.setdefaulttimeout(5)
+    good = {path.name: path.read_bytes() for path in sorted((folder / "good").iterdir())}
+    names = sorted(good)
+    site = Site()
+    site.files = {f"{k}.ts": good["film.ts"] for k in range(3)} | {"film.mp4": good["frag.mp4"]}
+    number = first
+    while True:
+        name = names[number % len(names)]
+        data = mutated(good[name], seed * 1_000_003 + number)
+        # What the parent looks for when this process does not survive it.
+        (folder / f"at-{name}").write_bytes(data)
+        if name.startswith("list."):
+            site.files[name] = data
+            source: Source = open_source(site.address(name), QUICK)
+        elif number // len(names) % 2:
+            source = GrowingSource(folder / f"at-{name}", 0.05)
+        else:
+            source = FileSource(folder / f"at-{name}")
+        try:
+            outcome = run(source)
+        except MemoryError:
+            outcome = "MemoryError"
+        except BaseException as error:  # noqa: BLE001  (every other one is a finding)
+            outcome = f"FAILED {type(error).__name__}: {error}"
+        sys.stdout.write(json.dumps({"number": number, "name": name, "outcome": outcome}) + "\n")
+        sys.stdout.flush()
+        number += 1
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
