@@ -46,6 +46,7 @@ def worker(
 
     from streamer.cli.errors import report
     from streamer.config.load import load_settings
+    from streamer.fleet.reader import Orders
     from streamer.fleet.worker import Worker
 
     overrides = {
@@ -66,5 +67,6 @@ def worker(
 
         return load(settings.segment.checkpoint, choose_device(settings.runtime))
 
-    asyncio.run(Worker(settings, only, model, warn).run())
+    orders = Orders(None if config is None else str(config.resolve()), overrides)
+    asyncio.run(Worker(settings, only, model, orders, warn).run())
     return 0

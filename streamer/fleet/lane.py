@@ -129,15 +129,15 @@ class SegmentLane:
         worked = self._fetch(partition, place, end, todo) if end > place.next else 0
         return worked + self._finish(todo)
 
-    def to_save(self) -> list[tuple[str, bytes]]:
-        """Windows that have moved far enough since they were saved."""
-        due = [
-            window
-            for place in self._partitions.values()
+    def to_save(self) -> list[tuple[int, str, bytes]]:
+        """Windows that have moved far enough since they were saved: partition, stream, bytes."""
+        return [
+            (number, window.stream, window.save())
+            for number, place in self._partitions.items()
             for window in place.windows.values()
-            if window.unsaved >= self._options.snapshot_shots or (window.unsaved and window.ended)
+            if window.unsaved >= self._options.snapshot_shots
+            or (window.unsaved and (window.ended or not window.saved))
         ]
-        return [(window.stream, window.save()) for window in due]
 
     def _fetch(self, partition: int, place: _Partition, stop: int, todo: list[Raw]) -> int:
         """Reads what was skipped; offsets without a record (control records) are passed over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka.client import Complaints, client_settings
@@ -94,13 +95,21 @@ class ShotLog:
         """First offset of the last so many seconds, by the broker's clock."""
         first, end = self.ends(partition)
         newest = self._newest(partition, first, end)
-        if newest is None:
-            return first
-        asked = TopicPartition(self._topic, partition, max(0, round((newest - seconds) * 1000)))
+        return first if newest is None else self.at(partition, newest - seconds)
+
+    def at(self, partition: int, moment: float) -> int:
+        """First offset that the broker took at or after a moment, or the end.
+
+        Args:
+            partition: Which.
+            moment: Seconds since the Unix epoch.
+        """
+        first, end = self.ends(partition)
+        asked = TopicPartition(self._topic, partition, max(0, round(moment * 1000)))
         found = self._call(
             lambda: self._consumer.offsets_for_times([asked], timeout=self._patience)
         )
-        return max(first, found[0].offset) if found and found[0].offset >= 0 else first
+        return max(first, found[0].offset) if found and found[0].offset >= 0 else end
 
     def read(self, partition: int, start: int, stop: int) -> Iterator[list[Raw]]:
         """Records from ``start`` up to, not including, ``stop``, in order and in pieces.
@@ -175,6 +184,16 @@ class ShotLog:
                     raise FleetError(f"{self._topic}: {reason}") from error
                 time.sleep(_POLL * (attempt + 1))
         raise AssertionError("unreachable")
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where every client of the fleet puts a key: the Java clients' murmur2.
+
+    Args:
+        key: Of a record.
+        partitions: Of its topic.
+    """
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def _passing(error: KafkaError) -> bool:

@@ -68,6 +68,10 @@ class Outbox:
         """Sends a shot record."""
         self._send(self._topics.shots, stream.encode(), value, {})
 
+    def request(self, stream: str, value: bytes | None) -> None:
+        """Sends what should become of a stream; None removes it."""
+        self._send(self._topics.streams, stream.encode(), value, {})
+
     def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
         """Puts a record aside, its beginning at least."""
         value = raw.value or b""
@@ -114,7 +118,9 @@ class Outbox:
         """Records that are not acknowledged yet."""
         return self._waiting
 
-    def _send(self, topic: str, key: bytes | None, value: bytes, headers: dict[str, bytes]) -> None:
+    def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: dict[str, bytes]
+    ) -> None:
         while True:
             try:
                 self._producer.produce(topic, value, key, headers=headers, on_delivery=self._done)

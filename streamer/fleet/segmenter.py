@@ -81,7 +81,6 @@ class Segmenter:
             key_type=bytes,
             value_type=bytes,
             partitions=fleet.partitions,
-            use_partitioner=True,
         )
         self._log = ShotLog(address, settings.kafka, topics.positions_group)
         self._out = Outbox(address, settings.kafka, topics)
@@ -236,9 +235,12 @@ class Segmenter:
             await self._save()
 
     async def _save(self) -> None:
-        for stream, saved in await self._in_thread(self._lane.to_save):
+        for partition, stream, saved in await self._in_thread(self._lane.to_save):
             if self.owning:
-                self._windows[stream.encode()] = saved
+                # As the table's own setter does, for a partition that is known: that one asks the
+                # producer, which may not have met the topic yet.
+                self._windows.send_changelog(partition, stream.encode(), saved)
+                self._windows.data[stream.encode()] = saved
 
     def _saved(self, stream: str) -> bytes | None:
         found = self._windows.get(stream.encode())

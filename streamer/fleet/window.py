@@ -73,6 +73,7 @@ class StreamWindow:
         self.epoch, self.index = -1, -1
         self.ended = False
         self.unsaved = 0
+        self.saved = False
         self._recent: deque[tuple[int, int, int]] = deque(maxlen=RECENT)
 
     def judge(self, record: ShotRecord, offset: int) -> Step:
@@ -98,6 +99,9 @@ class StreamWindow:
             return "anew"
         if record.sequence > self.sequence:
             return "behind"
+        if number > self.epoch:
+            # Whoever read the stream before wrote more than the next one had seen.
+            return "next"
         if number == self.epoch and (self.ended or index not in {None, self.index + 1}):
             raise RecordRefused("jumps-back", f"shot {index} after shot {self.index}")
         if record.sequence < self.sequence:
@@ -153,7 +157,7 @@ class StreamWindow:
         text = saved.model_dump_json().encode()
         # Of a stream that has ended only its end matters.
         state = b"" if self.ended else self.segmentation.state()
-        self.unsaved = 0
+        self.unsaved, self.saved = 0, True
         return _PREFIX.pack(VERSION, len(text)) + text + state
 
     def load(self, saved: bytes) -> None:
@@ -176,9 +180,34 @@ class StreamWindow:
             self.segmentation.restore(saved[_PREFIX.size + length :])
         self.offset, self.sequence = about.offset, about.sequence
         self.epoch, self.index, self.ended = about.epoch, about.index, about.ended
-        self.unsaved = 0
+        self.unsaved, self.saved = 0, True
         self._recent.clear()
         self._recent.extend(about.recent)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlace:
+    """Which record a saved window had reached.
+
+    Attributes:
+        offset: Its offset in the log of shots.
+        sequence: What the next record counts.
+        epoch: Its epoch's number.
+    """
+
+    offset: int
+    sequence: int
+    epoch: int
+
+
+def saved_place(saved: bytes) -> SavedPlace | None:
+    """Reads the place alone, whatever the mixture; None when it cannot be read."""
+    try:
+        version, length = _PREFIX.unpack_from(saved)
+        about = _Saved.model_validate_json(saved[_PREFIX.size : _PREFIX.size + length])
+    except (struct.error, ValidationError):
+        return None
+    return SavedPlace(about.offset, about.sequence, about.epoch) if version == VERSION else None
 
 
 def _index(record: ShotRecord) -> int | None:

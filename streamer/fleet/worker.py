@@ -7,9 +7,11 @@ import logging
 import signal
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from streamer.fleet.ingester import Ingester
 from streamer.fleet.segmenter import Segmenter
 from streamer.fleet.tally import Tally
 from streamer.fleet.topics import TopicMaker
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from models.mixture import Moae
     from streamer.config.settings import Settings
+    from streamer.fleet.reader import Orders
 
 Half = Literal["ingest", "segment"]
 
@@ -38,6 +41,7 @@ class Worker:
         settings: All.
         only: One half of the work; None for both.
         model: Loads the mixture, when segmenting.
+        orders: What the processes that read streams are told.
         warn: Takes one line for people, from any thread.
     """
 
@@ -46,9 +50,11 @@ class Worker:
         settings: Settings,
         only: Half | None,
         model: Callable[[], Moae],
+        orders: Orders,
         warn: Callable[[str], None],
     ) -> None:
-        self._settings, self._only, self._model, self._warn = settings, only, model, warn
+        self._settings, self._only, self._model = settings, only, model
+        self._orders, self._warn = orders, warn
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -85,6 +91,11 @@ class Worker:
             )
             checks.add("segment", lambda: None if segmenter.owning else "no partitions yet")
             halves.append(asyncio.create_task(segmenter.run(), name="segment"))
+        if self._only != "segment":
+            streams = replace(address, topic=topics.streams)
+            ingester = Ingester(settings, streams, topics, self._orders, data, metrics, self._warn)
+            checks.add("ingest", lambda: None if ingester.owning else "no partitions yet")
+            halves.append(asyncio.create_task(ingester.run(), name="ingest"))
         stop = asyncio.create_task(self._stopping.wait())
         try:
             done, _ = await asyncio.wait({stop, *halves}, return_when=asyncio.FIRST_COMPLETED)

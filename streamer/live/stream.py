@@ -60,6 +60,7 @@ class StreamRun:
         keeping: Saves the state with each shot, and goes on from the state that is there.
         patient: Waits for an endless source also where it could never be reached so far.
         seed: Makes the waits between connections repeatable.
+        segmentation: Takes the shots instead of a new one.
     """
 
     def __init__(
@@ -74,17 +75,22 @@ class StreamRun:
         keeping: Keeping | None = None,
         patient: bool = False,
         seed: int | None = None,
+        segmentation: StreamSegmentation | None = None,
     ) -> None:
         self._stream, self._connect, self._settings = stream, connect, settings
         self._engine, self._observer, self._keeping = engine, observer, keeping
         self._patient = patient
         self._times = StageTimes()
         self._outlet = Outlet(sinks, settings.output.emit, self._times)
-        self._segmentation = StreamSegmentation(stream, engine.model, settings.segment)
+        self._segmentation = segmentation or StreamSegmentation(
+            stream, engine.model, settings.segment
+        )
         self._counts = Counts()
         self._backoff = Backoff(settings.reconnect, seed)
         self._place = Place(settings.stream.epoch)
         self._number = self._place.number
+        # Times in the input do not depend on what came before in it.
+        self._exact = True
         self._loss: Loss | None = None
         self._progress = Progress()
         self._base = Fraction(0)
@@ -186,7 +192,9 @@ class StreamRun:
 
     def _open(self, source: Source) -> Connection:
         paced = self._settings.source.realtime
-        self._decoder = Decoder(source, self._settings.decode, realtime=paced)
+        self._decoder = Decoder(
+            source, self._settings.decode, realtime=paced, begin=self._where(source)
+        )
         limits = self._settings.source
         # A recorder or a pipe on this machine may pause for as long as it likes.
         self._connection = Connection(
@@ -199,6 +207,13 @@ class StreamRun:
         if self._stopped:
             self._connection.stop()
         return self._connection
+
+    def _where(self, source: Source) -> Fraction | None:
+        """Up to where the input need not be decoded; nothing but its beginning is sure to do."""
+        place = self._place
+        if self._loss is not None or place.mark is None or not (source.replays and self._exact):
+            return None
+        return place.mark.at.seconds if place.lost_at is None or place.same else None
 
     def _begin(self, connection: Connection, source: Source) -> EpochRun:
         assert self._decoder is not None
@@ -276,6 +291,9 @@ class StreamRun:
         self._save()
 
     def _closed(self, mark: Mark | None) -> None:
+        if self._decoder is not None:
+            stats = self._decoder.stats
+            self._exact = not stats.restarts and not stats.derived_times
         self._place = replace(self._place, mark=mark)
         self._save()
 
@@ -330,6 +348,4 @@ class StreamRun:
     def _save(self) -> None:
         if self._keeping is None:
             return
-        stats = None if self._decoder is None else self._decoder.stats
-        exact = stats is not None and not stats.restarts and not stats.derived_times
-        self._keeping.save(self._segmentation, self._counts, self._place, exact=exact)
+        self._keeping.save(self._segmentation, self._counts, self._place, exact=self._exact)

@@ -1,0 +1,187 @@
+"""The reading half of a worker: one process for each stream of the partitions it owns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from streamer.errors import FleetError
+from streamer.fleet.app import make_app
+from streamer.fleet.log import ShotLog, partition_of
+from streamer.fleet.reader import Reader
+from streamer.fleet.request import read_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import faust
+
+    from connectors.kafka.address import KafkaAddress
+    from streamer.config.settings import Settings
+    from streamer.fleet.reader import Orders
+    from streamer.fleet.request import StreamRequest
+    from streamer.fleet.topics import Topics
+    from streamer.metrics.metrics import Metrics
+
+_LOOK_SECONDS: Final = 5.0
+_TICK_SECONDS: Final = 0.5
+_STOP_SECONDS: Final = 20.0
+
+
+class Ingester:
+    """Reads the streams of its partitions while it runs.
+
+    The topic of requests is small and compacted: it is read whole, by a plain consumer, whenever it
+    has grown. Faust says which partitions are this worker's.
+
+    Args:
+        settings: All.
+        address: The topic of requests.
+        topics: Names.
+        orders: What every reader is told besides its request.
+        data: A folder for Faust.
+        metrics: Served somewhere, or None.
+        warn: Takes one line for people.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        address: KafkaAddress,
+        topics: Topics,
+        orders: Orders,
+        data: Path,
+        metrics: Metrics | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._settings, self._topics, self._orders = settings.fleet, topics, orders
+        self._metrics, self._warn = metrics, warn
+        self.app = make_app(
+            topics.ingest_group, address, settings.kafka, settings.fleet.partitions, data / "ingest"
+        )
+        self._log = ShotLog(address, settings.kafka, topics.ingest_group)
+        self._requests: dict[int, dict[str, StreamRequest]] = {}
+        self._ends: dict[int, int] = {}
+        self._readers: dict[str, Reader] = {}
+        self._full = False
+        self._looking = asyncio.Lock()
+        self.owning = False
+        self._listen()
+
+    @property
+    def streams(self) -> dict[str, bool]:
+        """Stream → whether it is read now."""
+        return {name: reader.reading for name, reader in self._readers.items()}
+
+    async def run(self) -> None:
+        """Works until it is cancelled.
+
+        Raises:
+            StreamerError: It cannot go on.
+        """
+        supervision = asyncio.create_task(self._supervise(), name="supervise")
+        try:
+            await self.app.start()
+            stopped = asyncio.create_task(self.app.wait_until_stopped())
+            done, _ = await asyncio.wait(
+                {supervision, stopped}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+            raise FleetError(f"the group's client stopped: {self.app.crash_reason!r}")
+        finally:
+            supervision.cancel()
+            await asyncio.gather(*(reader.leave() for reader in self._readers.values()))
+            try:
+                await asyncio.wait_for(self.app.stop(), _STOP_SECONDS)
+            except TimeoutError:
+                self._warn("the group was not left in time")
+
+    def _listen(self) -> None:
+        streams = self.app.topic(self._topics.streams, key_type=bytes, value_type=bytes)
+
+        async def ingest(stream: faust.Stream[bytes]) -> None:
+            async for _ in stream.events():
+                await self._look()
+
+        async def owned(*_: Any, **__: Any) -> None:
+            assignment = self.app.consumer.assignment()
+            partitions = {tp.partition for tp in assignment if tp.topic == self._topics.streams}
+            # Readers of partitions that stay are left in peace.
+            self._requests = {
+                number: held for number, held in self._requests.items() if number in partitions
+            }
+            self._ends = {number: self._ends.get(number, 0) for number in partitions}
+            self.owning = True
+            if self._metrics is not None:
+                self._metrics.fleet.rebalanced()
+                self._metrics.fleet.assigned(self._topics.streams, len(partitions))
+            await self._look()
+
+        self._receivers = (owned,)
+        self.app.agent(streams, name="ingest")(ingest)
+        self.app.on_rebalance_complete.connect(owned)
+
+    async def _look(self) -> None:
+        """Reads requests that are new, and starts and ends readers."""
+        async with self._looking:
+            for number in list(self._ends):
+                start = self._ends[number]
+                found, end = await asyncio.to_thread(self._news, number, start)
+                if number in self._ends:
+                    self._requests.setdefault(number, {}).update(
+                        {request.stream: request for request in found.values() if request}
+                    )
+                    for stream in (name for name, request in found.items() if request is None):
+                        self._requests[number].pop(stream, None)
+                    self._ends[number] = end
+            await self._reconcile()
+
+    def _news(self, number: int, start: int) -> tuple[dict[str, StreamRequest | None], int]:
+        _, end = self._log.ends(number)
+        found: dict[str, StreamRequest | None] = {}
+        for piece in self._log.read(number, start, end) if end > start else ():
+            for raw in piece:
+                name = (raw.key or b"").decode(errors="replace")
+                try:
+                    found[name] = read_request(raw)
+                except FleetError as error:
+                    self._warn(f"{self._topics.streams}: {error}")
+        return found, end
+
+    async def _reconcile(self) -> None:
+        wanted = {
+            name: request for held in self._requests.values() for name, request in held.items()
+        }
+        for name, reader in list(self._readers.items()):
+            request = wanted.get(name)
+            if request is None or request.run != reader.request.run:
+                del self._readers[name]
+                # Removed by somebody, or somebody else's now.
+                mine = partition_of(name.encode(), self._settings.partitions) in self._ends
+                await (reader.end() if mine and request is None else reader.leave())
+                if self._metrics is not None:
+                    self._metrics.remove(name)
+        for name, request in sorted(wanted.items()):
+            if name in self._readers:
+                continue
+            full = len(self._readers) >= self._settings.max_streams
+            if full and not self._full:
+                self._warn(f"{name} and others wait: fleet.max_streams is reached")
+            self._full = full
+            if full:
+                break
+            self._readers[name] = Reader(request, self._orders, self._metrics, self._warn)
+
+    async def _supervise(self) -> None:
+        """Starts readers again that ended, and looks for requests that Faust did not bring."""
+        waited = 0.0
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            waited += _TICK_SECONDS
+            for reader in list(self._readers.values()):
+                await reader.tend()
+            if self.owning and waited >= _LOOK_SECONDS:
+                waited = 0.0
+                await self._look()

@@ -1,0 +1,82 @@
+"""Which streams should be read: records of the compacted topic of requests."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamer.errors import FleetError
+
+if TYPE_CHECKING:
+    from streamer.fleet.ports import Raw
+
+MAX_BYTES = 16 << 10
+
+
+class StreamRequest(BaseModel):
+    """One stream that should be read.
+
+    Attributes:
+        version: Of this form.
+        stream: Its name in events.
+        location: As `streamer tail` takes it; may hold credentials, so it is never shown whole.
+        run: Tells one request from another for the same name: a film that was read to its end is
+            read again when it is asked for again.
+        added: When it was asked for, seconds since the Unix epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    version: Literal[1] = 1
+    stream: Annotated[str, Field(min_length=1, max_length=200)]
+    location: Annotated[str, Field(min_length=1, max_length=4096)]
+    run: Annotated[str, Field(min_length=1, max_length=64)]
+    added: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+    @classmethod
+    def make(cls, stream: str, location: str) -> Self:
+        """A new request, made now.
+
+        Raises:
+            FleetError: The name or the location cannot be used.
+        """
+        try:
+            return cls(
+                stream=stream, location=location, run=uuid.uuid4().hex[:12], added=time.time()
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise FleetError(f"{first['loc'][0]}: {first['msg']}") from error
+
+    def encode(self) -> bytes:
+        """The record's value."""
+        return self.model_dump_json().encode()
+
+
+def read_request(raw: Raw) -> StreamRequest | None:
+    """Reads a record.
+
+    Args:
+        raw: Of the topic of requests.
+
+    Returns:
+        None where the stream is not wanted any more.
+
+    Raises:
+        FleetError: It is no request; the message holds nothing of its content.
+    """
+    if raw.value is None:
+        return None
+    where = f"partition {raw.partition} offset {raw.offset}"
+    if len(raw.value) > MAX_BYTES:
+        raise FleetError(f"{where}: a request of {len(raw.value)} bytes")
+    try:
+        request = StreamRequest.model_validate_json(raw.value)
+    except ValidationError as error:
+        raise FleetError(f"{where}: not a request: {error.errors()[0]['msg']}") from error
+    if raw.key != request.stream.encode():
+        raise FleetError(f"{where}: its key is not its stream")
+    return request
