@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.checkpoint import save_moae
+from models.checkpoint import round_to_half, save_moae
 from models.evaluation.metrics import Metrics, best_threshold, measure
 from models.files import write_atomically
 from models.mixture import AspectInput, Moae, MoaeConfig
@@ -131,7 +131,10 @@ def train_mixture(
 
     def make(row: str, alpha: float) -> Moae:
         config = mixture_config(settings, used, [row.name for row in experts], row, alpha)
-        return assemble(config, projections, chosen, settings.seed).to(device)
+        made = assemble(config, projections, chosen, settings.seed).to(device)
+        # What is measured is what will be stored.
+        round_to_half(made.experts)
+        return made
 
     model = make(settings.row, settings.alphas[0])
     judges = {} if inner is None else inner_judges(model, projections, inner, settings.seed)
@@ -162,6 +165,7 @@ def train_mixture(
         lambda progress: report(settings.row, progress),
         judges,
     )
+    round_to_half(model.mixer)
     scored = [
         score_corpus(judges.get(movie, model), corpus, relations, [movie], settings.lookahead)[0]
         for movie in held_rows or train_rows

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import load, read_header, save_moae
+from models.checkpoint import load, read_header, round_to_half, save_moae
 from models.evaluation.scoring import score_movie
 from streamer.errors import CheckpointError
 from tests.models.toy import toy_model, toy_movie
@@ -50,6 +50,36 @@ def test_round_trip_bit_for_bit(tmp_path: Path) -> None:
     )
     assert save_moae(loaded, tmp_path / "again.safetensors", {"trained_on": "toys"}) == digest
     assert not loaded.training
+
+
+def test_half_precision_is_stored_without_loss_where_it_suffices(tmp_path: Path) -> None:
+    model = toy_model()
+    plain, small = tmp_path / "plain.safetensors", tmp_path / "small.safetensors"
+    save_moae(model, plain)
+    before = score_movie(model, toy_movie("m", 15, 1), 2).scores
+    round_to_half(model.experts)
+    round_to_half(model.mixer)
+    digest = save_moae(model, small)
+    held = load_file(small)
+    assert held["mixer.out.weight"].dtype == torch.float16
+    assert small.stat().st_size < 0.6 * plain.stat().st_size
+    loaded = load(small)
+    for name, tensor in model.state_dict().items():
+        assert loaded.state_dict()[name].dtype == tensor.dtype
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+    after = score_movie(loaded, toy_movie("m", 15, 1), 2).scores
+    np.testing.assert_allclose(before, after, rtol=0, atol=1e-3)
+    assert save_moae(loaded, tmp_path / "again.safetensors") == digest
+
+
+def test_what_half_precision_cannot_hold_stays() -> None:
+    layer = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1e6, 0.1]]))
+        layer.bias.fill_(0.1)
+    round_to_half(layer)
+    assert torch.equal(layer.weight, torch.tensor([[1e6, 0.1]]))
+    assert layer.bias.item() == torch.tensor(0.1).half().item()
 
 
 def test_tells_what_each_aspect_must_be(tmp_path: Path) -> None:
