@@ -1,29 +1,29 @@
-"""MPEG-DASH (ISO/IEC 23009-1), live and on demand."""
+"""MPEG-DASH (ISO/IEC 23009-1), live and on demand, as playlists that FFmpeg can play."""
 
 from __future__ import annotations
 
-import io
-import re
+import math
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from connectors.sources.playlist import Fetcher
-from connectors.sources.source import Opening
-from connectors.sources.web import PORTS
+from connectors.sources.hls import HlsPlaylists
+from connectors.sources.mpd import NotDash, Part, Piece, Presentation, Track, parse
+from streamer.errors import NotMedia, SourceUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from connectors.sources.source import ByteStream
+    from connectors.sources.source import Opening
     from connectors.sources.web import Client
     from streamer.config.sections import SourceSection
 
 TYPES: Final = frozenset({"application/dash+xml"})
-DYNAMIC: Final = re.compile(rb"""<MPD\b[^>]*\btype\s*=\s*["']dynamic["']""")
+PLACE: Final = "http://dash.invalid/"
+"""Where the playlists made here seem to be; never asked for (RFC 2606)."""
+FRESH_SECONDS: Final = 0.5
 
 
 def recognises(content_type: str, path: str) -> bool:
-    """Whether an answer is a DASH presentation.
+    """Whether an answer is a DASH description.
 
     Args:
         content_type: Of the answer.
@@ -32,8 +32,11 @@ def recognises(content_type: str, path: str) -> bool:
     return content_type in TYPES or path.lower().endswith(".mpd")
 
 
-class DashPlaylist(Fetcher):
-    """Gives FFmpeg's DASH demuxer its description and segments.
+class DashPlaylist(HlsPlaylists):
+    """Writes a description's segments as HLS playlists, for a demuxer that most FFmpegs have.
+
+    The best picture is played, and one sound for each language. Where a live presentation says
+    since when it is there, segments carry dates.
 
     Args:
         client: Knows login, certificates and deadlines.
@@ -43,8 +46,10 @@ class DashPlaylist(Fetcher):
     def __init__(self, client: Client, settings: SourceSection) -> None:
         super().__init__(client, settings)
         self._url = ""
-        self.live = False
-        self.ended = True
+        self._read_at = -math.inf
+        self._found: Presentation | None = None
+        # Track → address of each segment in the playlist before → its number.
+        self._numbers: dict[int, dict[str, int]] = {}
 
     def opening(self, url: str) -> Opening:
         """How the demuxer reads it.
@@ -53,36 +58,102 @@ class DashPlaylist(Fetcher):
             url: Of the description.
         """
         self._url = url
-        return Opening(
-            url,
-            format="dash",
-            formats=frozenset({"dash", "webvtt"}),
-            protocols=("http", "https"),
-            options={"allowed_extensions": "ALL"},
-            fetch=self.fetch,
-            open_seconds=self._settings.open_seconds,
-            stall_seconds=self._settings.stall_seconds,
-        )
+        return super().opening(f"{PLACE}all.m3u8")
 
-    def wallclock(self) -> float | None:
-        """The description gives no date for a timestamp that the demuxer would pass on."""
-        return None
-
-    def fetch(self, url: str, _: int, options: Mapping[str, str]) -> ByteStream:
-        """Opens the description or a segment.
+    def read_text(self, url: str) -> tuple[bytes, str]:
+        """Makes a playlist out of the description as it is now.
 
         Args:
-            url: Absolute.
-            options: The demuxer's.
+            url: One of the addresses made up here.
 
         Raises:
-            SourceError: It may not or cannot be had.
+            SourceError: The description cannot be had, played or understood.
         """
-        scheme = urlsplit(url).scheme
-        if scheme not in PORTS:
-            raise self.forbid(f"its playlist reaches for {scheme or 'a path'}:, which is not HTTP")
-        if url == self._url:
-            text, _final = self.read_text(url)
-            self.live = DYNAMIC.search(text[:65536]) is not None
-            return io.BytesIO(text)
-        return self.body(url, options)
+        found = self._presentation()
+        name = url.removeprefix(PLACE).removesuffix(".m3u8")
+        number = int(name) if name.isdigit() else -1
+        known = 0 <= number < len(found.tracks)
+        return (self._media(number, found) if known else _choice(found)).encode(), url
+
+    def _presentation(self) -> Presentation:
+        now = time.monotonic()
+        fresh = self._found is not None and not self._found.live
+        if self._found is None or not (fresh or now - self._read_at < FRESH_SECONDS):
+            text, final = super().read_text(self._url)
+            try:
+                self._found = parse(text, final, time.time())
+            except NotDash as error:
+                encrypted = "encrypted" in str(error)
+                kind = SourceUnsupported if encrypted else NotMedia
+                self.fault = kind(f"{self._client.name}: {error}")
+                raise self.fault from None
+            self._read_at = now
+        return self._found
+
+    def _media(self, number: int, found: Presentation) -> str:
+        track = found.tracks[number]
+        pieces = [piece for part in track.parts for piece in part.segments]
+        known = self._numbers.get(number, {})
+        first = max(known.values(), default=-1) + 1
+        for index, piece in enumerate(pieces):
+            if piece.url in known and piece.span is None:
+                first = known[piece.url] - index
+                break
+        self._numbers[number] = {piece.url: first + k for k, piece in enumerate(pieces)}
+        longest = max((piece.seconds for piece in pieces), default=1.0)
+        lines = [
+            "#EXTM3U",
+            "#EXT-X-VERSION:7",
+            f"#EXT-X-TARGETDURATION:{max(1, math.ceil(longest))}",
+            f"#EXT-X-MEDIA-SEQUENCE:{max(0, first)}",
+        ]
+        for index, part in enumerate(track.parts):
+            lines += ["#EXT-X-DISCONTINUITY"] if index else []
+            lines += _part(part)
+        return "\n".join([*lines, *([] if found.live else ["#EXT-X-ENDLIST"]), ""])
+
+
+def _choice(found: Presentation) -> str:
+    lines = ["#EXTM3U", "#EXT-X-VERSION:7"]
+    picture = found.tracks[0]
+    alone = picture.kind != "video" or len(found.tracks) == 1
+    for number, track in enumerate(found.tracks):
+        if track is not picture and not alone:
+            lines.append(_sound(number, track))
+    beside = "" if alone else ',AUDIO="sound"'
+    lines.append(f"#EXT-X-STREAM-INF:BANDWIDTH={max(1, picture.bandwidth)}{beside}")
+    return "\n".join([*lines, f"{PLACE}0.m3u8", ""])
+
+
+def _sound(number: int, track: Track) -> str:
+    default = "YES" if number == 1 else "NO"
+    safe = "".join(letter for letter in track.language if letter.isalnum() or letter == "-")
+    language = f',LANGUAGE="{safe}"' if safe else ""
+    return (
+        f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{number}"{language},'
+        f'DEFAULT={default},AUTOSELECT=YES,URI="{PLACE}{number}.m3u8"'
+    )
+
+
+def _part(part: Part) -> list[str]:
+    lines = []
+    if part.header is not None and part.segments:
+        lines.append(f'#EXT-X-MAP:URI="{_uri(part.header)}"{_range(part.header)}')
+    for piece in part.segments:
+        if piece.date is not None:
+            at = datetime.fromtimestamp(piece.date, UTC).isoformat(timespec="milliseconds")
+            lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{at}")
+        lines.append(f"#EXTINF:{piece.seconds:.6f},")
+        if piece.span is not None:
+            lines.append(f"#EXT-X-BYTERANGE:{piece.span[1]}@{piece.span[0]}")
+        lines.append(_uri(piece))
+    return lines
+
+
+def _uri(piece: Piece) -> str:
+    # What would end a line or a quoted value is no part of an address.
+    return piece.url.replace('"', "%22").replace("\n", "").replace("\r", "")
+
+
+def _range(piece: Piece) -> str:
+    return "" if piece.span is None else f',BYTERANGE="{piece.span[1]}@{piece.span[0]}"'

@@ -16,6 +16,7 @@ from connectors.sources.web import PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from connectors.sources.source import ByteStream
     from connectors.sources.web import Client
@@ -57,7 +58,8 @@ class HlsPlaylists(Fetcher):
 
     def __init__(self, client: Client, settings: SourceSection) -> None:
         super().__init__(client, settings)
-        self._dates: dict[str, tuple[float, bool]] = {}
+        # Playlist → segment → date, and whether a discontinuity is before it.
+        self._dates: dict[str, dict[str, tuple[float | None, bool]]] = {}
         self._opened: deque[float] = deque(maxlen=DATES)
         self._started = False
         self._ends: dict[str, bool] = {}
@@ -141,11 +143,11 @@ class HlsPlaylists(Fetcher):
         else:
             self._grew |= not parsed.is_endlist
             self._ends[url] = bool(parsed.is_endlist)
-            self._dates = {
-                segment.uri: (segment.current_program_date_time.timestamp(), segment.discontinuity)
+            self._dates[url] = {
+                segment.uri: (_seconds(segment.current_program_date_time), segment.discontinuity)
                 for segment in parsed.segments
-                if segment.current_program_date_time is not None and segment.uri
-            } | (self._dates if len(self._ends) > 1 else {})
+                if segment.uri
+            }
         return whole.encode()
 
     def _absolute(self, line: str, base: str) -> str:
@@ -163,7 +165,15 @@ class HlsPlaylists(Fetcher):
         return joined
 
     def _note(self, url: str) -> None:
-        date, discontinuity = self._dates.get(url, (None, False))
-        if date is not None and (discontinuity or not self._started):
-            self._opened.append(date)
-        self._started = True
+        for dates in self._dates.values():
+            if url in dates:
+                date, discontinuity = dates[url]
+                if date is not None and (discontinuity or not self._started):
+                    self._opened.append(date)
+                # Not so for headers and keys, which are in no list of segments.
+                self._started = True
+                break
+
+
+def _seconds(date: datetime | None) -> float | None:
+    return None if date is None else date.timestamp()

@@ -36,7 +36,7 @@ class HttpSource(SourceBase):
         super().__init__(address.shown, live=True, endless=False)
         self._address, self._settings = address, settings
         self._client = Client(address, settings, lambda: self.stopped)
-        self._playlist: HlsPlaylists | DashPlaylist | None = None
+        self._playlist: HlsPlaylists | None = None
 
     @property
     def live(self) -> bool:
@@ -66,7 +66,7 @@ class HttpSource(SourceBase):
         url = rest if plus and kind in {"hls", "dash"} else plain
         body = in_time(self._client, url, self._settings.open_seconds)
         path = urlsplit(body.final_url).path
-        playlist: type[HlsPlaylists | DashPlaylist] | None = None
+        playlist: type[HlsPlaylists] | None = None
         if kind == "hls" or is_hls(body.content_type, path):
             playlist = HlsPlaylists
         elif kind == "dash" or is_dash(body.content_type, path):

@@ -93,7 +93,7 @@ def two_ports() -> tuple[int, int]:
     return first, second
 
 
-LIVE = ["udp", "multicast", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "sdp"]
+LIVE = ["udp", "multicast", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "dash", "sdp"]
 
 
 @pytest.mark.parametrize("kind", LIVE)
@@ -114,7 +114,7 @@ def test_it_is_known_to_be_live(watched: dict[str, Future[Watched]], kind: str) 
     assert (info.sound_codec, info.duration) == ("aac", None)
 
 
-@pytest.mark.parametrize("kind", ["rtsp", "rtsp udp", "hls"])
+@pytest.mark.parametrize("kind", ["rtsp", "rtsp udp", "hls", "dash"])
 def test_real_time_is_the_sender_s(watched: dict[str, Future[Watched]], kind: str) -> None:
     found = watched[kind].result(120)
     # Reports come with the first seconds of a session: the last shot is after them.
