@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Kind → FFmpeg's input for it, and its options.
 INPUTS: Final[dict[str, tuple[str, dict[str, str]]]] = {
-    "camera": ("video4linux2,v4l2", {}),
+    "camera": ("video4linux2,v4l2", {"timestamps": "abs"}),
     "screen": ("x11grab", {"framerate": "25", "draw_mouse": "0"}),
 }
 

@@ -15,6 +15,8 @@ from streamer.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streamer.config.sections import SourceSection
     from streamer.errors import SourceError
 
@@ -126,6 +128,14 @@ class MicrophoneSource(SourceBase):
         size = size if size > 0 else len(self._pending)
         data, self._pending = self._pending[:size], self._pending[size:]
         return data
+
+    def blocks(self) -> Iterator[bytes]:
+        """What has been recorded by now, in place of :meth:`read`; does not wait."""
+        while True:
+            try:
+                yield self._blocks.get_nowait()
+            except queue.Empty:
+                return
 
     def seekable(self) -> bool:
         """Never."""

@@ -32,13 +32,16 @@ SCHEMES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+DEVICES: Final = frozenset({"mic", "camera", "screen"})
+
+
 def open_source(location: str, settings: SourceSection) -> Source:
     """Chooses the source for a location; bad paths are refused here, before anything is loaded.
 
     Args:
         location: A path, ``-`` for standard input, a URL, or ``mic:``, ``camera:`` or
-            ``screen:`` with a device; a file whose name looks like one of those is written
-            with ``./`` before it.
+            ``screen:`` with a device, the latter two also with ``+mic:…`` behind; a file whose
+            name looks like one of those is written with ``./`` before it.
         settings: With ``follow``, a file is read as it grows and any input ends after
             ``idle_timeout`` seconds of silence.
 
@@ -51,15 +54,8 @@ def open_source(location: str, settings: SourceSection) -> Source:
     idle_timeout = settings.idle_timeout if settings.follow else None
     if location == "-":
         return PipeSource(sys.stdin.fileno(), idle_timeout)
-    kind, colon, device = location.partition(":")
-    if colon and kind == "mic":
-        from connectors.sources.microphone import MicrophoneSource
-
-        return MicrophoneSource(device, settings)
-    if colon and kind in {"camera", "screen"}:
-        from connectors.sources.capture import CaptureSource
-
-        return CaptureSource(kind, device, settings)
+    if location.partition(":")[0] in DEVICES and ":" in location:
+        return _device(location, settings)
     if is_address(location):
         address = parse(location)
         if address.scheme != "file":
@@ -76,6 +72,21 @@ def open_source(location: str, settings: SourceSection) -> Source:
     if settings.follow:
         return GrowingSource(path, settings.idle_timeout)
     return FileSource(path)
+
+
+def _device(location: str, settings: SourceSection) -> Source:
+    from connectors.sources.beside import BesideSource
+    from connectors.sources.capture import CaptureSource
+    from connectors.sources.microphone import MicrophoneSource
+
+    shown, beside, heard = location.partition("+mic:")
+    kind, _, device = shown.partition(":")
+    if kind == "mic":
+        return MicrophoneSource(location.partition(":")[2], settings)
+    pictures = CaptureSource(kind, device, settings)
+    if not beside:
+        return pictures
+    return BesideSource(pictures, MicrophoneSource(heard, settings), settings)
 
 
 def _network(location: str, settings: SourceSection) -> Source:
