@@ -56,6 +56,14 @@ def seeds(folder: Path) -> dict[str, bytes]:
     head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n"
     date = "#EXT-X-PROGRAM-DATE-TIME:2026-03-01T20:15:00.000Z\n"
     found["list.m3u8"] = f"{head}{date}{segments}#EXT-X-ENDLIST\n".encode()
+    timeline = '<S t="0" d="960"/>'
+    found["list.mpd"] = (
+        '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT0.96S"><Period><AdaptationSet contentType="video">'
+        '<SegmentTemplate timescale="1000" media="$Number$.mp4" startNumber="0">'
+        f"<SegmentTimeline>{timeline}</SegmentTimeline></SegmentTemplate>"
+        '<Representation id="a" bandwidth="1"/></AdaptationSet></Period></MPD>'
+    ).encode()
     return found
 
 

@@ -82,7 +82,8 @@ def main(folder: Path, seed: int, first: int) -> None:
     good = {path.name: path.read_bytes() for path in sorted((folder / "good").iterdir())}
     names = sorted(good)
     site = Site()
-    site.files = {f"{k}.ts": good["film.ts"] for k in range(3)} | {"film.mp4": good["frag.mp4"]}
+    for k in range(4):
+        site.files |= {f"{k}.ts": good["film.ts"], f"{k}.mp4": good["frag.mp4"]}
     number = first
     while True:
         name = names[number % len(names)]
