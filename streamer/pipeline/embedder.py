@@ -6,6 +6,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.aspects.bank import AspectBank
@@ -32,7 +33,8 @@ class ShotEmbedder:
 
     Pictures decide where shots end. Sound is split in fixed windows where there are no pictures,
     and also before the first picture when it comes more than ``decode.max_interleave`` seconds
-    after the first sound; sound that leads by less belongs to no shot.
+    after the first sound; sound that leads by less belongs to no shot. When pictures stay away
+    for longer than a shot may last, the last one ends where they ended and windows go on.
 
     Args:
         info: What the demuxer said.
@@ -65,8 +67,12 @@ class ShotEmbedder:
         thinner: Thinner | None = None,
     ) -> None:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
+        self._new_lead = partial(SoundLead, shots, interleave)
+        self._new_pictures = partial(make_detector, shots, info.frame_rate, shot_network)
+        longest = Fraction(shots.max_seconds).limit_denominator(1000)
+        self._patience = interleave + longest
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
-        self._pictures = make_detector(shots, info.frame_rate, shot_network)
+        self._pictures = self._new_pictures()
         self._bank = AspectBank(
             extractors,
             aspects,
@@ -120,7 +126,7 @@ class ShotEmbedder:
         if self._picture is not None:
             closed = self._numbered(self._pictures.finish(self._end))
         else:
-            closed = self._lead.finish(self._end)
+            closed = self._numbered(self._lead.finish(self._end))
             self._begin(self._lead.start)
         if lost and closed:
             closed = (*closed[:-1], replace(closed[-1], ended_by="gap"))
@@ -132,8 +138,8 @@ class ShotEmbedder:
         if self._picture is None:
             if self._lead.reached is not None and picture.start <= self._lead.reached:
                 return []
-            windows = self._lead.hand_over(picture.start)
-            self._windows = windows[-1].index + 1 if windows else 0
+            windows = self._numbered(self._lead.hand_over(picture.start))
+            self._windows = windows[-1].index + 1 if windows else self._windows
             self._begin(picture.start)
             done += self._bank.advance(picture.start.seconds, windows)
         if self._resumed_at is not None and picture.start < self._resumed_at:
@@ -159,21 +165,38 @@ class ShotEmbedder:
         began = time.perf_counter()
         self._bank.push_sound(sound)
         began = self._times.lap("aspects", began)
+        done: list[EmbeddedShot] = []
         if self._picture is not None:
-            return []
+            assert self._end is not None
+            if sound.start.seconds <= self._end.seconds + self._patience:
+                return []
+            done = self._lose_pictures(self._end)
         if self._resumed_at is not None and sound.start < self._resumed_at:
             return []
         self._end = _after(sound.start, Fraction(sound.frame.samples, sound.frame.sample_rate))
         step = self._lead.push(sound.start)
         if step is None:
-            return []
+            return done
         self._begin(self._lead.start)
-        if step.closed:
-            self._note(step.closed[-1].index, self._lead.state())
+        closed = self._numbered(step.closed)
+        if closed:
+            self._note(closed[-1].index, self._lead.state())
         self._bank.read_to(sound.start.seconds)
-        done = self._bank.advance(step.watermark.seconds, step.closed)
+        done += self._bank.advance(step.watermark.seconds, closed)
         self._times.lap("aspects", began)
         return done
+
+    def _lose_pictures(self, end: Instant) -> list[EmbeddedShot]:
+        """Ends the last shot of pictures and begins windows of sound there."""
+        closed = self._numbered(self._pictures.finish(end))
+        if closed:
+            closed = (*closed[:-1], replace(closed[-1], ended_by="cut"))
+            self._windows = closed[-1].index + 1
+        self._picture, self._pictures = None, self._new_pictures()
+        self._lead = self._new_lead()
+        self._lead.push(end)
+        self._bank.read_to(end.seconds)
+        return self._bank.advance(end.seconds, closed)
 
     def _resume(self, mark: Mark) -> None:
         self._start, self._windows, self._resumed_at = mark.start, mark.windows, mark.at
@@ -196,7 +219,7 @@ class ShotEmbedder:
             self._bank.begin(start.seconds)
 
     def _numbered(self, closed: Sequence[Shot]) -> tuple[Shot, ...]:
-        """Counts shots of pictures on from the windows before them."""
+        """Counts on from the shots of other kind before."""
         return tuple(replace(shot, index=self._windows + shot.index) for shot in closed)
 
     def _lasts(self, picture: Picture) -> Fraction:

@@ -1,0 +1,73 @@
+"""Pictures that stop while the sound goes on, and those that come back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from connectors.sources.file import FileSource
+from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+from streamer.decode.decoder import Decoder
+from streamer.pipeline.embedder import ShotEmbedder
+from streamer.timeline import EmbeddedShot, Picture
+from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
+
+SHOTS = ShotsSection(max_seconds=4.0, sound_only_seconds=2.0)
+DECODE = DecodeSection(threads=1, max_interleave=1.0)
+
+
+def embed(path: Path) -> tuple[list[EmbeddedShot], list[tuple[float, float, str]], list[int]]:
+    with Decoder(FileSource(path), DECODE) as decoder:
+        embedder = ShotEmbedder(decoder.info, SHOTS, AspectsSection(), DECODE, [], batch=1)
+        early: list[EmbeddedShot] = []
+        for item in decoder:
+            early += embedder.push(item)
+        shots = [*early, *embedder.finish()]
+    told = [
+        (float(s.shot.start.seconds), float(s.shot.end.seconds), s.shot.ended_by) for s in shots
+    ]
+    return early, told, [s.shot.index for s in shots]
+
+
+def film(path: Path, times: list[int], seconds: float) -> None:
+    clips = [Clip(still(texture(k, 96, 64)), 25) for k in range(-(-len(times) // 25))]
+    pictures = list(frames_of(clips, Fraction(25)))[: len(times)]
+    recipe = Recipe(codec="libx264", options={"bf": "0"}, times=times, sound=Tone(seconds))
+    write_film(path, pictures, recipe)
+
+
+def test_the_last_shot_is_closed_and_windows_go_on(tmp_path: Path) -> None:
+    film(tmp_path / "a.mkv", list(range(50)), 20.0)
+    early, told, indices = embed(tmp_path / "a.mkv")
+    assert [ended for _, _, ended in told[:2]] == ["cut", "cut"]
+    assert told[0][1] == pytest.approx(1.0, abs=0.04)
+    assert told[1][1] == pytest.approx(2.0, abs=0.04)
+    assert {ended for _, _, ended in told[2:-1]} == {"window"}
+    assert told[-1][1] == pytest.approx(20.0, abs=0.1)
+    # Without a hole, counted on, and while the sound was still running.
+    assert all(a[1] == b[0] for a, b in pairwise(told))
+    assert indices == list(range(len(told)))
+    assert len(early) > 5
+
+
+def test_pictures_may_come_back(tmp_path: Path) -> None:
+    times = [*range(50), *range(400, 450)]
+    film(tmp_path / "a.mkv", times, 18.0)
+    _, told, indices = embed(tmp_path / "a.mkv")
+    assert all(a[1] == b[0] for a, b in pairwise(told))
+    assert indices == list(range(len(told)))
+    assert 16.0 in [pytest.approx(start, abs=0.04) for start, _, _ in told]
+    assert told[-1][1] == pytest.approx(18.0, abs=0.1)
+
+
+def test_one_picture_that_is_shown_long_is_no_end(tmp_path: Path) -> None:
+    # A slide every three seconds: pictures are rare and never away.
+    film(tmp_path / "a.mkv", [75 * k for k in range(6)], 16.0)
+    with Decoder(FileSource(tmp_path / "a.mkv"), DECODE) as decoder:
+        shown = sum(isinstance(item, Picture) for item in decoder)
+    _, told, _ = embed(tmp_path / "a.mkv")
+    assert shown == 6
+    assert "window" not in {ended for _, _, ended in told}
