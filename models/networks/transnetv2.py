@@ -1,7 +1,7 @@
 """TransNetV2: where one shot turns into the next, from 100 small pictures at once.
 
 Souček & Lokoč 2020 (arXiv:2008.04838), the released weights; tensors keep the names of the authors'
-torch port. Cuts, dissolves, fades and wipes.
+torch port. Cuts, dissolves and fades; few wipes.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Thumbnailer:
 
 
 class TransnetSplitter:
-    """Finds cuts, dissolves, fades and wipes in windows of 100 pictures, 50 at a time.
+    """Finds cuts, dissolves and fades in windows of 100 pictures, 50 at a time.
 
     Gives what a pass over the whole recording gives: the first and the last picture are repeated at
     the ends. A transition is one cut, placed at the first picture behind it. A shot that has lasted
