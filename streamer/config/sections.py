@@ -182,7 +182,7 @@ class ThinningSection(Section):
 
     enabled: bool = True
     raise_lag: PositiveFloat = 1.0
-    lower_lag: PositiveFloat = 0.3
+    lower_lag: PositiveFloat = 0.5
     raise_seconds: PositiveFloat = 2.0
     lower_seconds: PositiveFloat = 10.0
 

@@ -190,6 +190,25 @@ def test_the_level_rises_step_by_step_while_a_stream_is_behind() -> None:
     assert levels == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]
 
 
+def test_a_stream_that_catches_up_is_thinned_no_further() -> None:
+    control = relief()
+    assert control.update(8.0, 0.0) == 1
+    assert control.update(9.0, 2.0) == 2
+    # A second in two is caught up, then a twentieth.
+    assert [control.update(9.0 - second, 2.0 + 2 * second) for second in range(1, 7)] == [2] * 6
+    assert control.update(2.9, 16.0) == 3
+    assert control.update(0.9, 17.0) == 3
+
+
+def test_being_behind_anew_is_answered_at_once_but_jumps_are_not_steps() -> None:
+    control = relief()
+    assert control.update(8.0, 0.0) == 1
+    assert [control.update(lag, 0.1) for lag in (0.1, 1.5, 0.7, 1.5, 0.1)] == [1] * 5
+    assert control.update(1.5, 5.0) == 2
+    assert control.update(0.1, 6.0) == 2
+    assert control.update(1.5, 9.0) == 3
+
+
 def test_quality_returns_step_by_step_when_there_is_slack() -> None:
     control = relief()
     for second in (0, 2, 4):
