@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,8 +95,8 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
         }
 
 
-ITEMS = 100
-"""Most frames decoded until picture, sound and a wall clock have been seen."""
+PATIENCE = 4.0
+"""Most seconds to decode until picture, sound and a live source's own clock have been seen."""
 
 
 def _first(decoder: Decoder) -> tuple[Picture | Sound | None, Picture | None]:
@@ -105,7 +106,8 @@ def _first(decoder: Decoder) -> tuple[Picture | Sound | None, Picture | None]:
     first: Picture | Sound | None = None
     shown: Picture | None = None
     heard = False
-    for number, item in enumerate(decoder):
+    deadline = time.monotonic() + PATIENCE
+    for item in decoder:
         first = first or item
         if isinstance(item, Picture):
             # A live source may say it only with a later picture.
@@ -114,7 +116,9 @@ def _first(decoder: Decoder) -> tuple[Picture | Sound | None, Picture | None]:
             heard = True
         waiting = shown is not None and shown.wallclock is None and decoder.live
         seen = shown is not None or not decoder.info.has_picture
-        if (seen and (heard or not decoder.info.has_sound) and not waiting) or number > ITEMS:
+        if (seen and (heard or not decoder.info.has_sound) and not waiting) or (
+            time.monotonic() > deadline
+        ):
             break
     return first, shown
 
