@@ -56,6 +56,34 @@ def memory(
     _show("memory", {f"{m} minutes": f"{peak / 2**20:.0f} MiB" for m, peak in peaks.items()})
 
 
+@app.command("kafka")
+def kafka_command(
+    broker: Annotated[str, typer.Option(metavar="URL", help="kafka://HOST:PORT.")],
+    streams: Annotated[int, typer.Option(min=1, help="Streams with a window each.")] = 1000,
+    backlog: Annotated[int, typer.Option(min=100, help="Shots waiting at the start.")] = 8000,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of shots at half speed.")] = 20.0,
+    port: Annotated[int, typer.Option(help="For the worker's metrics.")] = 9463,
+) -> None:
+    """Measure a segmenting worker: shots a second, delay at half load, recovery, bytes."""
+    from streamer.bench.kafka import measure_fleet
+
+    cost = measure_fleet(broker, streams, backlog, seconds, port)
+    _show(
+        "kafka",
+        {
+            "bytes a shot": f"{cost.record_bytes:.0f}",
+            "shots a second": f"{cost.shots_a_second:.0f}",
+            "shots a CPU second": f"{cost.shots_a_cpu_second:.0f}",
+            "shots a second offered for the delay": f"{cost.offered:.0f}",
+            "delay p50": f"{cost.delay(0.5) * 1000:.0f} ms",
+            "delay p99": f"{cost.delay(0.99) * 1000:.0f} ms",
+            "streams": f"{cost.streams}",
+            "start to partitions owned": f"{cost.restart_seconds:.1f} s",
+            "start to every stream decided": f"{cost.recovery_seconds:.1f} s",
+        },
+    )
+
+
 @app.command()
 def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     """Play a film in real time and time each decision from the end of the shot it waits for."""

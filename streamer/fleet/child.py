@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from streamer.errors import StreamerError
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.fleet.request import StreamRequest
+    from streamer.live.keeping import Keeping
     from streamer.live.stream import StreamRun
     from streamer.pipeline.observer import Progress
+    from streamer.pipeline.segmentation import StreamSegmentation
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
@@ -134,9 +136,13 @@ def _make(settings: Settings, request: StreamRequest) -> StreamRun:
         engine,
         (),
         _Teller(),
-        keeping=LogKeeping(request, reached),
+        # They stand where these stand, and share all of them that a run uses.
+        keeping=cast("Keeping", LogKeeping(request, reached)),
         patient=True,
-        segmentation=ShotForwarder(request, out, reached, fleet.delivery_seconds),
+        segmentation=cast(
+            "StreamSegmentation",
+            ShotForwarder(request, out, reached, fleet.delivery_seconds),
+        ),
     )
 
 

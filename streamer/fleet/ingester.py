@@ -101,7 +101,7 @@ class Ingester:
     def _listen(self) -> None:
         streams = self.app.topic(self._topics.streams, key_type=bytes, value_type=bytes)
 
-        async def ingest(stream: faust.Stream[bytes]) -> None:
+        async def ingest(stream: faust.types.StreamT[bytes]) -> None:
             async for _ in stream.events():
                 await self._look()
 

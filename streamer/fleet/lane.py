@@ -19,10 +19,10 @@ from streamer.fleet.window import StreamWindow
 from streamer.segment.causal import push_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from streamer.events.payload import EventData
-    from streamer.fleet.ports import LaneOptions, Log, Out, Raw
+    from streamer.fleet.ports import LaneOptions, Log, Out, Raw, Saved
     from streamer.fleet.record import ShotRecord
     from streamer.fleet.tally import Tally
     from streamer.fleet.window import Mixture
@@ -31,10 +31,15 @@ _MANY: Final = 100_000
 """Windows of one partition; more streams than that have no place in one process."""
 
 
+_CATCH_UP: Final = 2048
+_NEAR: Final = 1000
+
+
 @dataclass(slots=True)
 class _Partition:
     next: int
     done: int
+    loaded: bool = False
     windows: dict[str, StreamWindow] = field(default_factory=dict)
     parked: dict[str, tuple[Raw, ShotRecord]] = field(default_factory=dict)
 
@@ -49,7 +54,7 @@ class SegmentLane:
         mixture: Who decides.
         log: The shots.
         out: Where results go.
-        saved: Stream → the window that was saved last, None when there is none.
+        saved: The windows that were saved last.
         options: How.
         tally: Told what happened.
     """
@@ -59,7 +64,7 @@ class SegmentLane:
         mixture: Mixture,
         log: Log,
         out: Out,
-        saved: Callable[[str], bytes | None],
+        saved: Saved,
         options: LaneOptions,
         tally: Tally,
     ) -> None:
@@ -85,7 +90,7 @@ class SegmentLane:
                 known = _Partition(at, at)
             elif known.next < at:
                 # Somebody else had it meanwhile; the windows catch up when they are asked for.
-                known = _Partition(at, at, known.windows)
+                known = _Partition(at, at, windows=known.windows)
             self._partitions[number] = known
 
     def process(self, records: Iterable[Raw]) -> int:
@@ -119,13 +124,14 @@ class SegmentLane:
         """Works off what lies in the log although nobody brought it.
 
         Returns:
-            How many records that were.
+            How many records that were; a bounded number at a time.
         """
         place = self._partitions.get(partition)
         if place is None:
             return 0
         todo: list[Raw] = []
         _, end = self._log.ends(partition)
+        end = min(end, place.next + _CATCH_UP)
         worked = self._fetch(partition, place, end, todo) if end > place.next else 0
         return worked + self._finish(todo)
 
@@ -228,7 +234,7 @@ class SegmentLane:
 
     def _window(self, place: _Partition, stream: str) -> StreamWindow | None:
         window = place.windows.get(stream)
-        if window is None and (saved := self._saved(stream)) is not None:
+        if window is None and (saved := self._saved.get(stream)) is not None:
             window = StreamWindow(stream, self._mixture)
             try:
                 window.load(saved)
@@ -260,10 +266,24 @@ class SegmentLane:
             self._replay(raw.partition, start, place, fresh=True)
         else:
             self._tally.rebuilt("behind", f"{stream}: at {window.sequence}, not {record.sequence}")
-            self._replay(raw.partition, window.offset + 1, place, fresh=False)
+            self._replay(raw.partition, self._start(raw.partition, place, window), place)
         return place.windows.get(stream)
 
-    def _replay(self, partition: int, start: int, place: _Partition, *, fresh: bool) -> None:
+    def _start(self, partition: int, place: _Partition, window: StreamWindow) -> int:
+        """Where to replay from so that all windows that lag about as far are brought up at once."""
+        if not place.loaded:
+            place.loaded = True
+            for stream in self._saved.streams(partition):
+                self._window(place, stream)
+        near = 2 * self._options.snapshot_shots * len(place.windows) + _NEAR
+        offsets = [each.offset + 1 for each in place.windows.values()]
+        return min(
+            [at for at in offsets if place.done - near <= at < place.done] + [window.offset + 1]
+        )
+
+    def _replay(
+        self, partition: int, start: int, place: _Partition, *, fresh: bool = False
+    ) -> None:
         """Moves windows along the part of the log whose results are delivered.
 
         Args:

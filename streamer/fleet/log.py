@@ -193,7 +193,7 @@ def partition_of(key: bytes, partitions: int) -> int:
         key: Of a record.
         partitions: Of its topic.
     """
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def _passing(error: KafkaError) -> bool:

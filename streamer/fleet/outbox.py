@@ -123,7 +123,9 @@ class Outbox:
     ) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=headers, on_delivery=self._done)
+                self._producer.produce(
+                    topic, value, key, headers=[*headers.items()], on_delivery=self._done
+                )
                 break
             except BufferError:
                 self._producer.poll(_POLL)

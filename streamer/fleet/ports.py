@@ -45,6 +45,16 @@ class Log(Protocol):
         """Records of a range, in order, in pieces."""
 
 
+class Saved(Protocol):
+    """The windows that were saved, however old."""
+
+    def get(self, stream: str, /) -> bytes | None:
+        """A stream's; None when there is none."""
+
+    def streams(self, partition: int) -> list[str]:
+        """Streams of a partition that have one."""
+
+
 class Out(Protocol):
     """Where results go."""
 

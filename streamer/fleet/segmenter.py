@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from streamer.errors import FleetError, StreamerError
 from streamer.fleet.app import make_app
 from streamer.fleet.lane import SegmentLane
-from streamer.fleet.log import ShotLog
+from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.ports import LaneOptions, Raw
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 _IDLE: Final = 0.25
 _KEEP_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 10.0
 _KINDS: Final[dict[str, EventKind]] = {
     "boundaries": "boundary",
@@ -84,7 +85,8 @@ class Segmenter:
         )
         self._log = ShotLog(address, settings.kafka, topics.positions_group)
         self._out = Outbox(address, settings.kafka, topics)
-        kinds = {_KINDS[kind] for kind in settings.output.emit} | {"discontinuity"}
+        kinds: set[EventKind] = {"discontinuity"}
+        kinds.update(_KINDS[kind] for kind in settings.output.emit)
         options = LaneOptions(
             frozenset(kinds),
             fleet.batch,
@@ -92,7 +94,8 @@ class Segmenter:
             fleet.rebuild_seconds,
             fleet.delivery_seconds,
         )
-        self._lane = SegmentLane(mixture, self._log, self._out, self._saved, options, tally)
+        saved = _Table(self._windows, fleet.partitions)
+        self._lane = SegmentLane(mixture, self._log, self._out, saved, options, tally)
         self._queue: asyncio.Queue[Raw] = asyncio.Queue(2 * fleet.batch)
         self._thread = ThreadPoolExecutor(1, "segment")
         self._kept: dict[int, int] = {}
@@ -147,7 +150,7 @@ class Segmenter:
     def _listen(self) -> None:
         shots = self.app.topic(self._topics.shots, key_type=bytes, value_type=bytes)
 
-        async def segment(stream: faust.Stream[bytes]) -> None:
+        async def segment(stream: faust.types.StreamT[bytes]) -> None:
             async for event in stream.events():
                 message = event.message
                 await self._queue.put(
@@ -219,7 +222,7 @@ class Segmenter:
             if records:
                 for raw in records:
                     self._newest[raw.partition] = raw.time
-                await self._in_thread(lambda batch=tuple(records): self._lane.process(batch))
+                await self._in_thread(partial(self._lane.process, records))
                 await self._save()
             if self.owning:
                 await self._housekeeping()
@@ -241,10 +244,6 @@ class Segmenter:
                 # producer, which may not have met the topic yet.
                 self._windows.send_changelog(partition, stream.encode(), saved)
                 self._windows.data[stream.encode()] = saved
-
-    def _saved(self, stream: str) -> bytes | None:
-        found = self._windows.get(stream.encode())
-        return found if isinstance(found, bytes) else None
 
     def _keep(self) -> None:
         """Stores positions that moved."""
@@ -273,11 +272,10 @@ class Segmenter:
         """Ends a worker that is given partitions and never gets to work."""
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
-            recovery = self.app.tables.recovery
             mark = (
                 self.owning,
                 self.app.consumer_generation_id,
-                sum(recovery.active_offsets.values()) if self.app.in_recovery else None,
+                self._recovered(),
             )
             now = time.monotonic()
             if self.owning or mark != self._mark:
@@ -288,5 +286,25 @@ class Segmenter:
                     "this worker has to be started again"
                 )
 
+    def _recovered(self) -> int:
+        """How far the table has been read; Faust shows it in no interface of its own."""
+        recovery: Any = getattr(self.app.tables, "recovery", None)
+        return 0 if recovery is None else sum(recovery.active_offsets.values())
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class _Table:
+    """What Faust's table holds; `streamer.fleet.ports.Saved`."""
+
+    def __init__(self, table: faust.types.TableT[bytes, bytes], partitions: int) -> None:
+        self._table, self._partitions = table, partitions
+
+    def get(self, stream: str, /) -> bytes | None:
+        found = self._table.data.get(stream.encode())
+        return found if isinstance(found, bytes) else None
+
+    def streams(self, partition: int) -> list[str]:
+        known = [key for key in list(self._table.data) if isinstance(key, bytes)]
+        return [key.decode() for key in known if partition_of(key, self._partitions) == partition]

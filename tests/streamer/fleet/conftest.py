@@ -67,8 +67,13 @@ class Fleet:
         )
         return path
 
-    def worker(self, *words: str, program: Path | None = None, **changes: str) -> Worker:
-        command = ["-m", "streamer"] if program is None else [str(program)]
+    def worker(
+        self, *words: str, lossy: tuple[str, int, int] | None = None, **changes: str
+    ) -> Worker:
+        command = ["-m", "streamer"]
+        if lossy is not None:
+            program = Path(__file__).with_name("lossy.py")
+            command = [str(program), *map(str, lossy), "streamer"]
         errors = self.folder / f"worker-{len(self.children)}.log"
         port = free_port()
         options = ["--config", str(self.config(**changes)), "--listen", str(port)]

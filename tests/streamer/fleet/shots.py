@@ -115,6 +115,13 @@ class MemoryOut:
         return {event.get_id() for event in self.events}
 
 
+class MemoryTable(dict[str, bytes]):
+    """Saved windows, all of one partition."""
+
+    def streams(self, partition: int) -> list[str]:
+        return list(self)
+
+
 def make_lane(
     model: Moae,
     log: MemoryLog,
@@ -124,12 +131,12 @@ def make_lane(
     batch: int = 16,
 ) -> SegmentLane:
     kinds = frozenset({"boundary", "shot", "scene", "discontinuity"})
-    table = {} if saved is None else saved
+    table = MemoryTable() if saved is None else MemoryTable(saved)
     return SegmentLane(
         Mixture(model, SegmentSection(threshold=0.0)),
         log,
         out,
-        table.get,
+        table,
         LaneOptions(kinds, batch, snapshot, 3600.0, 5.0),  # type: ignore[arg-type]
         Tally("scenes.shots"),
     )

@@ -1,0 +1,280 @@
+"""Speed of a segmenting worker on a real broker: shots a second, delay, recovery, bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from models.checkpoint import DEFAULT_CHECKPOINT, read_header
+from streamer.config.sections import FleetSection, KafkaSection
+from streamer.errors import FleetError
+from streamer.fleet.record import ShotRecord, encode
+from streamer.fleet.topics import TopicMaker
+from streamer.pipeline.epoch import Epoch
+from streamer.timeline import EmbeddedShot, Instant, Shot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from models.mixture import MoaeConfig
+    from streamer.fleet.topics import Topics
+
+PARTITIONS: Final = 16
+PATIENCE: Final = 300.0
+_BASE: Final = Fraction(1, 25)
+_FRAMES: Final = 100
+_TOKENS: Final = 4
+_TICK: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCost:
+    """What was measured.
+
+    Attributes:
+        record_bytes: Mean size of a shot's record: four tokens of each aspect.
+        shots_a_second: While a backlog was worked off.
+        shots_a_cpu_second: The same by the worker's CPU time, its clients' threads included.
+        delays: Seconds from producing a shot to the broker having the boundary it decided, at half
+            that speed; sorted.
+        offered: Shots a second that were produced meanwhile.
+        restart_seconds: From starting a killed worker's successor until it owned its partitions.
+        recovery_seconds: Until a shot of every stream was decided that came while none ran.
+        streams: How many streams had a window.
+    """
+
+    record_bytes: float
+    shots_a_second: float
+    shots_a_cpu_second: float
+    delays: Sequence[float]
+    offered: float
+    restart_seconds: float
+    recovery_seconds: float
+    streams: int
+
+    def delay(self, share: float) -> float:
+        """A quantile of the delays.
+
+        Args:
+            share: 0 to 1.
+        """
+        return self.delays[min(len(self.delays) - 1, int(share * len(self.delays)))]
+
+
+class _Load:
+    """Shots of many streams with random tokens, ready to be sent."""
+
+    def __init__(self, config: MoaeConfig, streams: int) -> None:
+        random = np.random.default_rng(0)
+        self.names = [f"bench-{number:05d}" for number in range(streams)]
+        self._sent = 0
+        self._tokens = [
+            {
+                name: random.standard_normal((_TOKENS, spec.dim)).astype(np.float32)
+                for name, spec in config.aspects.items()
+            }
+            for _ in range(50)
+        ]
+        networks = {name: spec.network for name, spec in config.aspects.items()}
+        self._epoch = Epoch(0, Instant(0, _BASE), Fraction(25), networks)
+
+    def next(self) -> tuple[str, int, bytes]:
+        """Stream, index and record of the next shot; streams in turn."""
+        turn, which = divmod(self._sent, len(self.names))
+        self._sent += 1
+        start = turn * _FRAMES
+        shot = Shot(turn, Instant(start, _BASE), Instant(start + _FRAMES, _BASE), "cut")
+        tokens = self._tokens[self._sent % len(self._tokens)]
+        embedded = EmbeddedShot(shot, tokens, shot.end.seconds, 0.0)
+        name = self.names[which]
+        return name, turn, encode(ShotRecord(name, "bench", turn, self._epoch, embedded))
+
+
+class _Worker:
+    """A worker's process and what it says of itself."""
+
+    def __init__(self, config: Path, port: int) -> None:
+        words = ["worker", "--only", "segment", "--config", str(config), "--listen", str(port)]
+        self._url = f"http://127.0.0.1:{port}"
+        self.child = subprocess.Popen(  # noqa: S603 # this program
+            [sys.executable, "-m", "streamer", *words], stdin=subprocess.DEVNULL
+        )
+
+    def shots(self) -> int:
+        """Shots it has taken; 0 while it does not answer."""
+        for line in self._get("/metrics").splitlines():
+            if line.startswith("streamer_consumer_records_total{"):
+                return int(float(line.rpartition(" ")[2]))
+        return 0
+
+    def ready(self) -> bool:
+        """Whether it owns partitions."""
+        return '"ready"' in self._get("/readyz")
+
+    def cpu(self) -> float:
+        """CPU seconds of all its threads."""
+        for line in self._get("/metrics").splitlines():
+            if line.startswith("process_cpu_seconds_total "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self.child.kill()
+        self.child.wait()
+
+    def _get(self, path: str) -> str:
+        if self.child.poll() is not None:
+            raise FleetError(f"the worker ended with {self.child.returncode}")
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=5.0) as answer:  # noqa: S310
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+
+def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port: int) -> FleetCost:
+    """Measures one worker, its heartbeats and its broker included, on topics of its own.
+
+    Args:
+        broker: ``kafka://HOST:PORT``.
+        streams: With a window each.
+        backlog: Shots that wait when the worker starts.
+        seconds: How long shots come at half speed.
+        port: Where the worker may serve its metrics.
+
+    Raises:
+        FleetError: The worker ends, or does not come to an end.
+        SinkError: The broker does not answer.
+    """
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    section = FleetSection(broker=broker, prefix=name, group=name, partitions=PARTITIONS)
+    maker = TopicMaker(section, KafkaSection())
+    topics = maker.make()
+    servers = ",".join(maker.address(topics.shots).servers)
+    load = _Load(read_header(DEFAULT_CHECKPOINT).config, streams)
+    producer = Producer(
+        {"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 2}
+    )
+    sizes = [_send(producer, topics.shots, load)[2] for _ in range(backlog)]
+    producer.flush(PATIENCE)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "bench.toml"
+        config.write_text(_settings(broker, name))
+        with _running(config, port) as worker:
+            speed, by_cpu = _drain(worker, backlog)
+            offered = speed / 2
+            delays = _paced(producer, servers, topics, load, offered, seconds)
+        for _ in range(streams):
+            _send(producer, topics.shots, load)
+        producer.flush(PATIENCE)
+        began = time.monotonic()
+        with _running(config, port) as worker:
+            _until(worker.ready)
+            restart = time.monotonic() - began
+            _until(lambda: worker.shots() >= streams)
+            recovery = time.monotonic() - began
+    mean = sum(sizes) / len(sizes)
+    return FleetCost(mean, speed, by_cpu, sorted(delays), offered, restart, recovery, streams)
+
+
+def _settings(broker: str, name: str) -> str:
+    return "\n".join(
+        (
+            f'[fleet]\nbroker = "{broker}"\nprefix = "{name}"\ngroup = "{name}"',
+            f"partitions = {PARTITIONS}",
+            "[kafka]\nsession_seconds = 6.0",
+            "[segment]\nthreshold = 0.0",
+            '[runtime]\nthreads = 1\ndevice = "cpu"',
+        )
+    )
+
+
+@contextmanager
+def _running(config: Path, port: int) -> Iterator[_Worker]:
+    worker = _Worker(config, port)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+
+
+def _send(producer: Producer, topic: str, load: _Load) -> tuple[str, int, int]:
+    stream, index, value = load.next()
+    while True:
+        try:
+            producer.produce(topic, value, stream)
+            break
+        except BufferError:
+            producer.poll(_TICK)
+    producer.poll(0)
+    return stream, index, len(value)
+
+
+def _drain(worker: _Worker, backlog: int) -> tuple[float, float]:
+    """Shots a second and a CPU second, between a tenth and the end of the backlog."""
+    _until(lambda: worker.shots() > backlog // 10)
+    began, first, cpu = time.monotonic(), worker.shots(), worker.cpu()
+    _until(lambda: worker.shots() >= backlog)
+    done = worker.shots() - first
+    return done / (time.monotonic() - began), done / max(1e-9, worker.cpu() - cpu)
+
+
+def _paced(
+    producer: Producer,
+    servers: str,
+    topics: Topics,
+    load: _Load,
+    offered: float,
+    seconds: float,
+) -> list[float]:
+    """Sends shots at a steady rate and waits for what is decided because of them."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "unused"})
+    consumer.assign([TopicPartition(topics.boundaries, n, -1) for n in range(PARTITIONS)])
+    while consumer.poll(_TICK) is not None:
+        pass
+    produced: dict[tuple[str, int], float] = {}
+    delays: list[float] = []
+    began = time.monotonic()
+    count = 0
+    heard = began
+    while (now := time.monotonic()) - began < seconds or now - heard < 5.0:
+        while now - began < seconds and count < (now - began) * offered:
+            stream, index, _ = _send(producer, topics.shots, load)
+            produced[stream, index] = time.time()
+            count += 1
+        producer.poll(0)
+        message = consumer.poll(0.001)
+        if message is None or message.error() is not None:
+            continue
+        heard = time.monotonic()
+        event = json.loads(message.value() or b"{}")
+        waited_for = event["boundary_index"] + event["lookahead_shots"]
+        sent = produced.get((event["stream"], waited_for))
+        if sent is not None:
+            delays.append(message.timestamp()[1] / 1000 - sent)
+    consumer.close()
+    if not delays:
+        raise FleetError("no boundary came")
+    return delays
+
+
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        if time.monotonic() > deadline:
+            raise FleetError(f"not done within {PATIENCE:g} s")
+        time.sleep(_TICK)
