@@ -1,0 +1,96 @@
+"""Damaged inputs give all that they have, and are said to be damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from connectors.sources.file import FileSource
+from streamer.decode.decoder import Decoder
+from streamer.errors import (
+    SourceDamaged,
+    SourceError,
+)
+from streamer.timeline import Picture
+from tests.decoding import (
+    SETTINGS,
+    film,
+)
+from tests.media import Recipe, Tone, write_film
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("a.mp4", Recipe(codec="libx264", container_options={"movflags": "faststart"})),
+        ("a.mkv", Recipe(codec="libx264")),
+        ("a.webm", Recipe(codec="libvpx", options={"deadline": "realtime"})),
+    ],
+)
+def test_a_truncated_file_gives_all_it_has_and_then_says_where_it_ends(
+    tmp_path: Path, name: str, recipe: Recipe
+) -> None:
+    codec = "libopus" if name == "a.webm" else "aac"
+    write_film(tmp_path / name, film(150), replace(recipe, sound=Tone(6.0, codec=codec)))
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) * 6 // 10])
+    seen = []
+    with Decoder(FileSource(tmp_path / name), SETTINGS) as decoder:
+        with pytest.raises(SourceDamaged, match=r"damaged at \d+\.\d s") as caught:
+            seen.extend(decoder)
+        reached = decoder.end
+    assert "\n" not in str(caught.value)
+    assert len([i for i in seen if isinstance(i, Picture)]) > 40
+    assert f"{float(reached):.1f} s of 6.0 s" in str(caught.value)
+
+
+def test_an_mp4_without_its_index_is_damaged_not_foreign(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_film(path, film(50))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(SourceDamaged, match="index"), Decoder(FileSource(path), SETTINGS):
+        pass
+
+
+def test_garbage_in_the_middle_is_survived_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_film(path, film(100), Recipe(codec="mpeg4", options={"g": "10"}))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat")
+    third = (len(data) - start) // 3
+    noise = np.random.default_rng(1).integers(0, 256, third, dtype=np.uint8).tobytes()
+    data[start + third : start + 2 * third] = noise
+    path.write_bytes(bytes(data))
+    seen = []
+    with Decoder(FileSource(path), SETTINGS) as decoder, pytest.raises(SourceDamaged):
+        seen.extend(decoder)
+    times = [item.start.seconds for item in seen]
+    assert times == sorted(set(times))
+    assert times[-1] > Fraction(3)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_damage_of_any_kind_ends_in_order_or_in_a_source_error(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    name = ("a.mp4", "a.mkv", "a.ts", "a.avi")[seed % 4]
+    path = tmp_path / name
+    tone = Tone(1.2, codec="mp2" if name == "a.avi" else "aac")
+    write_film(path, film(30, 96, 54), Recipe(codec="mpeg4", sound=tone))
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    reach = len(data) if seed % 3 else 1500
+    data[rng.integers(0, reach, 2 ** (seed % 9))] = rng.integers(0, 256, 2 ** (seed % 9))
+    path.write_bytes(data.tobytes())
+    latest: dict[type, Fraction] = {}
+    told = ""
+    try:
+        with Decoder(FileSource(path), SETTINGS) as decoder:
+            for item in decoder:
+                assert item.start.seconds > latest.get(type(item), Fraction(-(10**9)))
+                latest[type(item)] = item.start.seconds
+    except SourceError as error:
+        told = str(error)
+    assert "\n" not in told
