@@ -47,6 +47,7 @@ class Fleet:
     def config(self, **changes: str) -> Path:
         lines = {
             "segment": {"checkpoint": f'"{changes.get("checkpoint", self.checkpoint)}"'},
+            "source": {"realtime": changes.get("realtime", "false")},
             "output": {"emit": '["boundaries", "shots", "scenes"]'},
             "kafka": {"session_seconds": str(SESSION)},
             "fleet": {
@@ -68,7 +69,10 @@ class Fleet:
         return path
 
     def worker(
-        self, *words: str, lossy: tuple[str, int, int] | None = None, **changes: str
+        self,
+        only: str | None = "segment",
+        lossy: tuple[str, int, int] | None = None,
+        **changes: str,
     ) -> Worker:
         command = ["-m", "streamer"]
         if lossy is not None:
@@ -77,7 +81,7 @@ class Fleet:
         errors = self.folder / f"worker-{len(self.children)}.log"
         port = free_port()
         options = ["--config", str(self.config(**changes)), "--listen", str(port)]
-        options += words or ("--only", "segment")
+        options += [] if only is None else ["--only", only]
         with errors.open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, *command, "worker", *options],
