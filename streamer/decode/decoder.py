@@ -16,6 +16,7 @@ from streamer.decode.pace import Pace
 from streamer.decode.placing import Placement
 from streamer.decode.reader import CountingReader
 from streamer.decode.refusal import refusal
+from streamer.decode.skip import skip_to
 from streamer.errors import (
     NotMedia,
     SourceClosed,
@@ -73,12 +74,20 @@ class Decoder:
         source: The input; opened on entering and closed on leaving the context.
         settings: Limits and threads.
         realtime: Yields each picture when it is due, as if the film were live.
+        begin: Begins at the last key picture that is not after these seconds.
     """
 
-    def __init__(self, source: Source, settings: DecodeSection, realtime: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settings: DecodeSection,
+        realtime: bool = False,
+        begin: Fraction | None = None,
+    ) -> None:
         self._source = source
         self._settings = settings
         self._pace = Pace() if realtime else None
+        self._begin = begin
         self._demuxer: Demuxer | None = None
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
@@ -204,7 +213,7 @@ class Decoder:
             raise ValueError("the decoder is not open")
         self._placement.last_frame = time.monotonic()
         try:
-            for packet in self._whole(self._read(demuxer)):
+            for packet in self._from_begin(self._whole(self._read(demuxer))):
                 yield from self._decode(packet)
                 if self._given_up >= {s.type for s in self._chosen.wanted}:
                     break
@@ -222,6 +231,17 @@ class Decoder:
             raise SourceClosed(f"{name}: the other side ended it{broken}")
         if not self._source.live:
             self._check_damage(demuxer.container)
+
+    def _from_begin(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        if self._begin is None:
+            yield from packets
+            return
+        pictures = self._chosen.picture is not None
+        for packet in skip_to(packets, self._begin, pictures=pictures):
+            if self._begin is not None:
+                # Passing over took its time, in which nothing was to be decoded.
+                self._begin, self._placement.last_frame = None, time.monotonic()
+            yield packet
 
     def _open(self) -> None:
         name = self._source.name

@@ -167,8 +167,8 @@ class ShotEmbedder:
         began = self._times.lap("aspects", began)
         done: list[EmbeddedShot] = []
         if self._picture is not None:
-            assert self._end is not None
-            if sound.start.seconds <= self._end.seconds + self._patience:
+            # No end yet: taken up again, and the first picture is still to come.
+            if self._end is None or sound.start.seconds <= self._end.seconds + self._patience:
                 return []
             done = self._lose_pictures(self._end)
         if self._resumed_at is not None and sound.start < self._resumed_at:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from connectors.sinks.registry import open_sink
@@ -23,7 +25,6 @@ from streamer.serve.status import StatusObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from connectors.sinks.sink import Sink
     from streamer.config.settings import Settings
@@ -142,7 +143,8 @@ class StreamHost:
                     self._fail(error)
                     return
                 except Exception as error:  # noqa: BLE001  (the other streams go on)
-                    self._observer.trouble("internal", f"internal: {type(error).__name__}: {error}")
+                    self._observer.enter("failed")
+                    self._observer.trouble("internal", _unforeseen(error))
                 else:
                     return
                 wait = backoff.next()
@@ -190,3 +192,10 @@ class StreamHost:
 
     def _warn(self, message: str) -> None:
         self._house.warn(self.entry.name, message)
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line that says where a programming error was met."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(at.filename).name}:{at.lineno}"
+    return f"internal: {type(error).__name__} at {where}: {error}"

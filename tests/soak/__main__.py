@@ -28,7 +28,7 @@ def main() -> int:
             line = (
                 f"{sample.wall:6.0f} s  {sample.media / 3600:6.2f} h of media  "
                 f"{sample.resident / 2**20:5.0f} MiB  {sample.files} files  "
-                f"{sample.threads} threads"
+                f"{sample.threads} threads  {sample.objects:,} objects"
             )
             print(line, flush=True)
 
@@ -69,6 +69,7 @@ def report(done: Soaked, streams: int, seed: int) -> str:
         ("of these across a gap", str(verdict.across)),
         ("events twice", str(verdict.repeated)),
         ("streams at the end", words(Counter(done.states.values()))),
+        ("errors that nobody foresaw", str(len(done.internal))),
         ("largest state on disk", f"{done.largest_state / 1024:.0f} KiB"),
     ]
     lines = [
@@ -79,14 +80,15 @@ def report(done: Soaked, streams: int, seed: int) -> str:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
         "",
-        "| wall, min | media, h | resident, MiB | files | threads |",
-        "|---|---|---|---|---|",
+        "| wall, min | media, h | resident, MiB | files | threads | objects |",
+        "|---|---|---|---|---|---|",
         *(
             f"| {s.wall / 60:.1f} | {s.media / 3600:.2f} | {s.resident / 2**20:.0f} "
-            f"| {s.files} | {s.threads} |"
+            f"| {s.files} | {s.threads} | {s.objects:,} |"
             for s in _spread(done.samples, 16)
         ),
     ]
+    lines += ["", *done.internal[:20]] if done.internal else []
     for label, found in (("missed", verdict.missed), ("invented", verdict.invented)):
         if found:
             lines += ["", f"First {label}: {found[:20]}"]

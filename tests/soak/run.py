@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,6 +55,7 @@ class Sample:
         resident: Bytes.
         files: Open descriptors.
         threads: Threads.
+        objects: Python objects that the garbage collector knows.
     """
 
     wall: float
@@ -60,6 +63,7 @@ class Sample:
     resident: int
     files: int
     threads: int
+    objects: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Soaked:
         wall: Seconds it took.
         states: How streams stood at the end.
         largest_state: Bytes of the largest state on disk.
+        internal: Errors that nobody foresaw.
     """
 
     verdict: Verdict
@@ -79,6 +84,7 @@ class Soaked:
     wall: float
     states: dict[str, str]
     largest_state: int
+    internal: list[str]
 
 
 def soak(
@@ -105,6 +111,7 @@ def soak(
     command = [sys.executable, "-m", "tests.soak.sender", "--streams", str(streams)]
     command += ["--seconds", str(seconds), "--seed", str(seed)]
     samples: list[Sample] = []
+    said: deque[tuple[str, str]] = deque(maxlen=100_000)
     began = time.monotonic()
     with ExitStack() as stack:
         sender = stack.enter_context(
@@ -118,7 +125,9 @@ def soak(
         shared = stack.enter_context(
             SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2)
         )
-        house = House(SETTINGS, Metrics(), folder / "state", lambda _name, _line: None)
+        house = House(
+            SETTINGS, Metrics(), folder / "state", lambda name, line: said.append((name, line))
+        )
         service = Service(engine, shared, house)
         names = [f"s{number}" for number in range(streams)]
         events = {name: folder / f"{name}.jsonl" for name in names}
@@ -148,7 +157,8 @@ def soak(
         sender.wait(30)
         reader.join(30)
     every = [json.loads(line) for path in events.values() for line in path.read_text().splitlines()]
-    return Soaked(judge(sent, every), samples, time.monotonic() - began, states, largest)
+    internal = [f"{name}: {line}" for name, line in said if "internal" in line]
+    return Soaked(judge(sent, every), samples, time.monotonic() - began, states, largest, internal)
 
 
 def _collect(lines: Any, sent: list[dict[str, Any]]) -> None:
@@ -167,4 +177,5 @@ def _sample(began: float, service: Service) -> Sample:
         resident=pages * os.sysconf("SC_PAGE_SIZE"),
         files=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 -- names are enough
         threads=threading.active_count(),
+        objects=len(gc.get_objects()),
     )

@@ -1,8 +1,9 @@
 """Broadcasts with faults, over real sockets, from a process of its own.
 
 Every connection is written down as one JSON line: what was sent, where its cuts were, and how it
-ended. Faults come from a seed: stopping, closing, garbage, no answer, gaps in time, the wrap of
-the 33-bit clock, and other picture sizes and sample rates from one programme to the next.
+ended. Faults come from a seed: stopping, closing, garbage, no answer, gaps in time, clocks that
+are set anew or wrap at 33 bits, and other picture sizes and sample rates from one programme to the
+next.
 """
 
 from __future__ import annotations
@@ -93,16 +94,24 @@ class Feed:
     def _broadcast(self, connection: socket.socket, sent: Sent) -> str:
         random = self._random
         wire = connection.makefile("wb", buffering=1 << 16)
-        origin = random.randrange(TICKS, WRAP // 2)
+        origin = random.randrange(5000 * TICKS, WRAP // 2)
         if random.random() < 0.25:
             sent.faults.append("wrap")
             origin = WRAP - random.randrange(5 * TICKS, 90 * TICKS)
         mux = Mux(wire)
         base = 0
         for turn in range(random.randint(1, 8)):
-            if turn and random.random() < 0.25:
+            change = random.random()
+            if turn and change < 0.2:
+                # Missing media: it is missing in what comes out as well.
                 sent.faults.append("gap")
-                base += random.randrange(2 * TICKS, 60 * TICKS)
+                base += random.randrange(2 * TICKS, 9 * TICKS)
+            elif turn and change < 0.35:
+                # A clock set anew: time goes on as if nothing had happened.
+                sent.faults.append("jump")
+                origin += random.choice((1, -1)) * random.randrange(20 * TICKS, 600 * TICKS)
+                mux.flush()
+                mux = Mux(wire)
             if turn and random.random() < 0.2:
                 sent.faults.append("garbage")
                 mux.junk(random.randbytes(random.randrange(1, 3000)))
