@@ -13,8 +13,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2000, help="inputs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3600.0, help="end after so long")
+    parser.add_argument("--only", default="", help="inputs whose name has this in it")
     chosen = parser.parse_args()
-    found = campaign(chosen.count, chosen.seed, chosen.seconds)
+    found = campaign(chosen.count, chosen.seed, chosen.seconds, chosen.only)
     for kind, tried in sorted(found.outcomes.items()):
         sys.stdout.write(f"{kind:12} {sum(tried.values()):6}  {dict(tried)}\n")
     total = sum(sum(tried.values()) for tried in found.outcomes.values())

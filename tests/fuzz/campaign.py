@@ -33,13 +33,14 @@ class Findings:
     failures: list[str] = field(default_factory=list)
 
 
-def campaign(count: int, seed: int, seconds: float) -> Findings:
+def campaign(count: int, seed: int, seconds: float, only: str = "") -> Findings:
     """Tries inputs.
 
     Args:
         count: How many.
         seed: Decides which.
         seconds: Ends sooner than ``count`` after so long.
+        only: Inputs whose name has this in it; all when empty.
     """
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     (folder / "good").mkdir()
@@ -50,17 +51,19 @@ def campaign(count: int, seed: int, seconds: float) -> Findings:
     done = 0
     try:
         while done < count and time.monotonic() < deadline:
-            done = _worker(folder, seed, done, count, deadline, found)
+            done = _worker(folder, (seed, only), done, count, deadline, found)
     finally:
         shutil.rmtree(folder)
     return found
 
 
 def _worker(
-    folder: Path, seed: int, first: int, count: int, deadline: float, found: Findings
+    folder: Path, chosen: tuple[int, str], first: int, count: int, deadline: float, found: Findings
 ) -> int:
     """Runs one worker until it ends, hangs or enough was tried; returns the next number."""
-    command = [sys.executable, "-m", "tests.fuzz.worker", str(folder), str(seed), str(first)]
+    seed, only = chosen
+    script = [sys.executable, "-m", "tests.fuzz.worker"]
+    command = [*script, str(folder), str(seed), str(first), only]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     number = first
     with subprocess.Popen(

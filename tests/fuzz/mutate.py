@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,13 @@ WORDS: Final = (
     b"list.m3u8\n", b"concat:a|b\n", b"\x00", b"%s%n", b"d=\"99999999999\"", b"r=\"-1\"",
     b"timescale=\"0\"", b"$Number%999999999d$", b"<!ENTITY a \"aaaa\">", b"t=\"-1\"",
 )  # fmt: skip
-KINDS: Final = ("film.ts", "film.mp4", "frag.mp4", "film.mkv", "film.avi", "film.flv", "film.webm")
+NUMBER_OR_NAME: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)?|[0-9A-Za-z$]+\.(?:ts|mp4)|PT[0-9.]+S")
+VALUES: Final = (
+    b"0", b"-1", b"1", b"2", b"0.0001", b"99999999999999", b"1e400", b"nan", b"", b"3.ts",
+    b"film.mp4",
+    b"$Time$.mp4", b"$Number%099d$", b"$$", b"PT0S", b"P9999999D", b"http://127.0.0.1:1/x", b"..",
+    b"file:///etc/hostname", b"list.m3u8", b"list.mpd",
+)  # fmt: skip
 
 
 def seeds(folder: Path) -> dict[str, bytes]:
@@ -67,18 +74,35 @@ def seeds(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def mutated(good: bytes, seed: int) -> bytes:
+def mutated(good: bytes, seed: int, *, text: bool = False) -> bytes:
     """One hostile version of an input.
 
     Args:
         good: A working input.
         seed: Decides everything.
+        text: Half of the inputs keep their grammar, and only numbers and names in it change.
     """
     rng = random.Random(seed)
+    if text and rng.random() < 0.5:
+        return _reworded(good, rng)
     data = bytearray(good)
     for _ in range(rng.choice((1, 1, 2, 4, 16, 64))):
         _change(data, rng)
     return bytes(data)
+
+
+def _reworded(good: bytes, rng: random.Random) -> bytes:
+    found = list(NUMBER_OR_NAME.finditer(good))
+    data = good
+    for one in sorted(rng.sample(found, min(len(found), rng.choice((1, 1, 2, 4)))), key=_end):
+        # From the end, so that earlier places stay where they are.
+        value = rng.choice(VALUES)
+        data = data[: one.start()] + value + data[one.end() :]
+    return data
+
+
+def _end(found: re.Match[bytes]) -> int:
+    return -found.end()
 
 
 def _change(data: bytearray, rng: random.Random) -> None:
