@@ -263,6 +263,52 @@ def training(
     )
 
 
+@app.command()
+def live(
+    film: Annotated[Path, typer.Argument(metavar="FILM", help="A media file, best 576p25.")],
+    streams: Annotated[
+        list[int] | None, typer.Option(min=1, help="How many at once; may be repeated; 4.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="For each number of streams.")] = 5.0,
+    outage: Annotated[float, typer.Option(min=0.0, help="Seconds without a server.")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=0, help="Outages to measure; 0 for none.")] = 5,
+    checkpoint: Checkpoint = None,
+) -> None:
+    """Play a film in real time on many streams: lag, CPU, delay of events, time to reconnect."""
+    from models.weights.store import WeightStore
+    from streamer.bench.film import lengthen
+    from streamer.bench.live import as_broadcast, enough, measure_outage, measure_streams
+    from streamer.config.load import load_settings
+    from streamer.pipeline.engine import load_engine
+
+    overrides = {"segment.threshold": 0.0, "segment.checkpoint": checkpoint}
+    paced = load_settings(None, overrides | {"source.realtime": True, "runtime.device": "cpu"})
+    engine = load_engine(paced, WeightStore())
+    rows: dict[str, str] = {}
+    costs = []
+    with tempfile.TemporaryDirectory() as folder:
+        longer = lengthen(film, Path(folder) / "longer.mkv", minutes * 60 + 30)
+        for count in streams or [4]:
+            cost = measure_streams(longer, paced, engine, count, minutes * 60)
+            costs.append(cost)
+            p50, p95, p99 = cost.delays
+            rows[f"{count} streams for {cost.seconds:.0f} s"] = (
+                f"lag p99 {cost.lag_p99:.2f} s, most {cost.lag_most:.2f} s; "
+                f"{cost.cpu:.2f} CPU a stream; {cost.events} events after "
+                f"p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f} s"
+            )
+        rows["most streams under 1 s of lag"] = f"{enough(costs)}"
+        if rounds:
+            fed = as_broadcast(film, Path(folder) / "feed.ts")
+            usual, most = measure_outage(
+                fed, load_settings(None, overrides), engine, outage, rounds
+            )
+            rows[f"back after {outage:g} s without a server"] = (
+                f"median {usual:.2f} s, most {most:.2f} s of {rounds}"
+            )
+    _show("live", rows)
+
+
 def _show(title: str, rows: Mapping[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table

@@ -1,0 +1,228 @@
+"""Many streams in real time, and how soon a lost one is back."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Final
+
+import av
+
+from streamer.aspects.batching import BatchPolicy
+from streamer.aspects.sharing import SharedExtractors
+from streamer.live.connector import Connector
+from streamer.live.stream import StreamRun
+from streamer.pipeline.observer import Unwatched
+from streamer.pipeline.run import closing_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cloudevents.core.v1.event import CloudEvent
+
+    from streamer.config.settings import Settings
+    from streamer.events.payload import BoundaryData, DiscontinuityData
+    from streamer.pipeline.engine import Engine
+    from streamer.pipeline.observer import Progress
+
+SETTLE_SECONDS: Final = 10.0
+"""At the beginning, when all streams start at once; lag in it does not count."""
+
+_ANSWER: Final = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCost:
+    """Streams side by side in one process.
+
+    Attributes:
+        streams: How many.
+        seconds: How long.
+        lag_p99: 99th percentile of the lag, over all streams and ten times a second.
+        lag_most: The largest lag of any stream.
+        cpu: Processor seconds a stream and second.
+        delays: Of events, seconds from the end of the shot that an event waited for: 50th, 95th
+            and 99th percentile.
+        events: How many of them.
+    """
+
+    streams: int
+    seconds: float
+    lag_p99: float
+    lag_most: float
+    cpu: float
+    delays: tuple[float, float, float]
+    events: int
+
+
+@dataclass(slots=True)
+class _Stopwatch(Unwatched):
+    """Keeps lags and delays of one stream; also a sink that takes everything."""
+
+    name: str = "nowhere"
+    began: float = field(default_factory=time.monotonic)
+    lags: list[float] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    back: float | None = None
+
+    def progressed(self, progress: Progress) -> None:
+        """Keeps the lag."""
+        if time.monotonic() - self.began > SETTLE_SECONDS:
+            self.lags.append(progress.lag)
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Keeps the delay."""
+        if delay is not None:
+            self.delays.append(delay)
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Notes when."""
+        self.back = time.monotonic()
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def add(self, event: CloudEvent) -> None:
+        """The event has left."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def measure_streams(
+    film: Path, settings: Settings, engine: Engine, streams: int, seconds: float
+) -> LiveCost:
+    """Plays a film at the speed of life on several streams that share the networks.
+
+    Args:
+        film: Lasts at least as long as the measurement.
+        settings: Paced (``source.realtime``), with a threshold of 0: every shot gives an event.
+        engine: Loaded networks.
+        streams: How many.
+        seconds: After which all are stopped.
+
+    Raises:
+        ValueError: The film has too few shots to measure.
+    """
+    policy = BatchPolicy.for_device(engine.device, settings.runtime.batch_wait)
+    with SharedExtractors(engine.extractors, policy, at_once=closing_workers()) as shared:
+        watches = [_Stopwatch() for _ in range(streams)]
+        runs = [
+            StreamRun(
+                f"bench-{number}",
+                Connector(str(film), settings.source),
+                settings,
+                replace(engine, extractors=shared.views(f"bench-{number}")),
+                [watch],
+                watch,
+            )
+            for number, watch in enumerate(watches)
+        ]
+        before, began = _cpu(), time.monotonic()
+        threads = [threading.Thread(target=run.run, daemon=True) for run in runs]
+        for thread in threads:
+            thread.start()
+        deadline = began + seconds
+        while time.monotonic() < deadline and any(thread.is_alive() for thread in threads):
+            time.sleep(0.1)
+        cpu, wall = _cpu() - before, time.monotonic() - began
+        for run in runs:
+            run.stop()
+        for thread in threads:
+            thread.join(30.0)
+    delays = [delay for watch in watches for delay in watch.delays]
+    lags = [lag for watch in watches for lag in watch.lags]
+    if len(delays) < 2 or len(lags) < 2:
+        raise ValueError("too few shots to measure")
+    cuts = quantiles(delays, n=100, method="inclusive")
+    return LiveCost(
+        streams,
+        wall,
+        quantiles(lags, n=100, method="inclusive")[98],
+        max(lags),
+        cpu / wall / streams,
+        (cuts[49], cuts[94], cuts[98]),
+        len(delays),
+    )
+
+
+def measure_outage(
+    film: Path, settings: Settings, engine: Engine, outage: float, rounds: int
+) -> tuple[float, float]:
+    """How soon a stream goes on once its server is back.
+
+    Args:
+        film: A transport stream.
+        settings: Of a live stream.
+        engine: Loaded networks.
+        outage: Seconds for which nobody listens.
+        rounds: Times to measure.
+
+    Returns:
+        Median and largest seconds from the server being back to the new epoch.
+    """
+    waits = [_outage(film, settings, engine, outage, seed) for seed in range(rounds)]
+    return median(waits), max(waits)
+
+
+def as_broadcast(film: Path, out: Path) -> Path:
+    """The same packets as a transport stream."""
+    with av.open(str(film)) as source, av.open(str(out), "w", format="mpegts") as target:
+        kept = [*source.streams.video[:1], *source.streams.audio[:1]]
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in kept}
+        for packet in source.demux(kept):
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return out
+
+
+def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed: int) -> float:
+    data = film.read_bytes()
+    watch = _Stopwatch()
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    connect = Connector(f"http://127.0.0.1:{port}/live", settings.source)
+    run = StreamRun("bench", connect, settings, engine, [watch], watch, seed=seed)
+    thread = threading.Thread(target=run.run, daemon=True)
+    thread.start()
+    with server:
+        _send(server, data[: len(data) // 2 // 188 * 188])
+    time.sleep(outage)
+    with socket.create_server(("127.0.0.1", port), reuse_port=False) as again:
+        up = time.monotonic()
+        _send(again, data)
+    deadline = time.monotonic() + 60.0
+    while watch.back is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.stop()
+    thread.join(30.0)
+    if watch.back is None:
+        raise ValueError("the stream did not come back")
+    return watch.back - up
+
+
+def _send(server: socket.socket, data: bytes) -> None:
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.recv(65536)
+        connection.sendall(_ANSWER + data)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def enough(costs: Sequence[LiveCost], lag: float = 1.0) -> int:
+    """The largest number of streams whose lag stayed below a bound; 0 when none did."""
+    return max((cost.streams for cost in costs if cost.lag_most < lag), default=0)
