@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,17 @@ from streamer.decode.formats import DECLARES_DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 FORGIVEN = 2
+PACKETS = (188, 192, 204)
+TIMED = 192
+SYNC = b"\x47"
+SYNCED = 5
 MISSING_SECONDS = Fraction(1, 2)
 
 
@@ -96,6 +102,25 @@ def declared_end(
         start = container.start_time or 0
         return Fraction(start + container.duration, av.time_base)
     return None
+
+
+def ends_within_packet(path: Path) -> bool:
+    """Whether a broadcast recording ends in the middle of a transport packet.
+
+    That is the only trace of a cut that MPEG-TS keeps, which says nowhere how long it is.
+
+    Args:
+        path: A file that the MPEG-TS demuxer took.
+    """
+    with path.open("rb") as file:
+        head = file.read(SYNCED * PACKETS[-1])
+        size = file.seek(0, os.SEEK_END)
+    for length in PACKETS:
+        # Blu-ray's packets have four bytes of time before the one that all begin with.
+        first = length - PACKETS[0] if length == TIMED else 0
+        if all(head[first + k * length : first + k * length + 1] == SYNC for k in range(SYNCED)):
+            return size % length != 0
+    return False
 
 
 def _stream_end(stream: VideoStream | AudioStream) -> Fraction | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.damage import Damage, declared_end
+from streamer.decode.damage import Damage, declared_end, ends_within_packet
 from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer, open_demuxer
 from streamer.decode.formats import CONTAINERS
 from streamer.decode.pace import Pace
@@ -261,6 +262,9 @@ class Decoder:
             container, self._settings, name, prompt=self._placement.prompt
         )
         self._warnings += self._chosen.warnings
+        path = opening.target
+        if isinstance(path, str) and path.startswith("file:") and _is_cut(container, path):
+            self._warnings.append("ends in the middle of a packet; probably cut short")
         self._stall_seconds = opening.stall_seconds
         self._placement.wallclock.open(container)
         self._info = streams.describe(
@@ -359,3 +363,8 @@ class Decoder:
         told = self._damage.describe()
         if told is not None:
             raise SourceDamaged(f"{name}: {told}")
+
+
+def _is_cut(container: InputContainer, url: str) -> bool:
+    path = Path(url.removeprefix("file:"))
+    return container.format.name == "mpegts" and ends_within_packet(path)

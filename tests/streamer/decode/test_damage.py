@@ -16,10 +16,7 @@ from streamer.errors import (
     SourceError,
 )
 from streamer.timeline import Picture
-from tests.decoding import (
-    SETTINGS,
-    film,
-)
+from tests.decoding import SETTINGS, collect, film
 from tests.media import Recipe, Tone, write_film
 
 
@@ -94,3 +91,22 @@ def test_damage_of_any_kind_ends_in_order_or_in_a_source_error(tmp_path: Path, s
     except SourceError as error:
         told = str(error)
     assert "\n" not in told
+
+
+def test_a_broadcast_cut_within_a_packet_is_told(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ts"
+    write_film(whole, film(50), Recipe(codec="mpeg2video", sound=Tone(2.0, codec="mp2")))
+    with Decoder(FileSource(whole), SETTINGS) as decoder:
+        assert decoder.warnings == ()
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(whole.read_bytes()[:-100])
+    with Decoder(FileSource(cut), SETTINGS) as decoder:
+        assert "cut short" in decoder.warnings[0]
+        assert len(collect(decoder).pictures) >= 49
+    # Packets of Blu-ray, with four bytes of time before each.
+    data = whole.read_bytes()
+    timed = b"".join(bytes(4) + data[at : at + 188] for at in range(0, len(data), 188))
+    for name, content, warned in (("a.m2ts", timed, 0), ("b.m2ts", timed[:-10], 1)):
+        (tmp_path / name).write_bytes(content)
+        with Decoder(FileSource(tmp_path / name), SETTINGS) as decoder:
+            assert len(decoder.warnings) == warned
