@@ -49,7 +49,7 @@ def number(text: str, name: str) -> float:
     )
 
 
-def eventually(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
+def eventually(wanted: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not wanted():
         assert time.monotonic() < deadline, "it did not come to pass"
