@@ -82,7 +82,8 @@ def choose_alphas(
         for name in candidates
     }
     for row in bound:
-        chosen[row] = max(settings.alphas, key=lambda a, row=row: precision[f"{row} alpha {a:g}"])
+        found = {alpha: precision[f"{row} alpha {alpha:g}"] for alpha in settings.alphas}
+        chosen[row] = max(found, key=found.__getitem__)
     return chosen
 
 

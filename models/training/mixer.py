@@ -223,7 +223,7 @@ def _judge(
     whole = join_batches(batches)
     there = ~torch.cat([_dropped(model, size, settings, random) for size in sizes])
     asked: dict[int, list[int]] = {}
-    for movie in whole.movie.unique().tolist():
+    for movie in sorted(set(whole.movie.tolist())):
         asked.setdefault(id(judges.get(movie, model)), []).append(movie)
     parts, order = [], []
     for movies in asked.values():
@@ -238,7 +238,7 @@ def _judge(
         with torch.no_grad():
             parts.append(judge.judge(torch.cat(values), torch.cat(present)))
     back = torch.cat(order).argsort().to(model.device)
-    columns = [torch.cat(column)[back].split(sizes) for column in zip(*parts, strict=True)]
+    columns = [torch.split(torch.cat(column)[back], sizes) for column in zip(*parts, strict=True)]
     return list(zip(*columns, strict=True))
 
 
