@@ -1,17 +1,19 @@
 # make demo [VIDEO=film.mp4]   set up, then print the scene boundaries of a film
 # make test                    set up, then run every check and test
 # make fuzz [COUNT=2000] [SEED=1]   try hostile inputs
+# make soak [HOURS=6] [SEED=1]      many streams in faults, and a report
 # make lint | venv | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test fuzz lint venv clean
+.PHONY: demo test fuzz soak lint venv clean
 
 PYTHON ?= python3
 VIDEO ?=
 COUNT ?= 2000
 SEED ?= 1
+HOURS ?= 6
 export VIDEO
 
 BIN := .venv/bin
@@ -35,6 +37,9 @@ test: $(VENV)
 
 fuzz: $(VENV)
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
+
+soak: $(VENV)
+	$(BIN)/python -m tests.soak --hours $(HOURS) --seed $(SEED)
 
 lint: $(VENV)
 	scripts/check

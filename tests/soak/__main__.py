@@ -23,8 +23,12 @@ def main() -> int:
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
 
+    shown = -60.0
+
     def told(sample: Sample) -> None:
-        if int(sample.wall) % 60 < 2:
+        nonlocal shown
+        if sample.wall - shown >= 60:
+            shown = sample.wall
             line = (
                 f"{sample.wall:6.0f} s  {sample.media / 3600:6.2f} h of media  "
                 f"{sample.resident / 2**20:5.0f} MiB  {sample.files} files  "
