@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import DecodeSection
 
+MOST_PICTURES = 1000
+"""A second: what claims more only counts ticks."""
+
 _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _NOT_THE_SOUND = (
     Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.descriptions
@@ -128,6 +131,9 @@ def describe(
     """
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     rate = picture.average_rate or picture.guessed_rate if picture is not None else None
+    if rate is not None and not 0 < rate <= MOST_PICTURES:
+        # Nothing but the ticks of the clock is known where no picture has come yet.
+        rate = None
     return StreamInfo(
         has_picture=picture is not None,
         has_sound=sound is not None,

@@ -188,6 +188,25 @@ def test_sound_and_picture_with_other_origins_keep_their_distance(
     agree(split(items, Fraction(25))[0], made(Fraction(25)), Fraction(25))
 
 
+def test_pictures_of_a_broadcast_may_begin_long_after_the_sound(tmp_path: Path) -> None:
+    path = tmp_path / "late.ts"
+    recipe = Recipe(
+        codec="libx264",
+        options={"bf": "0", "g": "12"},
+        time_base=TICKS,
+        start=round(20 / TICKS),
+        sound=Tone(27.0, codec="mp2"),
+    )
+    write_film(path, pictures(), recipe)
+    with Decoder(FileSource(path), SETTINGS) as decoder:
+        assert decoder.info.has_picture
+        assert decoder.info.frame_rate is None
+        items = list(decoder)
+    first = next(item for item in items if isinstance(item, Picture))
+    assert first.start.seconds - items[0].start.seconds == pytest.approx(20, abs=0.1)
+    agree(split(items, None)[0], made(Fraction(25)), Fraction(25))
+
+
 def test_a_gap_keeps_its_length(tmp_path: Path) -> None:
     times = [number if number < 60 else number + 75 for number in range(sum(SHOTS))]
     write_film(tmp_path / "gap.mkv", pictures(), Recipe(codec="libx264", times=times))
