@@ -20,7 +20,8 @@ class Address:
         scheme: Lower case.
         url: As typed.
         plain: The same without user name and password.
-        shown: For people: also without query and fragment, which may hold tokens.
+        shown: For people: also without query and fragment, which may hold tokens, and without
+            what follows the application in an RTMP path, which is its stream key.
         login: User name and password, decoded; None without a user name.
     """
 
@@ -67,7 +68,11 @@ def parse(location: str) -> Address:
     # An empty user name is how multicast groups are written: udp://@239.0.0.1:5000.
     group = "@" if parts.netloc.startswith("@") else ""
     plain = urlunsplit(parts._replace(netloc=group + where))
-    shown = urlunsplit(SplitResult(parts.scheme, group + where, parts.path, "", ""))
+    path = parts.path
+    if parts.scheme.startswith("rtmp"):
+        application = path.split("/")[1] if path.startswith("/") else ""
+        path = f"/{application}/…"
+    shown = urlunsplit(SplitResult(parts.scheme, group + where, path, "", ""))
     return Address(parts.scheme, location, plain, shown, login if login != ("", "") else None)
 
 

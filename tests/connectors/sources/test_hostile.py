@@ -139,7 +139,7 @@ def test_a_password_is_never_told(
         "http": f"http://{login}@{HOST}:{nginx.http_port}/private/film.ts?token=s3same",
         "hls": f"http://{login}@{HOST}:{nginx.http_port}/private/film.m3u8?token=s3same",
         "rtsp": f"rtsp://{login}@{rtsp.where}?token=s3same" if rtsp else "",
-        "rtmp": f"rtmp://{login}@{HOST}:{nginx.rtmp_port}/live/nothing?token=s3same",
+        "rtmp": f"rtmp://{login}@{HOST}:{nginx.rtmp_port}/live/k3ysame?token=s3same",
         "dead": f"rtsp://{login}@{HOST}:1/film?token=s3same",
     }[place]
     try:
@@ -152,7 +152,7 @@ def test_a_password_is_never_told(
     if place in {"http", "hls", "rtsp"}:
         assert isinstance(caught.value, SourceRefused)
     text = told(caught.value, capfd, caplog.text) + source.name
-    for part in ("tr0ub4dor", "s3same", "alice"):
+    for part in ("tr0ub4dor", "s3same", "alice", "k3ysame"):
         assert part not in text
 
 

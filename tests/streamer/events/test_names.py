@@ -19,6 +19,7 @@ from streamer.events.names import default_stream_name
         ("film.tar.gz", "film.tar"),
         ("Amélie.mp4", "Amelie"),
         ("rtsp://user:secret@camera.local:554/live/1?token=abc", "camera.local-live-1"),
+        ("rtmp://live.example/app/SECRETKEY?x=1", "live.example-app-0133e444"),
         ("http://[broken", "stream"),
         ("...", "stream"),
         ("", "stream"),
