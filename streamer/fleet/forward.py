@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from models.experts.tokens import thinned
+from streamer.errors import FleetError
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import saved_place
 from streamer.live.keeping import Place
@@ -81,6 +83,26 @@ class Lookup:
     key: bytes
     partition: int
     since: float
+
+
+def _fitting(record: ShotRecord) -> bytes:
+    """A record with as many tokens as it can hold, evenly spread as the mixture does it too.
+
+    Raises:
+        FleetError: Not even one token of each aspect has room.
+    """
+    for most in (None, 64, 16, 4, 1):
+        try:
+            return encode(record if most is None else _thinned(record, most))
+        except ValueError:
+            continue
+    raise FleetError(f"{record.stream}: a shot's tokens do not fit into a record")
+
+
+def _thinned(record: ShotRecord, most: int) -> ShotRecord:
+    assert record.shot is not None
+    tokens = {name: rows[thinned(len(rows), most)] for name, rows in record.shot.tokens.items()}
+    return replace(record, shot=replace(record.shot, tokens=tokens))
 
 
 def _usable(raw: Raw) -> Reached | None:
@@ -163,7 +185,7 @@ class ShotForwarder:
         record = ShotRecord(
             self.stream, self._run, self._sequence, self._epoch, shot, wallclock, arrival
         )
-        self._out.shot(self.stream, encode(record))
+        self._out.shot(self.stream, _fitting(record))
         self._out.flush(self._seconds)
         self._sequence += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import FleetError
@@ -177,7 +178,13 @@ class Ingester:
     async def _supervise(self) -> None:
         """Starts readers again that ended, and looks for requests that Faust did not bring."""
         waited = 0.0
+        deadline = time.monotonic() + self._settings.recovery_seconds
         while True:
+            if not self.owning and time.monotonic() > deadline:
+                raise FleetError(
+                    f"no partitions could be taken over in {self._settings.recovery_seconds:g} s; "
+                    "this worker has to be started again"
+                )
             await asyncio.sleep(_TICK_SECONDS)
             waited += _TICK_SECONDS
             for reader in list(self._readers.values()):

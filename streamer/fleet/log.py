@@ -25,7 +25,8 @@ T = TypeVar("T")
 _POLL: Final = 0.5
 _BATCH: Final = 200
 _CHUNK: Final = 256
-_TRIES: Final = 5
+_TRIES: Final = 24
+_LONGEST_PAUSE: Final = 3.0
 
 
 class ShotLog:
@@ -173,7 +174,7 @@ class ShotLog:
         return None
 
     def _call(self, ask: Callable[[], T]) -> T:
-        """Asks again a few times: a broker that starts has not its groups at hand yet."""
+        """Asks again for about a minute: a broker that starts has not its groups at hand yet."""
         for attempt in range(_TRIES):
             try:
                 return ask()
@@ -182,7 +183,7 @@ class ShotLog:
                 if self._complaints.certain or attempt == _TRIES - 1 or not _passing(cause):
                     reason = self._complaints.explain() or cause.str()
                     raise FleetError(f"{self._topic}: {reason}") from error
-                time.sleep(_POLL * (attempt + 1))
+                time.sleep(min(_LONGEST_PAUSE, _POLL * (attempt + 1)))
         raise AssertionError("unreachable")
 
 

@@ -289,7 +289,7 @@ class Segmenter:
     def _recovered(self) -> int:
         """How far the table has been read; Faust shows it in no interface of its own."""
         recovery: Any = getattr(self.app.tables, "recovery", None)
-        return 0 if recovery is None else sum(recovery.active_offsets.values())
+        return 0 if recovery is None else sum(at or 0 for at in recovery.active_offsets.values())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

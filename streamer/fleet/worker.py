@@ -6,11 +6,14 @@ import asyncio
 import logging
 import signal
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from connectors.kafka.topic import TopicProbe
+from streamer.errors import FleetError
 from streamer.fleet.ingester import Ingester
 from streamer.fleet.segmenter import Segmenter
 from streamer.fleet.tally import Tally
@@ -25,13 +28,16 @@ from streamer.metrics.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from connectors.kafka.address import KafkaAddress
     from models.mixture import Moae
+    from streamer.config.sections import KafkaSection
     from streamer.config.settings import Settings
     from streamer.fleet.reader import Orders
 
 Half = Literal["ingest", "segment"]
 
 _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
+_QUIET_SECONDS: Final = 30.0
 
 
 class Worker:
@@ -70,7 +76,11 @@ class Worker:
             logging.basicConfig(level=logging.INFO)
         else:
             for name in _LOUD:
-                logging.getLogger(name).setLevel(logging.CRITICAL)
+                logger = logging.getLogger(name)
+                logger.setLevel(logging.ERROR)
+                logger.propagate = False
+            # Why a group cannot be joined is told nowhere else.
+            logging.getLogger("aiokafka").addHandler(_Complaints(self._warn))
         with ExitStack() as stack:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamer-")))
             await self._work(data, stack)
@@ -80,6 +90,8 @@ class Worker:
         maker = TopicMaker(settings.fleet, settings.kafka)
         topics = await asyncio.to_thread(maker.make)
         address = maker.address(topics.shots)
+        for topic in (topics.boundaries, topics.shots):
+            await asyncio.to_thread(_enough_replicas, maker.address(topic), settings.kafka)
         metrics, checks = self._serve(stack)
         halves: list[asyncio.Task[None]] = []
         if self._only != "ingest":
@@ -112,3 +124,29 @@ class Worker:
             listen = parse_listen(self._settings.http.listen)
             stack.enter_context(HttpServer(lambda: make_app(metrics, checks), listen))
         return metrics, checks
+
+
+class _Complaints(logging.Handler):
+    """Passes a client's errors on, each kind once in a while."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._warn = warn
+        self._said: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        kind = str(record.msg)[:200]
+        if now - self._said.get(kind, -_QUIET_SECONDS) >= _QUIET_SECONDS:
+            self._said[kind] = now
+            self._warn(f"kafka: {record.getMessage()}")
+
+
+def _enough_replicas(address: KafkaAddress, section: KafkaSection) -> None:
+    """Looks before work begins whether the brokers would take its results."""
+    facts = TopicProbe(address, section).look()
+    if facts.in_sync < facts.min_in_sync:
+        raise FleetError(
+            f"{address}: too few replicas: {facts.in_sync} in sync, and the topic's "
+            f"min.insync.replicas is {facts.min_in_sync}"
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from models.checkpoint import load, save_moae
+from models.checkpoint import save_moae
 from streamer.config.sections import FleetSection, KafkaSection
 from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.topics import TopicMaker, Topics
@@ -22,6 +22,8 @@ from tests.models.toy import toy_model
 from tests.streamer.fleet.expectation import expected
 
 SESSION = 6.0
+# A worker on a busy machine takes its time to start.
+WAIT = 200.0
 PARTITIONS = 4
 
 
@@ -38,7 +40,6 @@ class Fleet:
             partitions=PARTITIONS,
         )
         self.topics: Topics = TopicMaker(section, KafkaSection()).make()
-        self.model = load(checkpoint)
         self.children: list[subprocess.Popen[bytes]] = []
         self._producer = Producer(
             {"bootstrap.servers": broker.address, "partitioner": "murmur2_random"}, logger=silent()
@@ -103,7 +104,7 @@ class Fleet:
         assert self._producer.flush(PATIENCE) == 0
 
     def wanted(self, streams: list[list[ShotRecord]]) -> set[str]:
-        return {event for stream in streams for event in expected(stream, self.model)}
+        return {event for stream in streams for event in expected(stream)}
 
     def read(self, topic: str) -> Iterator[Message]:
         """Everything in a topic, then whatever comes; ends when nothing came for a while."""
@@ -112,12 +113,14 @@ class Fleet:
         )
         try:
             consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-            while True:
-                message = consumer.poll(PATIENCE)
-                if message is None:
-                    return
-                if message.error() is None:
+            heard = time.monotonic()
+            while time.monotonic() - heard < WAIT:
+                message = consumer.poll(1.0)
+                if message is not None and message.error() is None:
+                    heard = time.monotonic()
                     yield message
+                elif all(child.poll() is not None for child in self.children):
+                    return
         finally:
             consumer.close()
 

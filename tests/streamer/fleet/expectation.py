@@ -1,20 +1,23 @@
-"""What a stream's events are when one process sees every shot once."""
+"""What a stream's events are, by the definition of their ids alone."""
 
 from __future__ import annotations
 
-from models.mixture import Moae
-from streamer.config.sections import SegmentSection
-from streamer.events.cloudevent import cloud_event
-from streamer.fleet.record import ShotRecord, decode, encode
-from streamer.pipeline.segmentation import StreamSegmentation
+from streamer.events.ids import event_id
+from streamer.fleet.record import ShotRecord
 
 
-def expected(stream: list[ShotRecord], model: Moae) -> set[str]:
-    segmentation = StreamSegmentation(stream[0].stream, model, SegmentSection(threshold=0.0))
-    found = []
+def expected(stream: list[ShotRecord]) -> set[str]:
+    """Of shots that all end in cuts, with a threshold of 0: each is a scene of its own."""
+    found: set[str] = set()
+    before: ShotRecord | None = None
     for record in stream:
-        held = decode(encode(record))
-        if segmentation.epoch is None or segmentation.epoch.number != held.epoch.number:
-            found += segmentation.begin(held.epoch)
-        found += segmentation.finish() if held.shot is None else segmentation.push(held.shot)
-    return {str(cloud_event(data).get_id()) for data in found}
+        if record.shot is None:
+            continue
+        name, number, start = record.stream, record.epoch.number, record.shot.shot.start
+        found |= {event_id("shot", name, number, start), event_id("scene", name, number, start)}
+        if before is not None:
+            found.add(event_id("boundary", name, number, start))
+        if record.epoch.gap is not None and record.shot.shot.index == 0:
+            found.add(event_id("discontinuity", name, number, record.epoch.start))
+        before = record
+    return found

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from pathlib import Path
 
+from models.checkpoint import save_moae
 from streamer.fleet.record import ShotRecord
+from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet
 from tests.streamer.fleet.shots import records
 from tests.streamer.fleet.test_lane import poison
 
 STREAMS = 8
-SHOTS = 24
+SHOTS = 20
 
 
 def streams() -> list[list[ShotRecord]]:
@@ -67,7 +70,9 @@ def test_a_broker_that_comes_back(fleet: Fleet) -> None:
     assert set(fleet.ids(len(wanted))) == wanted
 
 
-def test_poison_and_another_checkpoint(fleet: Fleet) -> None:
+def test_poison_and_another_checkpoint(fleet: Fleet, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_moae(toy_model(seed=9), other)
     sent = streams()
     wanted = fleet.wanted(sent)
     letters = Counter(reason for reason, _, _ in poison() if reason not in {"jumps-back", "unfit"})
@@ -78,9 +83,13 @@ def test_poison_and_another_checkpoint(fleet: Fleet) -> None:
                 fleet.produce_raw(
                     key, value if len(value or b"") < 900_000 else value[:900_000], number
                 )
+    first = fleet.worker()
+    fleet.ids(6 * STREAMS)
+    assert first.stop() == 0
     fleet.produce(part(sent, 6, SHOTS + 1))
-    worker = fleet.worker()
+    worker = fleet.worker(checkpoint=str(other))
     assert set(fleet.ids(len(wanted))) == wanted
+    assert "another checkpoint" in worker.errors
     found: Counter[str] = Counter()
     for message in fleet.read(fleet.topics.dead_letters):
         headers = dict(message.headers() or [])

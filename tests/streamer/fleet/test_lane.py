@@ -31,7 +31,7 @@ STREAMS = [records(f"s{n}", 10 * n, 9, epochs=2) for n in range(2)]
 RAWS = laid_out(STREAMS)
 
 
-WANTED = {event for stream in STREAMS for event in expected(stream, MODEL)}
+WANTED = {event for stream in STREAMS for event in expected(stream)}
 
 
 @settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
@@ -160,7 +160,7 @@ def test_a_stream_that_begins_again_after_its_log_was_emptied() -> None:
     lane.own({0: 0})
     lane.process(raws)
     assert out.letters == []
-    assert out.ids == expected(STREAMS[0], MODEL) | expected(moved, MODEL)
+    assert out.ids == expected(STREAMS[0]) | expected(moved)
 
 
 def test_a_window_of_another_mixture_is_rebuilt() -> None:
