@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.sources.source import SourceBase
@@ -31,6 +31,7 @@ class _Pipe(SourceBase):
 PIPE = _Pipe("-", live=True, endless=False)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.floats(0.001, 10), st.floats(0.001, 100), st.integers(1, 80))
 def test_waits_are_bounded_and_repeatable(seed: int, first: float, most: float, count: int) -> None:
     settings = ReconnectSection(first_wait_seconds=first, max_wait_seconds=most)
@@ -90,6 +91,7 @@ def test_lag_is_what_waits_here_and_not_what_the_source_holds_back() -> None:
     assert meter.note(111.5, 5.6, 0.0) == pytest.approx(0, abs=1e-2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5), st.floats(0, 2)), max_size=50))
 def test_lag_is_never_negative(steps: list[tuple[float, float, float]]) -> None:
     meter, wall, media = LagMeter(), 0.0, 0.0

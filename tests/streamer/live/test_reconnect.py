@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from streamer.config.sections import (
     ReconnectSection,
     SegmentSection,
     SourceSection,
+    ThinningSection,
 )
 from streamer.config.settings import Settings
 from streamer.errors import SourceError, SourceInterrupted
@@ -21,14 +23,20 @@ from streamer.live.connector import Connector
 from streamer.live.keeping import Keeping
 from streamer.live.stream import StreamRun
 from tests.streamer.live.engine import Collected
-from tests.streamer.live.server import Act, close, garbage, linger, play, serving
-from tests.streamer.live.test_stream import Noted
+from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
+from tests.streamer.live.test_stream import Noted, whole
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
+    import torch
+
+    from streamer.aspects.extractor import Extractor
     from streamer.events.payload import DiscontinuityData
     from streamer.pipeline.engine import Engine
+
+__all__ = ["whole"]
 
 LIVE = Settings(
     source=SourceSection(open_seconds=0.7, stall_seconds=0.7),
@@ -176,3 +184,60 @@ def test_a_restart_of_a_live_stream_is_a_gap_too(
     assert len(set(first.ids + second.ids)) == len(first.ids + second.ids)
     shots = len(data(first, "shot")) + len(data(second, "shot"))
     assert len(data(first, "boundary")) + len(data(second, "boundary")) == shots - 1
+
+
+@dataclasses.dataclass
+class Slow:
+    """A network that takes its time."""
+
+    inner: Extractor
+    seconds: float
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.seconds)
+        return self.inner.embed(pieces)
+
+
+def in_real_time(film: Path) -> Act:
+    """Sends a film of 14.4 s at the speed of life."""
+
+    def act(connection: socket.socket) -> None:
+        data = film.read_bytes()
+        connection.sendall(ANSWER)
+        began, step = time.monotonic(), len(data) // 144
+        for number in range(len(data) // step + 1):
+            connection.sendall(data[number * step : (number + 1) * step])
+            time.sleep(max(0.0, began + number / 10 - time.monotonic()))
+
+    return act
+
+
+def test_a_live_stream_that_is_behind_leaves_out_aspects_and_never_shots(
+    engine: Engine, film: Path, whole: Collected
+) -> None:
+    slow = dataclasses.replace(
+        engine,
+        extractors=tuple(Slow(extractor, 0.25) for extractor in engine.extractors),  # type: ignore[arg-type] # __getattr__ gives the rest
+    )
+    settings = LIVE.model_copy(
+        update={
+            "thinning": ThinningSection(
+                raise_lag=0.4, lower_lag=0.1, raise_seconds=0.3, lower_seconds=5.0
+            ),
+            "reconnect": ReconnectSection(first_wait_seconds=0.01, attempts=1),
+            "source": SourceSection(open_seconds=5.0, stall_seconds=5.0),
+        }
+    )
+    sink, noted = Collected(), Noted()
+    with serving(in_real_time(film), close) as server:
+        connect = Connector(server.url, settings.source)
+        run = StreamRun("film", connect, settings, slow, [sink], noted)
+        with pytest.raises(SourceError):
+            run.run()
+    assert sum(run.progress.skipped.values()) > 10
+    expected = [shot["seconds"] for shot in data(whole, "shot")]
+    assert [shot["seconds"] for shot in data(sink, "shot")] == expected
+    assert len(data(sink, "boundary")) == len(expected) - 1

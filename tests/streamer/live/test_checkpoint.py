@@ -1,0 +1,86 @@
+"""A stream's state is whole, private and never taken for another's."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamer.errors import CheckpointError
+from streamer.live import checkpoint
+from streamer.live.checkpoint import CheckpointFile, Head, Saved, file_name, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = Head(
+    stream="a", source="s", epoch=2, exact=True, wall=1.5, base=3.25, shots=7, scenes=2,
+    boundaries=1,
+)  # fmt: skip
+SAVED = Saved(HEAD, bytes(range(256)), None)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    file = CheckpointFile(tmp_path / "deep" / "folder", "a")
+    assert file.load() is None
+    file.save(SAVED)
+    assert file.load() == SAVED
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert os.listdir(file.path.parent) == [file.path.name]  # noqa: PTH208 -- names are enough
+    file.delete()
+    file.delete()
+    assert file.load() is None
+
+
+def test_damage_is_noticed(tmp_path: Path) -> None:
+    file = CheckpointFile(tmp_path, "a")
+    file.save(SAVED)
+    whole = file.path.read_bytes()
+    for damaged in (b"", b"{}", whole[:50], whole[:-1], whole[10:], b"\xff" * 200):
+        file.path.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            file.load()
+    CheckpointFile(tmp_path, "b").save(Saved(HEAD, b"", None))
+    with pytest.raises(CheckpointError, match="another stream"):
+        CheckpointFile(tmp_path, "b").load()
+
+
+def test_too_large_a_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = CheckpointFile(tmp_path, "a")
+    file.save(SAVED)
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 10)
+    with pytest.raises(CheckpointError, match="too large"):
+        file.load()
+
+
+def test_a_write_that_fails_leaves_the_old_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = CheckpointFile(tmp_path, "a")
+    file.save(SAVED)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        file.save(Saved(HEAD, b"new", None))
+    monkeypatch.undo()
+    assert file.load() == SAVED
+
+
+def test_names_never_meet_and_never_leave_the_folder() -> None:
+    names = ["a", "A", "a b", "a-b", "..", "../x", "é", "x" * 200, "x" * 199 + "y", ""]
+    files = [file_name(name) for name in names]
+    assert len(set(files)) == len(names)
+    assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in files)
+
+
+def test_a_torn_write_is_never_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_atomically(path, b"old")
+    (tmp_path / ".x.new").write_bytes(b"half of something")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
