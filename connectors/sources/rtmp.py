@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.sources.source import Opening, SourceBase
+from connectors.sources.tls import verified
 
 if TYPE_CHECKING:
     from connectors.sources.address import Address
@@ -32,6 +33,7 @@ class RtmpSource(SourceBase):
             options={
                 "rtmp_live": "live",
                 "rw_timeout": str(round(settings.stall_seconds * 1e6)),
+                **(verified(settings) if self._address.scheme in {"rtmps", "rtmpts"} else {}),
             },
             open_seconds=settings.open_seconds,
             stall_seconds=settings.stall_seconds,

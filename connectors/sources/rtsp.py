@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.sources.source import Opening, SourceBase
+from connectors.sources.tls import verified
 
 if TYPE_CHECKING:
     from connectors.sources.address import Address
@@ -35,6 +36,7 @@ class RtspSource(SourceBase):
                 "rtsp_transport": settings.rtsp_transport,
                 "timeout": str(round(settings.stall_seconds * 1e6)),
                 "allowed_media_types": "video+audio",
+                **(verified(settings) if self._address.scheme == "rtsps" else {}),
             },
             open_seconds=settings.open_seconds,
             stall_seconds=settings.stall_seconds,

@@ -71,4 +71,6 @@ def _network(name: str, error: av_error.FFmpegError) -> SourceError:
     if error.errno == errno.EPERM:
         # What FFmpeg makes of a refusal without a number, as RTMP servers answer.
         return SourceUnreachable(f"{name}: the server refuses; nothing may be published there")
+    if error.errno == errno.EIO and name.partition(":")[0] in {"rtsps", "rtmps", "rtmpts"}:
+        return SourceUnreachable(f"{name}: TLS fails, or its certificate is not trusted")
     return SourceUnreachable(f"{name}: {error.strerror}")

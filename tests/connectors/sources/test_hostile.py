@@ -205,7 +205,9 @@ def test_a_login_stays_with_its_site(known_film: Path) -> None:
     assert not any(b"uthorization" in head or b"secret" in head for head in foreign)
 
 
-def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> ssl.SSLContext:
+    """What a server of nobody in particular shows; ``cert.pem`` is its own authority."""
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
         "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
@@ -214,8 +216,12 @@ def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 
+    return context
+
+
+def test_a_certificate_of_nobody_is_refused(certificate: ssl.SSLContext, tmp_path: Path) -> None:
     def serve(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as safe:
+        with certificate.wrap_socket(connection, server_side=True) as safe:
             request(safe)
             safe.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
@@ -226,3 +232,24 @@ def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
         trusting = LIMITS.model_copy(update={"ca_file": tmp_path / "cert.pem"})
         with pytest.raises(SourceError, match="404"):
             opened(url, trusting)
+
+
+@pytest.mark.parametrize("scheme", ["rtsps", "rtmps"])
+def test_cameras_and_relays_need_a_certificate_too(
+    certificate: ssl.SSLContext, tmp_path: Path, scheme: str
+) -> None:
+    heard: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        with certificate.wrap_socket(connection, server_side=True) as safe:
+            heard.append(safe.recv(1000))
+
+    with Misbehaving(serve) as server:
+        url = f"{scheme}://alice:secret@{HOST}:{server.port}/live/film"
+        with pytest.raises(SourceInterrupted, match="certificate"):
+            opened(url)
+        assert not any(heard)
+        with pytest.raises(SourceError) as caught:
+            opened(url, LIMITS.model_copy(update={"ca_file": tmp_path / "cert.pem"}))
+        assert "certificate" not in str(caught.value)
+        assert any(heard)
