@@ -82,7 +82,7 @@ def weights_figure(
 
 
 def lookahead_figure(folds: Sequence[FoldResult]) -> Figure:
-    """Draws AP and F1 against the look-ahead, with the deviation over folds and offline beside."""
+    """Draws AP and F1 against the look-ahead, with deviations and offline beside."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -97,7 +97,7 @@ def lookahead_figure(folds: Sequence[FoldResult]) -> Figure:
         whole = [getattr(fold.lookahead[OFFLINE], metric) or 0.0 for fold in folds]
         axis.axhline(float(np.mean(whole)), color=colour, ls=":", label=f"{title}, offline")
     axis.set_xlabel("look-ahead, boundaries beyond the one decided")
-    axis.set_ylabel("mean over folds")
+    axis.set_ylabel("mean")
     axis.set_title(f"{STUDIED}: causal against offline")
     axis.legend()
     return figure
