@@ -34,7 +34,7 @@ RAWS = laid_out(STREAMS)
 WANTED = {event for stream in STREAMS for event in expected(stream)}
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.data())
 def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> None:
     """Workers come and go, with or without a saved window; records are skipped and repeated."""
