@@ -86,6 +86,9 @@ class FixedSplitter:
             return Step((), start)
         closed: list[Shot] = []
         passed = (start.seconds - self._origin.seconds) // self._window
+        if self._edge(passed + 1) <= start:
+            # The next edge is rounded down to this very tick.
+            passed += 1
         while self._edge(self._count + 1) <= start:
             # After a gap: one whole window, then all the rest of the gap at once.
             jump = self._count + 1 if not closed else max(passed, self._count + 1)

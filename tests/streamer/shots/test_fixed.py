@@ -4,7 +4,7 @@ import itertools
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamer.config.sections import ShotsSection
@@ -59,6 +59,7 @@ def test_order_is_checked() -> None:
     st.integers(0, 10_000),
     st.floats(0.05, 9.0),
 )
+@example(gaps=[0, 17147], tail=0, seconds=0.05325219023242248)
 def test_windows_tile_the_timeline(gaps: list[int], tail: int, seconds: float) -> None:
     base = Fraction(1, 1000)
     splitter = FixedSplitter(ShotsSection(sound_only_seconds=seconds))
