@@ -28,7 +28,6 @@ def watched(
 ) -> Iterator[dict[str, Future[Watched]]]:
     folder = tmp_path_factory.mktemp("live")
     udp, rtp = (free_port(socket.SOCK_DGRAM) for _ in range(2))
-    group = free_port(socket.SOCK_DGRAM)
     description = folder / "film.sdp"
     live = nginx.root / "live"
     (live / "dash").mkdir(parents=True)
@@ -59,7 +58,6 @@ def watched(
         with ThreadPoolExecutor(16) as pool:
             running = {
                 "udp": pool.submit(watch, f"udp://{HOST}:{udp}"),
-                "multicast": pool.submit(watch, f"udp://@239.255.12.34:{group}?localaddr={HOST}"),
                 "rtp": pool.submit(watch, f"rtp://{HOST}:{rtp}"),
                 "sdp": pool.submit(described),
                 "rtmp": pool.submit(watch, f"{nginx.rtmp}/film"),
@@ -71,8 +69,6 @@ def watched(
                 "dash": pool.submit(dash),
             }
             sender(f"udp://{HOST}:{udp}?pkt_size=1316", "-f", "mpegts")
-            to_group = f"udp://239.255.12.34:{group}?pkt_size=1316&localaddr={HOST}&ttl=0"
-            sender(to_group, "-f", "mpegts")
             sender(f"rtp://{HOST}:{rtp}", "-f", "rtp_mpegts")
             sender(f"{nginx.rtmp}/film", "-f", "flv")
             sender(live / "dated.m3u8", *SEGMENTS, *DATED)
@@ -93,7 +89,7 @@ def two_ports() -> tuple[int, int]:
     return first, second
 
 
-LIVE = ["udp", "multicast", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "dash", "sdp"]
+LIVE = ["udp", "rtp", "rtmp", "rtsp", "rtsp udp", "hls", "dash", "sdp"]
 
 
 @pytest.mark.parametrize("kind", LIVE)
