@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from connectors.sources.hls import HlsPlaylists
-from connectors.sources.mpd import NotDash, Part, Piece, Presentation, Track, parse
+from connectors.sources.mpd import Presentation, Track, parse
+from connectors.sources.segments import NotDash, Part, Piece
 from streamer.errors import NotMedia, SourceUnsupported
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.mpd import NotDash, Piece, parse
+from connectors.sources.mpd import parse
+from connectors.sources.segments import NotDash, Piece
 from streamer.errors import NotMedia, SourceForbidden, SourceUnsupported
 from tests.servers.film import FRAME, SHOTS, Watched, watch
 from tests.servers.nginx import Nginx
