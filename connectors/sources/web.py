@@ -53,7 +53,7 @@ class Client:
         self, address: Address, settings: SourceSection, stopped: Callable[[], bool]
     ) -> None:
         self._login = address.login
-        self._site = site(address.plain)
+        self._site = site(address.plain.removeprefix("hls+").removeprefix("dash+"))
         self.name = address.shown
         self._limits = (settings.open_seconds, settings.stall_seconds)
         self.stopped = stopped

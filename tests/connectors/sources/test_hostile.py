@@ -163,6 +163,12 @@ def test_the_right_password_opens(nginx: Nginx, known_film: Path, tmp_path: Path
     found = watch(f"http://alice:wonder%20land@{HOST}:{nginx.http_port}/private/film.mkv")
     assert found.pictures == 150
     assert found.error is None
+    # A playlist whose name does not say so, behind the same login.
+    film.write(private / "film.ts")
+    (private / "plain").write_text(f"{HEAD}#EXTINF:6,\nfilm.ts\n{END}")
+    found = watch(f"hls+http://alice:wonder%20land@{HOST}:{nginx.http_port}/private/plain")
+    assert found.pictures >= 149
+    assert (found.error, found.live) == (None, False)
 
 
 def test_a_camera_s_password_opens(known_film: Path, tmp_path: Path) -> None:
