@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import Message
 
 from models.checkpoint import DEFAULT_CHECKPOINT
 from models.weights.store import WeightStore
 from streamer.cli.app import run
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film
+from tests.servers.process import Process, free_port
 from tests.streamer.fleet.conftest import Fleet
 
 
@@ -46,3 +52,37 @@ def test_a_film_is_read_to_its_end_although_its_worker_is_killed(
     second = fleet.worker(only=None, **changes)
     assert set(fleet.ids(len(wanted))) == wanted
     assert second.stop() == 0
+
+
+def test_a_live_stream_goes_on_in_a_new_epoch(
+    fleet: Fleet, film: Path, weight_store: WeightStore, tmp_path: Path
+) -> None:
+    changes = {"checkpoint": str(DEFAULT_CHECKPOINT)}
+    where = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    words = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", film]
+    words += ["-c", "copy", "-f", "mpegts", f"{where}?pkt_size=1316"]
+    sender = Process(words, tmp_path / "sender.log")
+    try:
+        config = str(fleet.config(**changes))
+        assert run(["streams", "add", "camera", where, "--config", config]) == 0
+        first = fleet.worker(only=None, **changes)
+        fleet.ids(3)
+        first.kill()
+        fleet.worker(only=None, **changes)
+        with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
+            events = itertools.takewhile(lambda data: data["epoch"] == 0, map(data_of, messages))
+            assert all("reason" not in data for data in events)
+        with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
+            new = (data for data in map(data_of, messages) if data["epoch"] == 1)
+            gap, shot = next(new), next(new)
+    finally:
+        sender.stop()
+    assert gap["reason"] == "restart"
+    assert gap["previous_epoch"] == 0
+    assert gap["missing_seconds"] is None or gap["missing_seconds"] > 0
+    assert shot["shot_index"] == 0
+
+
+def data_of(message: Message) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(message.value() or b"")
+    return found
