@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import m3u8
 
+from connectors.sources.aes import Decrypted
 from connectors.sources.playlist import Fetcher
 from connectors.sources.source import Opening
 from connectors.sources.web import PORTS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from connectors.sources.source import ByteStream
-    from connectors.sources.web import Client
+    from connectors.sources.web import Body, Client
     from streamer.config.sections import SourceSection
 
 TYPES: Final = frozenset(
@@ -30,6 +31,7 @@ TYPES: Final = frozenset(
         "audio/x-mpegurl",
     }
 )
+ENCRYPTED: Final = re.compile(r"crypto[+:]")
 URI: Final = re.compile(r'\bURI="([^"]*)"')
 DATES: Final = 64
 """Most discontinuities whose dates are kept until the decoder comes to them."""
@@ -115,19 +117,25 @@ class HlsPlaylists(Fetcher):
         Raises:
             SourceError: It may not or cannot be had.
         """
+        encrypted = ENCRYPTED.match(url)
+        url = url if encrypted is None else url[encrypted.end() :]
         scheme = urlsplit(url).scheme
-        if scheme.startswith("crypto"):
-            raise self.forbid(
-                "is encrypted; let another program open it: "
-                "ffmpeg -i URL -c copy -f mpegts - | streamer tail -"
-            )
         if scheme not in PORTS:
             raise self.forbid(f"its playlist reaches for {scheme or 'a path'}:, which is not HTTP")
         if url in self._playlists:
             text, final = self.read_text(url)
             return io.BytesIO(self._read(url, text.decode("utf-8", "replace"), final))
         self._note(url)
-        return self.body(url, options)
+        body = self.body(url, options)
+        return body if encrypted is None else self._decrypted(body, options)
+
+    def _decrypted(self, body: Body, options: Mapping[str, str]) -> Decrypted:
+        try:
+            key, start = (bytes.fromhex(options[name]) for name in ("key", "iv"))
+            return Decrypted(body, key, start)
+        except (KeyError, ValueError):
+            body.close()
+            raise self.forbid("is encrypted, but not with AES-128") from None
 
     def _read(self, url: str, text: str, final: str) -> bytes:
         lines = [self._absolute(line, final) for line in text.splitlines()]

@@ -56,6 +56,22 @@ def test_on_demand_is_read_whole(
     assert found.info.duration == pytest.approx(6, abs=0.2)
 
 
+def test_encrypted_segments_are_decrypted(nginx: Nginx, known_film: Path, tmp_path: Path) -> None:
+    folder = nginx.root / tmp_path.name
+    folder.mkdir()
+    (folder / "film.key").write_bytes(bytes(range(16)))
+    info = tmp_path / "info"
+    info.write_text(f"film.key\n{folder / 'film.key'}\n")
+    text = packaged(known_film, folder, "film.m3u8", "-c", "copy", "-hls_key_info_file", str(info))
+    assert "METHOD=AES-128" in text
+    found = watch(f"{nginx.http}/{tmp_path.name}/film.m3u8")
+    assert (found.error, found.pictures, found.live) == (None, 150, False)
+    assert all(abs(a - b) < FRAME for a, b in zip(first_cuts(found.starts), CUTS, strict=True))
+    # With another key there is nothing to see.
+    (folder / "film.key").write_bytes(bytes(16))
+    assert watch(f"{nginx.http}/{tmp_path.name}/film.m3u8").error is not None
+
+
 def test_redirected_playlists_and_variants_find_their_parts(
     nginx: Nginx, known_film: Path, tmp_path: Path
 ) -> None:

@@ -56,7 +56,6 @@ def opened(location: str, settings: SourceSection = LIMITS) -> int:
         "#EXTINF:2,\nsubfile,,start,0,end,1000,,:{path}\n",
         '#EXT-X-MAP:URI="file://{path}"\n#EXTINF:2,\nfilm.ts\n',
         '#EXT-X-KEY:METHOD=AES-128,URI="file://{path}"\n#EXTINF:2,\nfilm.ts\n',
-        '#EXT-X-KEY:METHOD=AES-128,URI="key.bin"\n#EXTINF:2,\nfilm.ts\n',
         "#EXT-X-STREAM-INF:BANDWIDTH=1\nfile://{path}\n",
         '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="file://{path}"\n'
         '#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a"\nlist.m3u8\n',
