@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,9 @@ class FleetCost:
         offered: Shots a second that were produced meanwhile.
         restart_seconds: From starting a killed worker's successor until it owned its partitions.
         recovery_seconds: Until a shot of every stream was decided that came while none ran.
+        recovery_cpu: CPU seconds of that.
         streams: How many streams had a window.
+        load: Processes that wanted to run meanwhile, the system's mean of a minute.
     """
 
     record_bytes: float
@@ -63,7 +66,9 @@ class FleetCost:
     offered: float
     restart_seconds: float
     recovery_seconds: float
+    recovery_cpu: float
     streams: int
+    load: float
 
     def delay(self, share: float) -> float:
         """A quantile of the delays.
@@ -186,9 +191,20 @@ def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port:
             _until(worker.ready)
             restart = time.monotonic() - began
             _until(lambda: worker.shots() >= streams)
-            recovery = time.monotonic() - began
+            recovery, cpu = time.monotonic() - began, worker.cpu()
     mean = sum(sizes) / len(sizes)
-    return FleetCost(mean, speed, by_cpu, sorted(delays), offered, restart, recovery, streams)
+    return FleetCost(
+        record_bytes=mean,
+        shots_a_second=speed,
+        shots_a_cpu_second=by_cpu,
+        delays=sorted(delays),
+        offered=offered,
+        restart_seconds=restart,
+        recovery_seconds=recovery,
+        recovery_cpu=cpu,
+        streams=streams,
+        load=os.getloadavg()[0],
+    )
 
 
 def _settings(broker: str, name: str) -> str:

@@ -130,7 +130,9 @@ class ShotLog:
         try:
             while at < stop:
                 found: list[Raw] = []
-                for message in self._consumer.consume(_BATCH, timeout=_POLL):
+                # No more than there are: it would wait for the others.
+                most = min(_BATCH, stop - at)
+                for message in self._consumer.consume(most, timeout=_POLL):
                     error = message.error()
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
                         at = max(at, message.offset() or 0)
