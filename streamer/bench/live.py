@@ -128,7 +128,10 @@ def measure_streams(
             for number, watch in enumerate(watches)
         ]
         before, began = _cpu(), time.monotonic()
-        threads = [threading.Thread(target=run.run, daemon=True) for run in runs]
+        errors: list[Exception] = []
+        threads = [
+            threading.Thread(target=_guarded, args=(run, errors), daemon=True) for run in runs
+        ]
         for thread in threads:
             thread.start()
         deadline = began + seconds
@@ -139,6 +142,8 @@ def measure_streams(
             run.stop()
         for thread in threads:
             thread.join(30.0)
+    if errors:
+        raise errors[0]
     delays = [delay for watch in watches for delay in watch.delays]
     lags = [lag for watch in watches for lag in watch.lags]
     if len(delays) < 2 or len(lags) < 2:
@@ -209,6 +214,13 @@ def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed:
     if watch.back is None:
         raise ValueError("the stream did not come back")
     return watch.back - up
+
+
+def _guarded(run: StreamRun, errors: list[Exception]) -> None:
+    try:
+        run.run()
+    except Exception as error:  # noqa: BLE001  (it crosses to the measuring thread)
+        errors.append(error)
 
 
 def _send(server: socket.socket, data: bytes) -> None:
