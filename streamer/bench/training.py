@@ -39,6 +39,7 @@ _STAGES: Final[Mapping[str, str]] = {
     "alphas": "mixer",
     "mixers": "mixer",
 }
+_SIDE_BY_SIDE: Final = ("experts of the inner folds", "experts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,23 @@ class StageCost:
     Attributes:
         name: Which.
         epochs: Of each training in it; 0 where there are none.
-        seconds: How long it takes.
         cpu: Seconds of processors.
+        seconds: How long that takes on free processors, experts side by side.
     """
 
     name: str
     epochs: int
-    seconds: float
     cpu: float
+    seconds: float
 
 
 def measure_training(
     folder: Path, movies: int, shots: int, workers: int, settings: TrainingSettings
 ) -> tuple[StageCost, ...]:
     """Times one fold at one and at two epochs, and stretches the difference to all epochs.
+
+    Seconds of processors are what is measured: whatever else runs on the machine takes none of
+    them away.
 
     Args:
         folder: Empty; receives features and states.
@@ -91,7 +95,8 @@ def measure_training(
         "mixer": settings.mixer_epochs,
     }
     return tuple(
-        _stretched(stage, one, two, epochs.get(_STAGES.get(stage, ""), 0)) for stage in one.seconds
+        _stretched(stage, one, two, epochs.get(_STAGES.get(stage, ""), 0), workers)
+        for stage in one.cpu
     )
 
 
@@ -130,16 +135,9 @@ def make_features(folder: Path, movies: int, shots: int) -> DatasetFolder:
     return DatasetFolder(folder)
 
 
-def _stretched(stage: str, one: FoldResult, two: FoldResult, epochs: int) -> StageCost:
-    def total(first: float, second: float) -> float:
-        if not epochs:
-            return FOLDS * first
-        step = max(0.0, second - first)
-        return FOLDS * (max(0.0, first - step) + step * epochs)
-
-    return StageCost(
-        stage,
-        epochs,
-        total(one.seconds[stage], two.seconds[stage]),
-        total(one.cpu[stage], two.cpu[stage]),
-    )
+def _stretched(
+    stage: str, one: FoldResult, two: FoldResult, epochs: int, workers: int
+) -> StageCost:
+    first, step = one.cpu[stage], max(0.0, two.cpu[stage] - one.cpu[stage])
+    cpu = FOLDS * (max(0.0, first - step) + step * epochs if epochs else first)
+    return StageCost(stage, epochs, cpu, cpu / workers if stage in _SIDE_BY_SIDE else cpu)

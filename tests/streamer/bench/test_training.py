@@ -35,17 +35,18 @@ def test_every_stage_of_every_fold_is_counted(
         "scoring": 0,
     }
     assert all(stage.seconds >= 0 and stage.cpu >= 0 for stage in stages)
-    assert sum(stage.seconds for stage in stages) > 0
+    assert sum(stage.cpu for stage in stages) > 0
 
 
 def test_the_second_epoch_is_stretched_and_the_start_is_not() -> None:
     one, two = (
-        FoldResult(test=(), rows={}, rates={}, seconds={"experts": s}, cpu={"experts": c})
-        for s, c in ((5.0, 3.0), (7.0, 4.0))
+        FoldResult(test=(), rows={}, rates={}, cpu={"experts": cpu, "mixers": cpu})
+        for cpu in (3.0, 4.0)
     )
-    cost = training._stretched("experts", one, two, 60)
-    assert (cost.seconds, cost.cpu) == (5 * (3 + 2 * 60), 5 * (2 + 60))
-    assert training._stretched("experts", one, two, 0).seconds == 25
+    cost = training._stretched("experts", one, two, 60, 2)
+    assert (cost.cpu, cost.seconds) == (5 * (2 + 60), 5 * (2 + 60) / 2)
+    assert training._stretched("mixers", one, two, 20, 2).seconds == 5 * (2 + 20)
+    assert training._stretched("experts", one, two, 0, 1).seconds == 15
 
 
 def test_noise_has_as_many_shots_as_asked(tmp_path: Path) -> None:
