@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def tail(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A media file, or - for standard input.")
+        str, typer.Argument(metavar="SOURCE", help="A file, an address, or - for standard input.")
     ],
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
@@ -79,7 +79,8 @@ def tail(
 
     One JSON object a line on standard output, one for each scene boundary, as soon as it is
     decided; progress and a summary on standard error. SIGINT and SIGTERM end the running shot,
-    flush and print the summary; the exit code is then 130, or 0 with --follow.
+    flush and print the summary; the exit code is then 130, or 0 with --follow and for live feeds.
+    A live feed that goes away is connected again, with growing pauses.
 
     Examples:
 
@@ -88,6 +89,8 @@ def tail(
       streamer tail film.mkv --emit boundaries,shots --output events.jsonl
 
       streamer tail recording.ts --follow --idle-timeout 30
+
+      streamer tail rtsp://camera.example/live
 
       streamer tail film.mkv --sink kafka://localhost:9092/scenes.boundaries
 
@@ -120,18 +123,19 @@ def _run(location: str, settings: Settings) -> int:
     from streamer.cli.errors import INTERRUPTED
     from streamer.cli.interrupt import Interruption
 
-    interruption = Interruption()
+    interruption, endless = Interruption(), False
     try:
         with interruption.handled():
-            _open(location, settings, interruption)
+            endless = _open(location, settings, interruption)
     except KeyboardInterrupt:
         # Before there was anything to end, or the second signal.
         if not interruption.received:
             raise
-    return INTERRUPTED if interruption.received and not settings.source.follow else 0
+    usual = endless or settings.source.follow
+    return INTERRUPTED if interruption.received and not usual else 0
 
 
-def _open(location: str, settings: Settings, interruption: Interruption) -> None:
+def _open(location: str, settings: Settings, interruption: Interruption) -> bool:
     from queue import SimpleQueue
 
     from connectors.sinks.registry import open_sink
@@ -160,7 +164,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> None
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
         connect = Connector(location, settings.source, source)
-        _watch(stream, connect, settings, sinks, watch, monitor, interruption)
+        return _watch(stream, connect, settings, sinks, watch, monitor, interruption)
 
 
 def _watch(
@@ -171,7 +175,7 @@ def _watch(
     watch: Watch,
     monitor: Monitor,
     interruption: Interruption,
-) -> None:
+) -> bool:
     from connectors.sinks.sink import ConsumerGone
     from models.weights.store import WeightStore
     from streamer.errors import SourceDamaged, SourceError
@@ -196,3 +200,4 @@ def _watch(
         watch.finish(run.progress, "nobody reads the events")
         raise
     watch.finish(run.progress, "interrupted" if interruption.received else "end of input")
+    return run.endless

@@ -159,11 +159,6 @@ class Connection:
         return self._decoding
 
     @property
-    def backlog(self) -> int:
-        """Items decoded and not yet consumed."""
-        return self._queue.qsize()
-
-    @property
     def abandoned(self) -> bool:
         """Whether the decoder was told to stop and still has not returned."""
         return self._stopped_at is not None and self._thread.is_alive()

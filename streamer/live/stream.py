@@ -102,12 +102,17 @@ class StreamRun:
         self._decoder: Decoder | None = None
         self._abandoned: list[Connection] = []
         # Plain values: `stop` is called from signal handlers.
-        self._stopped = self._final = False
+        self._stopped = self._final = self._endless = False
 
     @property
     def progress(self) -> Progress:
         """How far the run is."""
         return self._progress
+
+    @property
+    def endless(self) -> bool:
+        """Whether the latest source that could be opened is a feed without an end."""
+        return self._endless
 
     @property
     def abandoned(self) -> int:
@@ -217,7 +222,7 @@ class StreamRun:
 
     def _begin(self, connection: Connection, source: Source) -> EpochRun:
         assert self._decoder is not None
-        info = connection.info
+        info, self._endless = connection.info, source.endless
         self._observer.opened(info, self._decoder.warnings)
         place, loss = self._place, self._loss
         if loss is None and place.lost_at is not None and not (place.same and source.replays):
