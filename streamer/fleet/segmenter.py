@@ -101,6 +101,7 @@ class Segmenter:
         self._kept: dict[int, int] = {}
         self._seen: dict[int, int] = {}
         self._newest: dict[int, float] = {}
+        self._heard: dict[int, float] = {}
         self._looked = self._kept_at = time.monotonic()
         self._moved = time.monotonic()
         self._mark: object = None
@@ -183,6 +184,8 @@ class Segmenter:
         await self._in_thread(lambda: self._lane.own(positions))
         self._kept = {number: at for number, at in self._kept.items() if number in positions}
         self._seen = dict(positions)
+        # Time to fetch the first of them.
+        self._heard = dict.fromkeys(positions, time.monotonic())
         self.owning = True
         if self._metrics is not None:
             self._metrics.fleet.rebalanced()
@@ -220,8 +223,9 @@ class Segmenter:
             while not self._queue.empty() and len(records) < 2 * self._settings.batch:
                 records.append(self._queue.get_nowait())
             if records:
+                now = time.monotonic()
                 for raw in records:
-                    self._newest[raw.partition] = raw.time
+                    self._newest[raw.partition], self._heard[raw.partition] = raw.time, now
                 await self._in_thread(partial(self._lane.process, records))
                 await self._save()
             if self.owning:
@@ -259,7 +263,9 @@ class Segmenter:
         """Fetches what nobody brings, and measures the lag."""
         for number, at in self._lane.positions.items():
             _, end = self._log.ends(number)
-            if end > at and self._seen.get(number) == at:
+            quiet = time.monotonic() - self._heard.get(number, 0.0) > _LOOK_SECONDS
+            # While Faust brings anything, however old, it will come to the rest.
+            if end > at and self._seen.get(number) == at and quiet:
                 self._lane.catch_up(number)
             self._seen[number] = self._lane.positions[number]
             behind = end - self._seen[number]
