@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 from models.checkpoint import save_moae
 from streamer.fleet.record import ShotRecord
+from tests.kafka import PATIENCE
 from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet
 from tests.streamer.fleet.shots import records
@@ -68,6 +72,29 @@ def test_a_broker_that_comes_back(fleet: Fleet) -> None:
         # Whoever supervises it does that.
         fleet.worker()
     assert set(fleet.ids(len(wanted))) == wanted
+
+
+def test_a_consumer_that_stands_still(fleet: Fleet, tmp_path: Path) -> None:
+    sent = streams()
+    wanted = fleet.wanted(sent)
+    fleet.worker()
+    address = f"kafka://{fleet.broker.address}/{fleet.topics.boundaries}"
+    options = ["--from", address, "--group", fleet.prefix + "-slow", "--max", str(len(wanted))]
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamer", "consume", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as consumer:
+        assert consumer.stdout is not None
+        fleet.produce(part(sent, 0, SHOTS + 1))
+        # Nobody empties the pipe, which holds a few dozen events: the fleet does not wait for it.
+        assert set(fleet.ids(len(wanted))) == wanted
+        assert consumer.poll() is None
+        found = [json.loads(line)["id"] for line in consumer.stdout]
+        assert consumer.wait(PATIENCE) == 0
+    assert len(found) == len(wanted)
+    assert set(found) == wanted
 
 
 def test_poison_and_another_checkpoint(fleet: Fleet, tmp_path: Path) -> None:
