@@ -71,6 +71,7 @@ class SegmentLane:
         self._mixture, self._log, self._out, self._saved = mixture, log, out, saved
         self._options, self._tally = options, tally
         self._partitions: dict[int, _Partition] = {}
+        self._moved: set[str] = set()
 
     @property
     def positions(self) -> Mapping[int, int]:
@@ -159,8 +160,11 @@ class SegmentLane:
 
     def _finish(self, todo: list[Raw]) -> int:
         count = len(todo)
+        self._moved.clear()
         self._work(todo, quiet=False)
+        began = time.perf_counter()
         self._out.flush(self._options.delivery_seconds)
+        self._tally.spent(self._moved, "sinks", time.perf_counter() - began)
         for place in self._partitions.values():
             place.done = place.next
         todo.clear()
@@ -357,7 +361,11 @@ class SegmentLane:
             (window.segmentation.segmenter, {} if record.shot is None else record.shot.tokens)
             for window, _, record in ready
         ]
-        for (window, raw, record), decisions in zip(ready, push_many(work), strict=True):
+        decided = push_many(work)
+        self._tally.spent(
+            [window.stream for window, _, _ in ready], "segment", time.perf_counter() - began
+        )
+        for (window, raw, record), decisions in zip(ready, decided, strict=True):
             events = window.segmentation.decided(decisions, began)
             window.took(record, raw.offset)
             self._send(window.stream, events, quiet=quiet)
@@ -367,6 +375,7 @@ class SegmentLane:
     def _send(self, stream: str, events: list[EventData], *, quiet: bool) -> None:
         if quiet:
             return
+        self._moved.add(stream)
         for data in events:
             if data.kind in self._options.emit:
                 self._out.event(stream, cloud_event(data))

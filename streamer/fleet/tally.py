@@ -7,11 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from streamer.events.ids import EventKind
     from streamer.fleet.ports import Raw
     from streamer.metrics.metrics import Metrics
+    from streamer.pipeline.stages import Stage
 
 _QUIET_SECONDS: Final = 5.0
 
@@ -76,6 +77,12 @@ class Tally:
             self._metrics.stream(stream).boundary()
         elif kind == "scene":
             self._metrics.stream(stream).scene()
+
+    def spent(self, streams: Collection[str], stage: Stage, seconds: float) -> None:
+        """A stage took so much wall time for all of these streams together."""
+        if self._metrics is not None and streams:
+            for stream in streams:
+                self._metrics.stream(stream).stage_seconds(stage, seconds / len(streams))
 
     def _say(self, subject: str, line: str) -> None:
         """Says it, unless the same kind of line came a moment ago."""

@@ -15,6 +15,7 @@ from streamer.fleet.ports import LaneOptions, Raw
 from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.tally import Tally
 from streamer.fleet.window import Mixture
+from streamer.metrics.metrics import Metrics
 from streamer.pipeline.epoch import Epoch, Gap
 from streamer.timeline import EmbeddedShot, Instant, Shot
 from tests.models.toy import DIMS
@@ -129,6 +130,7 @@ def make_lane(
     saved: dict[str, bytes] | None = None,
     snapshot: int = 4,
     batch: int = 16,
+    metrics: Metrics | None = None,
 ) -> SegmentLane:
     kinds = frozenset({"boundary", "shot", "scene", "discontinuity"})
     table = MemoryTable() if saved is None else MemoryTable(saved)
@@ -138,5 +140,5 @@ def make_lane(
         out,
         table,
         LaneOptions(kinds, batch, snapshot, 3600.0, 5.0),  # type: ignore[arg-type]
-        Tally("scenes.shots"),
+        Tally("scenes.shots", metrics),
     )

@@ -13,6 +13,7 @@ from streamer.errors import CheckpointError
 from streamer.fleet.ports import Raw
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import Mixture, StreamWindow
+from streamer.metrics.metrics import Metrics
 from tests.models.toy import toy_model
 from tests.streamer.fleet.expectation import expected
 from tests.streamer.fleet.shots import (
@@ -201,3 +202,16 @@ def test_a_damaged_window_is_refused_whole() -> None:
     assert len(again.save()) == len(saved)
     with pytest.raises(RecordRefused, match="jumps-back"):
         again.judge(replace(STREAMS[0][7], sequence=1, shot=shot(1, 9, 3)), 99)
+
+
+def test_the_time_of_each_stage_is_counted_by_stream() -> None:
+    metrics = Metrics()
+    lane = make_lane(MODEL, MemoryLog(RAWS), MemoryOut(), metrics=metrics)
+    lane.own({0: 0})
+    lane.process(RAWS)
+    for stream in ("s0", "s1"):
+        for stage in ("segment", "sinks"):
+            labels = {"stream": stream, "stage": stage}
+            spent = metrics.registry.get_sample_value("streamer_stage_seconds_total", labels)
+            assert spent is not None
+            assert spent > 0
