@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRAINING_ADVICE: Final = "use a smaller --batch, fewer --jobs or --size compact"
+SCORING_ADVICE: Final = "measure fewer movies at a time, or features with fewer dimensions"
 
 
 @contextmanager

@@ -30,6 +30,7 @@ def calibrate(
     from models.device import pick_device
     from models.evaluation.metrics import best_threshold, measure
     from models.evaluation.scoring import score_movie
+    from models.training.memory import SCORING_ADVICE, memory_errors
     from streamer.errors import CheckpointError, DatasetError
 
     notes = read_header(checkpoint).notes
@@ -46,9 +47,10 @@ def calibrate(
     if unknown:
         raise DatasetError(f"there is no movie {unknown[0]!r} in {dataset}")
     scored = []
-    for name in names:
-        movie = folder.read(name)
-        scored.append(score_movie(model, movie, position).of(movie))
+    with memory_errors(SCORING_ADVICE):
+        for name in names:
+            movie = folder.read(name)
+            scored.append(score_movie(model, movie, position).of(movie))
     if not any(each.labels.any() for each in scored):
         raise DatasetError("no movie has a scene boundary: there is nothing to calibrate on")
     threshold = best_threshold(scored)

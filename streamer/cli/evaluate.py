@@ -50,6 +50,7 @@ def evaluate(
     from models.evaluation.evaluate import as_csv, as_json
     from models.evaluation.evaluate import evaluate as run
     from models.files import write_atomically
+    from models.training.memory import SCORING_ADVICE, memory_errors
     from streamer.errors import CheckpointError
 
     model = load(checkpoint, pick_device(device))
@@ -59,14 +60,15 @@ def evaluate(
             f"a look-ahead of {position} does not fit sequences of "
             f"{model.config.sequence} boundaries"
         )
-    reports = run(
-        model,
-        DatasetFolder(dataset).movies(),
-        lookahead=None if offline else position,
-        threshold=threshold,
-        training=None if training is None else DatasetFolder(training).movies(),
-        without=tuple(without or ()),
-    )
+    with memory_errors(SCORING_ADVICE):
+        reports = run(
+            model,
+            DatasetFolder(dataset).movies(),
+            lookahead=None if offline else position,
+            threshold=threshold,
+            training=None if training is None else DatasetFolder(training).movies(),
+            without=tuple(without or ()),
+        )
     text = json.dumps(
         {
             "checkpoint": {"row": model.config.row, "sha256": model.digest},
