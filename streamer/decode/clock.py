@@ -16,10 +16,16 @@ JITTER_SECONDS = Fraction(1, 100)
 
 
 class Regimes:
-    """Offsets that all streams of one input share, one for each time its clock restarted."""
+    """What all streams of one input share.
+
+    Attributes:
+        offsets: One for each time its clock restarted.
+        reached: Seconds at which the latest frame of any stream ends.
+    """
 
     def __init__(self) -> None:
         self.offsets: list[Fraction] = [Fraction(0)]
+        self.reached = Fraction(0)
 
 
 class StreamClock:
@@ -36,7 +42,8 @@ class StreamClock:
       back is rounding by the container, and the block is put at the end of the last one.
 
     A step forward is a gap and is kept, but for an endless feed whose frames came without a
-    pause: more than 10 s ahead of the time that passed is a restart of the clock as well.
+    pause: more than 10 s ahead of the time that passed, and of every other stream, is a restart
+    of the clock as well.
 
     Args:
         regimes: Shared by the streams of one input.
@@ -119,6 +126,7 @@ class StreamClock:
         instant = Instant(ticks, time_base)
         self._last = instant.seconds
         self._end = self._last + duration
+        self._regimes.reached = max(self._regimes.reached, self._end)
         return instant
 
     def _source_seconds(self, pts: int | None, dts: int | None, time_base: Fraction) -> Fraction:
@@ -131,7 +139,7 @@ class StreamClock:
         return max(self._end, Fraction(0)) if self._last is None else self._end
 
     def _leaps(self, seconds: Fraction, passed: float) -> bool:
-        return seconds - self._end > LEAP_SECONDS + Fraction(max(0.0, passed))
+        return seconds - self._regimes.reached > LEAP_SECONDS + Fraction(max(0.0, passed))
 
     def _restart(self, seconds: Fraction, time_base: Fraction) -> Fraction:
         offsets = self._regimes.offsets

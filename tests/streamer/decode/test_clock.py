@@ -93,3 +93,22 @@ def test_whatever_the_source_says_instants_increase(
     seconds = [s for s in (stamp(of, *pair) for pair in stamps) if s is not None]
     assert all(a < b for a, b in itertools.pairwise(seconds))
     assert len(seconds) + of.dropped == len(stamps)
+
+
+def test_pictures_that_pause_while_sound_goes_on_are_no_new_clock() -> None:
+    regimes = Regimes()
+    picture, sound = StreamClock(regimes, tolerant=False), StreamClock(regimes, tolerant=True)
+    for second in range(58):
+        assert picture.stamp(second * 1000, None, Fraction(1), TICK, passed=0.0) is not None
+        assert sound.stamp(second * 1000, None, Fraction(1), TICK, passed=0.0) is not None
+    for second in (58, 59):
+        assert sound.stamp(second * 1000, None, Fraction(1), TICK, passed=0.0) is not None
+    for of in (picture, sound):
+        instant = of.stamp(69_000, None, FRAME, TICK, passed=0.0)
+        assert instant is not None
+        assert (instant.seconds, of.restarts) == (69, 0)
+    for of in (picture, sound):
+        instant = of.stamp(99_000, None, FRAME, TICK, passed=0.0)
+        assert instant is not None
+        assert of.restarts == 1
+        assert abs(instant.seconds - 69) < 1
