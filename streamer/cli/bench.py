@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
 
-Film = Annotated[Path, typer.Argument(metavar="FILM", help="A media file, best 720p24 with AAC.")]
+Film = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILM", help="A media file, best 720p24 with AAC.", exists=True, dir_okay=False
+    ),
+]
 Checkpoint = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Experts and mixer; the one shipped.")
 ]
@@ -268,7 +273,12 @@ def training(
 
 @app.command()
 def live(
-    film: Annotated[Path, typer.Argument(metavar="FILM", help="A media file, best 576p25.")],
+    film: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILM", help="A media file, best 576p25.", exists=True, dir_okay=False
+        ),
+    ],
     streams: Annotated[
         list[int] | None, typer.Option(min=1, help="How many at once; may be repeated; 4.")
     ] = None,
