@@ -70,6 +70,13 @@ class MtcnnDlib(nn.Module):
         return tokens
 
 
+def largest_face(found: Faces) -> int | None:
+    """Which of the faces is the largest that is beyond doubt; None when there is no such face."""
+    size = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(dim=1)
+    size = size.where(found.scores >= SURE, 0.0)
+    return int(size.argmax()) if (size > 0).any() else None
+
+
 def largest(found: Faces) -> torch.Tensor | None:
     """The five points of the largest face that is beyond doubt.
 
@@ -82,11 +89,10 @@ def largest(found: Faces) -> torch.Tensor | None:
     Shape:
         ``(5, 2)``
     """
-    size = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(dim=1)
-    size = size.where(found.scores >= SURE, 0.0)
-    if not (size > 0).any():
+    face = largest_face(found)
+    if face is None:
         return None
-    points: torch.Tensor = found.points[int(size.argmax())]
+    points: torch.Tensor = found.points[face]
     spread = (points - points.mean(dim=0)).abs().amax()
     return points if spread > 1 else None
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from models.networks.base import Architecture
 from models.networks.inception_resnet_v1 import DIM, SIDE, InceptionResnetV1
 from models.networks.mtcnn import Faces, Mtcnn
-from models.networks.mtcnn_dlib import HEIGHT, SMALLEST, SURE, WIDTH
+from models.networks.mtcnn_dlib import HEIGHT, SMALLEST, WIDTH, largest_face
 from streamer.aspects.extractor import PictureInput
 
 _MIDDLE, _SPAN = 127.5, 128.0
@@ -62,12 +62,8 @@ def largest_box(found: Faces) -> torch.Tensor | None:
     Shape:
         ``(4,)``
     """
-    size = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(dim=1)
-    size = size.where(found.scores >= SURE, 0.0)
-    if not (size > 0).any():
-        return None
-    box: torch.Tensor = found.boxes[int(size.argmax())]
-    return box
+    face = largest_face(found)
+    return None if face is None else found.boxes[face]
 
 
 def cut_face(picture: torch.Tensor, box: torch.Tensor) -> torch.Tensor | None:

@@ -11,41 +11,26 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from models.networks.audioset_mel import INPUT, AudiosetMel
 from models.networks.base import Architecture
-from models.networks.mel import frames_to_samples, magnitudes, mel_filters
-from streamer.aspects.extractor import SoundInput
 
-RATE = 16000
-_WIDTH, _HOP, _FFT = 400, 160, 512
-_FRAMES, _BANDS = 96, 64
 _CHANNELS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
 _DENSE = (512 * 6 * 4, 4096, 4096, 128)
 DIM = _DENSE[-1]
-_OFFSET = 0.01
-
-INPUT = SoundInput(RATE, frames_to_samples(_FRAMES, _WIDTH, _HOP), _FRAMES * _HOP)
 
 
 class Vggish(nn.Module):
     """Sound → the 128 values of the embedding layer, none of them negative.
 
-    Front end: 25 ms frames every 10 ms (periodic Hann, no padding: 15,600 samples hold exactly 96
-    frames), magnitudes, 64 HTK mel bands between 125 and 7500 Hz, ``ln(mel + 0.01)``.
+    Front end: `AudiosetMel`, ``ln(mel + 0.01)``.
 
     Shape:
         ``(batch, 15600)`` → ``(batch, 128)``
     """
 
-    window: torch.Tensor
-    filters: torch.Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        filters = mel_filters(
-            RATE, _FFT, _BANDS, low=125.0, high=7500.0, scale="htk", slopes="mel", unit_area=False
-        )
-        self.register_buffer("window", torch.hann_window(_WIDTH, device="cpu"), persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
+        self.mel = AudiosetMel(offset=0.01)
         layers: list[nn.Module] = []
         inputs = 1
         for channels in _CHANNELS:
@@ -62,10 +47,8 @@ class Vggish(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Embeds windows."""
-        mel = magnitudes(samples, self.window, _HOP, _FFT) @ self.filters
-        patch = torch.log(mel + _OFFSET)[:, None].contiguous(memory_format=torch.channels_last)
         # The dense layers were trained on channels that vary fastest.
-        x = self.features(patch).permute(0, 2, 3, 1).flatten(1)
+        x = self.features(self.mel(samples)).permute(0, 2, 3, 1).flatten(1)
         tokens: torch.Tensor = self.embeddings(x)
         return tokens
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from models.networks.audioset_mel import INPUT
 from models.networks.base import Architecture
-from models.networks.vggish import DIM, INPUT, Vggish
+from models.networks.vggish import DIM, Vggish
 
 _LARGEST = 2.0
 

@@ -9,14 +9,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from models.networks.audioset_mel import INPUT, AudiosetMel
 from models.networks.base import Architecture
 from models.networks.layers import ConvNorm, same_padding
-from models.networks.mel import frames_to_samples, magnitudes, mel_filters
-from streamer.aspects.extractor import SoundInput
 
-RATE = 16000
-_WIDTH, _HOP, _FFT = 400, 160, 512
-_FRAMES, _BANDS = 96, 64
 _DIM = 1024
 
 # Output channels and stride of the thirteen separable layers after the stem.
@@ -40,23 +36,15 @@ _LAYERS = (
 class Yamnet(nn.Module):
     """Sound → the 1024 averages under YAMNet's classifier.
 
-    Front end: 25 ms frames every 10 ms (periodic Hann, no padding: 15,600 samples hold exactly 96
-    frames), magnitudes, 64 HTK mel bands between 125 and 7500 Hz, ``ln(mel + 0.001)``.
+    Front end: `AudiosetMel`, ``ln(mel + 0.001)``.
 
     Shape:
         ``(batch, 15600)`` → ``(batch, 1024)``
     """
 
-    window: torch.Tensor
-    filters: torch.Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        filters = mel_filters(
-            RATE, _FFT, _BANDS, low=125.0, high=7500.0, scale="htk", slopes="mel", unit_area=False
-        )
-        self.register_buffer("window", torch.hann_window(_WIDTH, device="cpu"), persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
+        self.mel = AudiosetMel(offset=1e-3)
         channels = 32
         layers: list[nn.Module] = [_layer(1, channels, 3, stride=2)]
         for outputs, stride in _LAYERS:
@@ -67,9 +55,7 @@ class Yamnet(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Embeds windows."""
-        mel = magnitudes(samples, self.window, _HOP, _FFT) @ self.filters
-        patch = torch.log(mel + 1e-3)[:, None].contiguous(memory_format=torch.channels_last)
-        pooled: torch.Tensor = self.layers(patch).mean((2, 3))
+        pooled: torch.Tensor = self.layers(self.mel(samples)).mean((2, 3))
         return pooled
 
 
@@ -90,7 +76,7 @@ NETWORK = Architecture(
     name="yamnet",
     slots=("vggish",),
     module=Yamnet,
-    input=SoundInput(RATE, frames_to_samples(_FRAMES, _WIDTH, _HOP), _FRAMES * _HOP),
+    input=INPUT,
     dim=_DIM,
     max_rows=16,
     channels_last=True,
