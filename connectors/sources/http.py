@@ -15,6 +15,7 @@ from streamer.errors import SourceEmpty
 
 if TYPE_CHECKING:
     from connectors.sources.address import Address
+    from connectors.sources.web import Body
     from streamer.config.sections import SourceSection
     from streamer.errors import SourceError
 
@@ -37,6 +38,7 @@ class HttpSource(SourceBase):
         self._address, self._settings = address, settings
         self._client = Client(address, settings, lambda: self.stopped)
         self._playlist: HlsPlaylists | None = None
+        self._body: Body | None = None
 
     @property
     def live(self) -> bool:
@@ -64,7 +66,7 @@ class HttpSource(SourceBase):
         plain = self._address.plain
         kind, plus, rest = plain.partition("+")
         url = rest if plus and kind in {"hls", "dash"} else plain
-        body = in_time(self._client, url, self._settings.open_seconds)
+        body = self._body = in_time(self._client, url, self._settings.open_seconds)
         path = urlsplit(body.final_url).path
         playlist: type[HlsPlaylists] | None = None
         if kind == "hls" or is_hls(body.content_type, path):
@@ -93,5 +95,7 @@ class HttpSource(SourceBase):
         return None if self._playlist is None else self._playlist.wallclock()
 
     def close(self) -> None:
-        """Closes idle connections."""
+        """Closes connections; a read that never returns keeps its own until it does."""
+        if self._body is not None:
+            self._body.close()
         self._client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from connectors.sources.web import Body, Client
@@ -75,18 +76,16 @@ class Fetcher:
         return error
 
     def _read_text(self, url: str) -> tuple[bytes, str]:
-        body = self._blamed(lambda: Body(self._client, url))
         most = self._settings.max_playlist_bytes
         parts: list[bytes] = []
         size = 0
-        while data := body.read(65536):
-            parts.append(data)
-            size += len(data)
-            if size > most:
-                body.close()
-                raise self.forbid("its playlist is over source.max_playlist_bytes")
-        body.close()
-        return b"".join(parts), body.final_url
+        with closing(self._blamed(lambda: Body(self._client, url))) as body:
+            while data := body.read(65536):
+                parts.append(data)
+                size += len(data)
+                if size > most:
+                    raise self.forbid("its playlist is over source.max_playlist_bytes")
+            return b"".join(parts), body.final_url
 
     def _blamed(self, opens: Callable[[], Body]) -> Body:
         # The demuxer goes on to the next piece after an error, so the reason is kept.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -133,6 +134,9 @@ class Body:
             raise SourceForbidden(f"{client.name}: ignores byte ranges, which a playlist asks for")
         self._position = first
         self.size = self._total(first)
+        # Who closes may not be who reads: an answer must not be closed under a read.
+        self._busy = threading.Lock()
+        self._closed = False
 
     @property
     def final_url(self) -> str:
@@ -154,6 +158,13 @@ class Body:
         Raises:
             SourceInterrupted: The connection broke and could not be taken up again.
         """
+        try:
+            with self._busy:
+                return self._read(size)
+        finally:
+            self._let_go()
+
+    def _read(self, size: int) -> bytes:
         for attempt in range(RETRIES + 1):
             try:
                 data = bytes(self._answer.raw.read1(size if size > 0 else 65536))
@@ -193,9 +204,22 @@ class Body:
         """The offset of the next byte."""
         return self._position
 
+    @property
+    def reading(self) -> bool:
+        """Whether a read is under way."""
+        return self._busy.locked()
+
     def close(self) -> None:
-        """Gives the connection up."""
-        self._answer.close()
+        """Gives the connection up, from any thread; a read under way does it when it returns."""
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and self._busy.acquire(blocking=False):
+            try:
+                self._answer.close()
+            finally:
+                self._busy.release()
 
     def _total(self, first: int) -> int | None:
         headers = self._answer.headers
@@ -262,6 +286,11 @@ def in_time(client: Client, url: str, seconds: float) -> Body:
             raise answer
         return answer
     abandoned = True
+    # The answer may have come since it was last looked for.
+    with contextlib.suppress(queue.Empty):
+        late = answers.get_nowait()
+        if isinstance(late, Body):
+            late.close()
     raise SourceUnreachable(f"{client.name}: no answer within {seconds:g} s")
 
 
