@@ -47,6 +47,7 @@ def serve(
       kill -HUP $(pidof -x streamer)
     """
     from streamer.config.load import load_settings
+    from streamer.heap import keep_level
 
     shell: Shell = context.obj
     overrides = {
@@ -60,6 +61,7 @@ def serve(
     wanted = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread starts, so that the wait below is the only one that gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    keep_level()
     return _serve(config, settings, wanted)
 
 

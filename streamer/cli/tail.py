@@ -97,6 +97,7 @@ def tail(
       ffmpeg -i film.mkv -c copy -f mpegts - | streamer tail -
     """
     from streamer.config.load import load_settings
+    from streamer.heap import keep_level
 
     shell: Shell = context.obj
     overrides = {
@@ -116,7 +117,9 @@ def tail(
         "logging.json_logs": json_logs,
         "logging.debug": shell.debug or None,
     }
-    return _run(source, load_settings(config, overrides))
+    settings = load_settings(config, overrides)
+    keep_level()
+    return _run(source, settings)
 
 
 def _run(location: str, settings: Settings) -> int:
