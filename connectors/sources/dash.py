@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from datetime import UTC, datetime
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from connectors.sources.hls import HlsPlaylists
 from connectors.sources.mpd import Presentation, Track, parse
-from connectors.sources.segments import NotDash, Part, Piece
-from streamer.errors import NotMedia, SourceUnsupported
+from connectors.sources.segments import NotDash, NotYet, Part, Piece
+from streamer.errors import NotMedia, SourceNotFound, SourceUnreachable, SourceUnsupported
 
 if TYPE_CHECKING:
-    from connectors.sources.source import Opening
+    from collections.abc import Mapping
+
+    from connectors.sources.source import ByteStream, Opening
     from connectors.sources.web import Client
     from streamer.config.sections import SourceSection
 
@@ -21,6 +24,9 @@ TYPES: Final = frozenset({"application/dash+xml"})
 PLACE: Final = "http://dash.invalid/"
 """Where the playlists made here seem to be; never asked for (RFC 2606)."""
 FRESH_SECONDS: Final = 0.5
+LATE_SEGMENTS: Final = 2
+"""How much later than by the clock a segment may come, in its own length."""
+PAUSE_SECONDS: Final = 0.1
 
 
 def recognises(content_type: str, path: str) -> bool:
@@ -51,6 +57,8 @@ class DashPlaylist(HlsPlaylists):
         self._found: Presentation | None = None
         # Track → address of each segment in the playlist before → its number.
         self._numbers: dict[int, dict[str, int]] = {}
+        # Track → address of each segment that nobody says is there → its seconds.
+        self._counted: dict[int, dict[str, float]] = {}
 
     def opening(self, url: str) -> Opening:
         """How the demuxer reads it.
@@ -76,6 +84,43 @@ class DashPlaylist(HlsPlaylists):
         known = 0 <= number < len(found.tracks)
         return (self._media(number, found) if known else _choice(found)).encode(), url
 
+    def fetch(self, url: str, flags: int, options: Mapping[str, str]) -> ByteStream:
+        """Opens a playlist or a segment, which may come later than by the clock.
+
+        Args:
+            url: Absolute.
+            flags: Of the demuxer.
+            options: The demuxer's.
+
+        Raises:
+            SourceError: It may not or cannot be had.
+        """
+        if self.fault is not None:
+            # The demuxer would go on, and wait for the next segment as long as for this one.
+            raise self.fault
+        asked = time.monotonic()
+        while True:
+            try:
+                return super().fetch(url, flags, options)
+            except SourceNotFound as error:
+                waited = time.monotonic() - asked
+                if self._client.stopped() or waited > self._patience(url):
+                    self.fault = error
+                    raise
+            if self._is_over(url):
+                # The demuxer asks for the playlist next, which says that this was the end.
+                return io.BytesIO()
+            time.sleep(PAUSE_SECONDS)
+
+    def _patience(self, url: str) -> float:
+        lengths = (counted[url] for counted in self._counted.values() if url in counted)
+        return min(LATE_SEGMENTS * next(lengths, 0.0), self._settings.stall_seconds / 2)
+
+    def _is_over(self, url: str) -> bool:
+        found = self._presentation()
+        parts = (part for track in found.tracks for part in track.parts)
+        return not found.live and all(piece.url != url for part in parts for piece in part.segments)
+
     def _presentation(self) -> Presentation:
         now = time.monotonic()
         fresh = self._found is not None and not self._found.live
@@ -83,6 +128,9 @@ class DashPlaylist(HlsPlaylists):
             text, final = super().read_text(self._url)
             try:
                 self._found = parse(text, final, time.time())
+            except NotYet as error:
+                self.fault = SourceUnreachable(f"{self._client.name}: {error}")
+                raise self.fault from None
             except NotDash as error:
                 encrypted = "encrypted" in str(error)
                 kind = SourceUnsupported if encrypted else NotMedia
@@ -101,6 +149,7 @@ class DashPlaylist(HlsPlaylists):
                 first = known[piece.url] - index
                 break
         self._numbers[number] = {piece.url: first + k for k, piece in enumerate(pieces)}
+        self._counted[number] = {piece.url: piece.seconds for piece in pieces if piece.counted}
         longest = max((piece.seconds for piece in pieces), default=1.0)
         lines = [
             "#EXTM3U",

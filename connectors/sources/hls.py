@@ -125,8 +125,8 @@ class HlsPlaylists(Fetcher):
         if url in self._playlists:
             text, final = self.read_text(url)
             return io.BytesIO(self._read(url, text.decode("utf-8", "replace"), final))
-        self._note(url)
         body = self.body(url, options)
+        self._note(url)
         return body if encrypted is None else self._decrypted(body, options)
 
     def _decrypted(self, body: Body, options: Mapping[str, str]) -> Decrypted:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from connectors.sources.segments import (
     WINDOW_SECONDS,
     NotDash,
+    NotYet,
     Part,
     Period,
     bits_a_second,
@@ -66,7 +67,7 @@ def parse(text: bytes, url: str, now: float) -> Presentation:
         now: Seconds since the Unix epoch; decides what of a live presentation is there.
 
     Raises:
-        NotDash: It is none, is encrypted, or names too much.
+        NotDash: It is none, is encrypted, or names too much; ``NotYet`` when that may pass.
     """
     try:
         root = ElementTree.fromstring(text, forbid_dtd=True)
@@ -89,6 +90,8 @@ def parse(text: bytes, url: str, now: float) -> Presentation:
                 columns.setdefault(name, []).append((chosen, period))
     tracks = [_track(name, sets, now) for name, sets in columns.items()]
     tracks = [track for track in tracks if any(part.segments for part in track.parts)]
+    if not tracks and live:
+        raise NotYet("has no segments yet")
     if not tracks:
         raise NotDash("names no segments of picture or sound")
     return Presentation(live, tuple(sorted(tracks, key=lambda track: track.kind != "video")))

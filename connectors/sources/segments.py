@@ -24,6 +24,10 @@ class NotDash(ValueError):
     """The text is no description that can be played; the message says why."""
 
 
+class NotYet(NotDash):
+    """A live presentation has begun, or will, but has nothing to be played so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A segment, or the header of the segments that follow.
@@ -33,12 +37,14 @@ class Piece:
         seconds: How long it plays; 0 for a header.
         span: First byte and length, when it is part of a file.
         date: When its first moment was, in seconds since the Unix epoch; None for recordings.
+        counted: It should be there by the clock, but nobody says that it is.
     """
 
     url: str
     seconds: float = 0.0
     span: tuple[int, int] | None = None
     date: float | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,8 @@ def _templated(
     scale = max(1, _whole(attributes.get("timescale"), 1))
     first = _whole(attributes.get("startNumber"), 1)
     offset = _whole(attributes.get("presentationTimeOffset"), 0)
-    if "SegmentTimeline" in found:
+    counted = "SegmentTimeline" not in found
+    if not counted:
         lasting = None if period.seconds is None else round(period.seconds * scale) + offset
         spans = list(_timeline(found["SegmentTimeline"], lasting))
         numbered = [(first + k, at, length) for k, (at, length) in enumerate(spans)]
@@ -127,6 +134,7 @@ def _templated(
             length / scale,
             None,
             None if period.began is None else period.began + (at - offset) / scale,
+            counted and period.began is not None,
         )
         for number, at, length in numbered
     )

@@ -1,12 +1,27 @@
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from connectors.sources.mpd import parse
-from connectors.sources.segments import NotDash, Piece
-from streamer.errors import NotMedia, SourceForbidden, SourceUnsupported
+from connectors.sources.registry import open_source
+from connectors.sources.segments import NotDash, NotYet, Piece
+from streamer.config.sections import DecodeSection, SourceSection
+from streamer.decode.decoder import Decoder
+from streamer.errors import (
+    NotMedia,
+    SourceForbidden,
+    SourceNotFound,
+    SourceUnreachable,
+    SourceUnsupported,
+)
 from tests.servers.film import FRAME, SHOTS, Watched, watch
 from tests.servers.nginx import Nginx
 from tests.servers.process import Process, until
@@ -101,6 +116,20 @@ def test_a_live_presentation_has_the_segments_that_are_complete_with_dates() -> 
     assert [piece.date for piece in found] == [began + at for at in (92, 94, 96, 98)]
 
 
+def test_a_live_presentation_may_have_nothing_yet() -> None:
+    live = 'type="dynamic" availabilityStartTime="2026-03-01T20:00:00Z"'
+    template = '<SegmentTemplate timescale="1" duration="2" media="$Number$.m4s"/>'
+    began = 1_772_395_200.0
+    for now in (began - 60, began + 1.9):
+        with pytest.raises(NotYet):
+            parse(mpd(one(template), live), URL, now)
+    assert [piece.counted for piece in segments(mpd(one(template), live), began + 2)] == [True]
+    listed = (
+        '<SegmentTemplate media="a"><SegmentTimeline><S d="1"/></SegmentTimeline></SegmentTemplate>'
+    )
+    assert [piece.counted for piece in segments(mpd(one(listed), live), began + 2)] == [False]
+
+
 def test_the_best_of_each_kind_is_taken() -> None:
     template = '<SegmentTemplate duration="1" media="$RepresentationID$-$Number$"/>'
     text = mpd(
@@ -160,6 +189,17 @@ def test_a_description_reaches_only_http(nginx: Nginx, tmp_path: Path) -> None:
     assert isinstance(served(nginx, tmp_path, b"<MPD/>").error, NotMedia)
 
 
+def packaged(nginx: Nginx, film: Path, log: Path, *options: str) -> Path:
+    """A film of six segments in a folder of the server's; its description."""
+    folder = nginx.root / log.parent.name
+    folder.mkdir()
+    command = ["ffmpeg", "-loglevel", "error", "-i", film, "-c", "copy", "-f", "dash"]
+    description = folder / "film.mpd"
+    process = Process([*command, "-seg_duration", "1", *options, description], log)
+    until(lambda: process.ended, "a packaged film")
+    return description
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -173,16 +213,94 @@ def test_a_description_reaches_only_http(nginx: Nginx, tmp_path: Path) -> None:
 def test_on_demand_is_read_whole(
     nginx: Nginx, known_film: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    folder = nginx.root / tmp_path.name
-    folder.mkdir()
-    command = ["ffmpeg", "-loglevel", "error", "-i", known_film, "-c", "copy", "-f", "dash"]
-    process = Process(
-        [*command, "-seg_duration", "1", *options, folder / "film.mpd"], tmp_path / "log"
-    )
-    until(lambda: process.ended, "a packaged film")
+    packaged(nginx, known_film, tmp_path / "log", *options)
     found = watch(f"{nginx.http}/moved/{tmp_path.name}/film.mpd")
     assert (found.error, found.pictures, found.live) == (None, 150, False)
     assert found.sounds > 200
     first = found.starts[0].start.seconds
     for cut, true in zip(found.cuts(), CUTS, strict=True):
         assert abs(cut - first - true) < FRAME
+
+
+COUNTED = ("-use_timeline", "0")
+LAST = (sum(SHOTS) - 1) * FRAME
+
+
+def begun(description: Path, seconds: float) -> str:
+    """Says of a packaged film that it has been live for some seconds; what was said before."""
+    static = description.read_text()
+    at = datetime.fromtimestamp(time.time() - seconds, UTC).isoformat()
+    live = f'type="dynamic" availabilityStartTime="{at}"'
+    text = static.replace('type="static"', live)
+    replace(description, re.sub('mediaPresentationDuration="[^"]*"', "", text))
+    return static
+
+
+def replace(description: Path, text: str) -> None:
+    """At once, as packagers do it."""
+    new = description.with_suffix(".new")
+    new.write_text(text)
+    new.rename(description)
+
+
+def missed(nginx: Nginx, name: str) -> bool:
+    """Whether somebody asked for what is not there."""
+    return name in (nginx.root.parent / "error.log").read_text()
+
+
+@contextmanager
+def watching(nginx: Nginx, description: Path) -> Iterator[Future[Watched]]:
+    where = f"{nginx.http}/{description.parent.name}/{description.name}"
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(watch, where, stall_seconds=8.0)
+
+
+def test_a_counted_segment_may_come_late(nginx: Nginx, known_film: Path, tmp_path: Path) -> None:
+    description = packaged(nginx, known_film, tmp_path / "log", *COUNTED)
+    last = description.parent / "chunk-stream0-00006.m4s"
+    hidden = last.rename(tmp_path / last.name)
+    static = begun(description, 4.2)
+    with watching(nginx, description) as running:
+        until(lambda: missed(nginx, f"{tmp_path.name}/{last.name}"), "asked too early")
+        hidden.rename(last)
+        replace(description, static)
+        found = running.result(60)
+    assert found.error is None
+    assert abs(found.last - LAST) < FRAME
+
+
+def test_a_presentation_may_end_before_a_counted_segment(
+    nginx: Nginx, known_film: Path, tmp_path: Path
+) -> None:
+    description = packaged(nginx, known_film, tmp_path / "log", *COUNTED)
+    static = begun(description, 5.2)
+    with watching(nginx, description) as running:
+        until(lambda: missed(nginx, f"{tmp_path.name}/chunk-stream0-00007.m4s"), "one too many")
+        replace(description, static)
+        found = running.result(60)
+    assert (found.error, found.live) == (None, True)
+    assert abs(found.last - LAST) < FRAME
+
+
+def test_a_counted_segment_that_never_comes_ends_the_connection(
+    nginx: Nginx, known_film: Path, tmp_path: Path
+) -> None:
+    description = packaged(nginx, known_film, tmp_path / "log", *COUNTED)
+    begun(description, 5.2)
+    with watching(nginx, description) as running:
+        found = running.result(60)
+    assert isinstance(found.error, SourceNotFound)
+    assert abs(found.last - LAST) < FRAME
+
+
+def test_a_presentation_that_has_not_begun_is_unreachable(
+    nginx: Nginx, known_film: Path, tmp_path: Path
+) -> None:
+    description = packaged(nginx, known_film, tmp_path / "log", *COUNTED)
+    begun(description, -60)
+    source = open_source(f"{nginx.http}/{tmp_path.name}/film.mpd", SourceSection())
+    with (
+        pytest.raises(SourceUnreachable, match="no segments yet"),
+        Decoder(source, DecodeSection()),
+    ):
+        pass
