@@ -1,4 +1,4 @@
-"""nginx: static files over HTTP, and RTMP."""
+"""nginx: static files over HTTP, and RTMP; both also over TLS."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import pwd
 from pathlib import Path
 
+from tests.servers.authority import Authority
 from tests.servers.process import HOST, Process, answers, free_port
 
 CONFIGURATION = """
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
 worker_processes 1;
 pid {folder}/pid;
@@ -31,12 +33,23 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen {host}:{http};
+        listen {host}:{https} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
         root {root};
         location /private/ {{
             auth_basic "private";
             auth_basic_user_file {folder}/users;
         }}
         location /moved/ {{ rewrite ^/moved/(.*)$ /$1 redirect; }}
+    }}
+}}
+stream {{
+    server {{
+        listen {host}:{rtmps} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        proxy_pass {host}:{rtmp};
     }}
 }}
 rtmp {{
@@ -63,7 +76,9 @@ class Nginx:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
+        self.authority = Authority(folder / "tls")
         self.http_port, self.rtmp_port = free_port(), free_port()
+        self.https_port, self.rtmps_port = free_port(), free_port()
         users = folder / "users"
         users.write_text("alice:{PLAIN}wonder land\n")
         configuration = folder / "nginx.conf"
@@ -73,12 +88,17 @@ class Nginx:
                 root=self.root,
                 host=HOST,
                 http=self.http_port,
+                https=self.https_port,
                 rtmp=self.rtmp_port,
+                rtmps=self.rtmps_port,
+                certificate=self.authority.certificate,
+                key=self.authority.key,
                 user=pwd.getpwuid(os.getuid()).pw_name,
             )
         )
+        ports = self.http_port, self.https_port, self.rtmp_port, self.rtmps_port
         self._process = Process(["nginx", "-p", folder, "-c", configuration], folder / "log")
-        self._process.until(lambda: answers(self.http_port) and answers(self.rtmp_port), "nginx")
+        self._process.until(lambda: all(map(answers, ports)), "nginx")
 
     @property
     def http(self) -> str:
@@ -87,6 +107,14 @@ class Nginx:
     @property
     def rtmp(self) -> str:
         return f"rtmp://{HOST}:{self.rtmp_port}/live"
+
+    @property
+    def https(self) -> str:
+        return f"https://{HOST}:{self.https_port}"
+
+    @property
+    def rtmps(self) -> str:
+        return f"rtmps://{HOST}:{self.rtmps_port}/live"
 
     def stop(self) -> None:
         self._process.stop()

@@ -42,6 +42,13 @@ def answers(port: int) -> bool:
     return True
 
 
+def receives(port: int) -> bool:
+    """Whether some program waits for datagrams."""
+    tables = (Path(f"/proc/net/{name}").read_text() for name in ("udp", "udp6"))
+    lines = (line.split() for table in tables for line in table.splitlines()[1:])
+    return any(int(line[1].rpartition(":")[2], 16) == port for line in lines)
+
+
 class Process:
     """A program that runs until it is stopped.
 

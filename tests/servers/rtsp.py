@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.servers.process import HOST, Process, answers, free_port
+
+if TYPE_CHECKING:
+    from tests.servers.authority import Authority
 
 SCRIPT = Path(__file__).with_name("rtsp_server.py")
 PLAY = (
@@ -21,12 +25,21 @@ class RtspServer:
         folder: For its log.
         film: What it plays, from the start for each first viewer.
         login: User name and password that it asks for.
+        authority: Its certificate makes it speak TLS, and nothing else.
     """
 
-    def __init__(self, folder: Path, film: Path, login: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        film: Path,
+        login: tuple[str, str] | None = None,
+        authority: Authority | None = None,
+    ) -> None:
         self.port = free_port()
         script: list[str | Path] = ["/usr/bin/python3", SCRIPT, str(self.port)]
-        script += [PLAY.format(film=film), *(login or ())]
+        script.append(PLAY.format(film=film))
+        script += ["--login", *login] if login else []
+        script += ["--tls", authority.certificate, authority.key] if authority else []
         self._process = Process(script, folder / "rtsp.log")
         self._process.until(lambda: answers(self.port), "RTSP server")
 

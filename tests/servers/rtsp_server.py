@@ -1,32 +1,34 @@
 #!/usr/bin/python3
 """GStreamer's RTSP server; run by the system's Python, which has its bindings.
 
-rtsp_server.py PORT PLAIN_PIPELINE [USER PASSWORD]
+rtsp_server.py PORT PIPELINE [--login USER PASSWORD] [--tls CERTIFICATE KEY]
 """
 
-import sys
+import argparse
 
 import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402  (versions come first)
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402  (versions come first)
 
 
-def main(port: str, pipeline: str, user: str = "", password: str = "") -> None:
+def main() -> None:
+    words = argparse.ArgumentParser()
+    words.add_argument("port")
+    words.add_argument("pipeline")
+    words.add_argument("--login", nargs=2)
+    words.add_argument("--tls", nargs=2)
+    asked = words.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service(port)
+    server.set_service(asked.port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(pipeline)
+    factory.set_launch(asked.pipeline)
     factory.set_eos_shutdown(True)
-    if user:
-        auth = GstRtspServer.RTSPAuth()
-        token = GstRtspServer.RTSPToken()
-        token.set_string("media.factory.role", "viewer")
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-        server.set_auth(auth)
+    if asked.login or asked.tls:
+        server.set_auth(guard(asked.login, asked.tls))
         role = Gst.Structure.new_empty("viewer")
         role.set_value("media.factory.access", True)
         role.set_value("media.factory.construct", True)
@@ -38,4 +40,17 @@ def main(port: str, pipeline: str, user: str = "", password: str = "") -> None:
     GLib.MainLoop().run()
 
 
-main(*sys.argv[1:])
+def guard(login: list[str] | None, tls: list[str] | None) -> GstRtspServer.RTSPAuth:
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    if login:
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(*login), token)
+    else:
+        auth.set_default_token(token)
+    if tls:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_files(*tls))
+    return auth
+
+
+main()

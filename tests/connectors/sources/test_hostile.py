@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import subprocess
 import traceback
 from pathlib import Path
 
@@ -21,8 +20,10 @@ from streamer.errors import (
     SourceInterrupted,
     SourceNotFound,
     SourceRefused,
+    SourceUnreachable,
 )
 from tests.servers import film
+from tests.servers.authority import Authority
 from tests.servers.film import watch
 from tests.servers.nginx import Nginx
 from tests.servers.process import HOST
@@ -211,22 +212,19 @@ def test_a_login_stays_with_its_site(known_film: Path) -> None:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> ssl.SSLContext:
-    """What a server of nobody in particular shows; ``cert.pem`` is its own authority."""
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
-        "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "tls")
+
+
+def secured(connection: socket.socket, authority: Authority) -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.load_cert_chain(authority.certificate, authority.key)
+    return context.wrap_socket(connection, server_side=True)
 
-    return context
 
-
-def test_a_certificate_of_nobody_is_refused(certificate: ssl.SSLContext, tmp_path: Path) -> None:
+def test_a_certificate_of_nobody_is_refused(authority: Authority) -> None:
     def serve(connection: socket.socket) -> None:
-        with certificate.wrap_socket(connection, server_side=True) as safe:
+        with secured(connection, authority) as safe:
             request(safe)
             safe.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
@@ -234,19 +232,17 @@ def test_a_certificate_of_nobody_is_refused(certificate: ssl.SSLContext, tmp_pat
         url = f"https://{HOST}:{server.port}/film.ts"
         with pytest.raises(SourceInterrupted, match="certificate"):
             opened(url)
-        trusting = LIMITS.model_copy(update={"ca_file": tmp_path / "cert.pem"})
+        trusting = LIMITS.model_copy(update={"ca_file": authority.file})
         with pytest.raises(SourceError, match="404"):
             opened(url, trusting)
 
 
 @pytest.mark.parametrize("scheme", ["rtsps", "rtmps"])
-def test_cameras_and_relays_need_a_certificate_too(
-    certificate: ssl.SSLContext, tmp_path: Path, scheme: str
-) -> None:
+def test_cameras_and_relays_need_a_certificate_too(authority: Authority, scheme: str) -> None:
     heard: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
-        with certificate.wrap_socket(connection, server_side=True) as safe:
+        with secured(connection, authority) as safe:
             heard.append(safe.recv(1000))
 
     with Misbehaving(serve) as server:
@@ -255,6 +251,49 @@ def test_cameras_and_relays_need_a_certificate_too(
             opened(url)
         assert not any(heard)
         with pytest.raises(SourceError) as caught:
-            opened(url, LIMITS.model_copy(update={"ca_file": tmp_path / "cert.pem"}))
+            opened(url, LIMITS.model_copy(update={"ca_file": authority.file}))
         assert "certificate" not in str(caught.value)
         assert any(heard)
+
+
+@pytest.mark.parametrize("scheme", ["https", "rtsps", "rtmps"])
+def test_a_certificate_for_another_host_is_refused(tmp_path: Path, scheme: str) -> None:
+    authority = Authority(tmp_path, "DNS:elsewhere.example")
+    heard: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        with secured(connection, authority) as safe:
+            heard.append(safe.recv(1000))
+
+    with Misbehaving(serve) as server:
+        trusting = LIMITS.model_copy(update={"ca_file": authority.file})
+        with pytest.raises(SourceUnreachable, match="certificate"):
+            opened(f"{scheme}://alice:secret@{HOST}:{server.port}/live/film", trusting)
+    assert not any(heard)
+
+
+@pytest.mark.parametrize("scheme", ["https", "rtsps", "rtmps"])
+def test_a_server_s_authority_has_to_be_known(
+    nginx: Nginx, authority: Authority, known_film: Path, tmp_path: Path, scheme: str
+) -> None:
+    camera = RtspServer(tmp_path, known_film, None, authority) if scheme == "rtsps" else None
+    where = {
+        "https": f"{nginx.https}/film.mkv",
+        "rtmps": f"{nginx.rtmps}/film",
+        "rtsps": f"rtsps://{camera.where}" if camera else "",
+    }[scheme]
+    other = nginx.authority if camera else authority
+    try:
+        for ca_file in (None, other.file):
+            with pytest.raises(SourceUnreachable, match="certificate") as caught:
+                opened(where, LIMITS.model_copy(update={"ca_file": ca_file}))
+            assert caught.value.exit_code == 17
+    finally:
+        if camera:
+            camera.stop()
+
+
+def test_a_film_comes_over_tls(nginx: Nginx, known_film: Path) -> None:
+    (nginx.root / "safe.mkv").write_bytes(known_film.read_bytes())
+    found = watch(f"{nginx.https}/safe.mkv", ca_file=nginx.authority.file)
+    assert (found.error, found.pictures) == (None, 150)
