@@ -144,10 +144,11 @@ def test_real_time_is_the_sender_s(watched: dict[str, Future[Watched]], kind: st
     assert passed == pytest.approx(media, abs=float(FRAME))
 
 
+@pytest.mark.parametrize("kind", ["udp", "rtp"])
 def test_who_says_no_time_has_none_but_that_of_arrival(
-    watched: dict[str, Future[Watched]],
+    watched: dict[str, Future[Watched]], kind: str
 ) -> None:
-    found = watched["udp"].result(120)
+    found = watched[kind].result(120)
     assert all(picture.wallclock is None for picture in found.starts.values())
     assert all(picture.arrival for picture in found.starts.values())
     # It was sent in real time, so that media time and arrival agree.
