@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from confluent_kafka import KafkaError
 
@@ -18,21 +18,100 @@ if TYPE_CHECKING:
 _KEPT: Final = 32
 _NOISE: Final = re.compile(r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state .*\)$")
 _CLOSED: Final = re.compile("Broken pipe|Connection reset|closed by peer")
+# What brokers say about the certificate of a client, or about having none.
+_CERTIFICATE: Final = re.compile("alert .*(?:certificate|unknown ca)")
+_FILES: Final = {
+    "ssl.ca.location": ("kafka.ca_file", "it holds no certificates"),
+    "ssl.certificate.location": ("kafka.certificate_file", "it holds no certificate"),
+    "ssl.key.location": (
+        "kafka.key_file",
+        "it is no key, not the certificate's, or kafka.key_password is not its password",
+    ),
+}
 # What cannot pass by waiting.
 _CERTAIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+_RIGHTS: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+
+ErrorKind = Literal["unreachable", "tls", "login", "rights", "replicas", "size", "clock", "other"]
+"""What goes wrong with brokers, in few words: a metric's label."""
+
+_KINDS: Final[dict[int, ErrorKind]] = {
+    KafkaError._TRANSPORT: "unreachable",
+    KafkaError._RESOLVE: "unreachable",
+    KafkaError._ALL_BROKERS_DOWN: "unreachable",
+    KafkaError._TIMED_OUT: "unreachable",
+    KafkaError.REQUEST_TIMED_OUT: "unreachable",
+    KafkaError._SSL: "tls",
+    KafkaError._AUTHENTICATION: "login",
+    KafkaError.NOT_ENOUGH_REPLICAS: "replicas",
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "replicas",
+    KafkaError.MSG_SIZE_TOO_LARGE: "size",
+    KafkaError.INVALID_TIMESTAMP: "clock",
+    **dict.fromkeys(_RIGHTS, "rights"),
+}
+
+
+def is_refusal(error: KafkaError) -> bool:
+    """Whether a login lacks a right."""
+    # A producer that may not begin says so only in words.
+    return error.code() in _RIGHTS or "authorization failed" in error.str()
+
+
+def error_kind(error: KafkaError) -> ErrorKind:
+    """What an error is about."""
+    if is_refusal(error):
+        return "rights"
+    if error.code() == KafkaError._TRANSPORT and "SSL" in error.str():
+        return "tls"
+    return _KINDS.get(error.code(), "other")
+
+
+def in_words(error: KafkaError) -> str:
+    """What an error says, and what to do where that is known."""
+    if error.code() == KafkaError.INVALID_TIMESTAMP:
+        return (
+            "the clocks of this machine and the broker differ too much; set this one, or the "
+            "topic's message.timestamp.type to LogAppendTime"
+        )
+    return error.str()
+
+
+def unfit(error: KafkaError) -> str:
+    """Why no client could be made, by the setting that is at fault."""
+    said = error.str().partition("client: ")[2] or error.str()
+    for name, (setting, words) in _FILES.items():
+        if name in said:
+            why = "it cannot be read" if "system lib" in said else words
+            return f"{setting} cannot be used: {why} ({said})"
+    return said
 
 
 class Complaints:
-    """The latest that a client said went wrong; errors of one broker among several included."""
+    """The latest that a client said went wrong; errors of one broker among several included.
+
+    Attributes:
+        logger: Takes a client's log lines.
+        certified: Whether the client shows a certificate.
+        counts: Errors by their kind, since the beginning.
+    """
 
     def __init__(self) -> None:
         self._errors: deque[KafkaError] = deque(maxlen=_KEPT)
         self._closed = False
+        self.certified = False
+        self.counts: Counter[ErrorKind] = Counter()
         self.logger = logging.Logger("librdkafka")
         self.logger.addHandler(_Handler(self))
 
     def note(self, error: KafkaError) -> None:
         """Takes an error; a client's ``error_cb``."""
+        self.counts[error_kind(error)] += 1
         self._errors.append(error)
 
     def hear(self, line: str) -> None:
@@ -47,7 +126,9 @@ class Complaints:
     @property
     def certain(self) -> bool:
         """Whether waiting is of no use."""
-        return any(error.code() in _CERTAIN for error in self._errors)
+        return any(
+            error.code() in _CERTAIN or _CERTIFICATE.search(error.str()) for error in self._errors
+        )
 
     @property
     def fatal(self) -> bool:
@@ -65,6 +146,13 @@ class Complaints:
         text = {code: _NOISE.sub("", said) for code, said in by_code.items()}
         if said := text.get(KafkaError._AUTHENTICATION):
             return f"login refused: {said}"
+        if said := next((said for said in text.values() if _CERTIFICATE.search(said)), None):
+            if self.certified:
+                return f"the broker refuses this client's certificate: {said}"
+            return (
+                "the broker wants a client's certificate ([kafka] certificate_file, key_file): "
+                f"{said}"
+            )
         if said := text.get(KafkaError._SSL):
             return f"no TLS connection: {said}"
         said = text.get(KafkaError._TRANSPORT, "")
@@ -117,6 +205,7 @@ def client_settings(
         "error_cb": complaints.note,
         "logger": complaints.logger,
     }
+    complaints.certified = address.tls and section.certificate_file is not None
     if address.tls:
         settings["ssl.endpoint.identification.algorithm"] = (
             "https" if section.verify_hostname else "none"

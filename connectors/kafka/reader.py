@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.kafka.client import Complaints, client_settings
 from connectors.kafka.message import from_record
+from connectors.kafka.rights import not_allowed
 from connectors.kafka.topic import TopicProbe
 from streamer.errors import SinkError
 
@@ -98,9 +99,11 @@ class EventReader:
         """Joins the group, or takes every partition.
 
         Raises:
-            SinkError: There is no such topic, nobody answers, or a login is refused.
+            SinkError: There is no such topic, nobody answers, or a login is refused or lacks a
+                right.
         """
-        facts = TopicProbe(self._address, self._section).look()
+        groups = () if self._group is None else (self._group,)
+        facts = TopicProbe(self._address, self._section, "READ", groups).look()
         settings: dict[str, Any] = client_settings(self._address, self._section, self._complaints)
         settings |= {
             "group.id": self._group or f"streamer-consume-{uuid.uuid4()}",
@@ -148,7 +151,7 @@ class EventReader:
         except KafkaException as error:
             cause = error.args[0]
             if cause.code() not in _MOVED:
-                raise SinkError(f"{self._address}: not committed: {cause.str()}") from error
+                raise SinkError(f"{self._address}: not committed: {self._words(cause)}") from error
             self._warn(f"{self._address}: not committed: {cause.str()}; some events may repeat")
 
     def close(self) -> None:
@@ -166,8 +169,10 @@ class EventReader:
     def _record(self, message: Message) -> Record | None:
         error = message.error()
         if error is not None:
-            if error.code() not in _PASSING:
-                raise SinkError(f"{self._address}: {error.str()}")
+            # Who reads without a group needs no right to one.
+            alone = self._group is None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+            if error.code() not in _PASSING and not alone:
+                raise SinkError(f"{self._address}: {self._words(error)}")
             self._notice()
             return None
         self._away = False
@@ -181,6 +186,13 @@ class EventReader:
         except ValueError as problem:
             return Record(partition, offset, None, str(problem))
         return Record(partition, offset, event, None)
+
+    def _words(self, error: KafkaError) -> str:
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return not_allowed("topic", self._address.topic, ("READ",))
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and self._group is not None:
+            return not_allowed("group", self._group, ("READ",))
+        return error.str()
 
     def _notice(self) -> None:
         """Says once that brokers are away."""

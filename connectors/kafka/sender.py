@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.client import Complaints, client_settings, error_kind, in_words, is_refusal
 from connectors.kafka.message import OVERHEAD_BYTES, to_message
+from connectors.kafka.rights import not_allowed
 from streamer.errors import SinkError, StreamerError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from connectors.kafka.address import KafkaAddress
+    from connectors.kafka.client import ErrorKind
     from connectors.kafka.topic import TopicFacts, TopicProbe
     from connectors.sinks.spool import Spool, Stored
     from streamer.config.sections import KafkaSection
@@ -100,6 +102,12 @@ class Sender:
         """Whether events wait and nothing is acknowledged."""
         return self._stalled
 
+    @property
+    def errors(self) -> dict[ErrorKind, int]:
+        """What went wrong so far, by kind."""
+        # Another thread adds new kinds.
+        return dict(self._complaints.counts.copy())
+
     def explain(self) -> str:
         """Why nothing is acknowledged, as far as it is known."""
         return self._complaints.explain() or "no acknowledgement"
@@ -122,7 +130,9 @@ class Sender:
         except StreamerError as error:
             self._failure = error
         except KafkaException as error:
-            self._failure = SinkError(f"{self._address}: {error.args[0].str()}")
+            self._failure = SinkError(
+                f"{self._address}: {self._words(error.args[0])}; {self._left()}"
+            )
         except Exception as error:  # noqa: BLE001 # told to whoever adds the next event
             self._failure = SinkError(f"{self._address}: {type(error).__name__}: {error}")
         finally:
@@ -201,10 +211,12 @@ class Sender:
         if final:
             kept = f"it is kept in {self._spool.path}, table refused"
             if final[0].code() not in _REFUSED:
-                kept = f"{self._spool.state.events} events wait in {self._spool.path}"
+                kept = self._left()
             # Before the spool may look empty to whoever waits for that.
-            self._failure = SinkError(f"{self._address}: event not taken: {final[0].str()}; {kept}")
+            said = self._words(final[0])
+            self._failure = SinkError(f"{self._address}: event not taken: {said}; {kept}")
         for number, error in failed:
+            self._complaints.counts[error_kind(error)] += 1
             if error.code() in _REFUSED:
                 self._spool.refuse(number, error.str())
         if self._failure is not None:
@@ -217,11 +229,16 @@ class Sender:
         self._complaints.clear()
         self._restarts += 1
         if self._restarts > _RESTARTS:
-            raise SinkError(
-                f"{self._address}: {reason}; {self._spool.state.events} events wait in "
-                f"{self._spool.path}"
-            )
+            raise SinkError(f"{self._address}: {reason}; {self._left()}")
         self._warn(f"{self._address}: {reason}; a new producer goes on")
+
+    def _words(self, error: KafkaError) -> str:
+        if is_refusal(error):
+            return not_allowed("topic", self._address.topic, ("WRITE",))
+        return in_words(error)
+
+    def _left(self) -> str:
+        return f"{self._spool.state.events} events wait in {self._spool.path}"
 
     def _watch(self) -> None:
         """Says once when nothing is acknowledged for long, and why."""
@@ -239,11 +256,9 @@ class Sender:
             facts = self._probe.look(_LOOK)
         except SinkError as error:
             return str(error).removeprefix(f"{self._address}: ")
-        if facts.in_sync < facts.min_in_sync:
-            return (
-                f"too few replicas: {facts.in_sync} in sync, "
-                f"min.insync.replicas is {facts.min_in_sync}"
-            )
+        if facts.problem is not None:
+            self._complaints.counts["replicas"] += 1
+            return facts.problem
         return self.explain()
 
 

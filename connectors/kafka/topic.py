@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.client import Complaints, client_settings, unfit
+from connectors.kafka.rights import Needs, Right, lacking, not_allowed
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
@@ -40,6 +41,16 @@ class TopicFacts:
     min_in_sync: int
     max_bytes: int | None
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be stored in it now."""
+        if self.in_sync >= self.min_in_sync:
+            return None
+        return (
+            f"too few replicas: {self.in_sync} in sync, and the topic's min.insync.replicas is "
+            f"{self.min_in_sync}"
+        )
+
 
 class TopicProbe:
     """Looks at one topic, as often as asked.
@@ -47,19 +58,28 @@ class TopicProbe:
     Args:
         address: Which.
         section: TLS, login and patience.
+        right: What the login needs on the topic.
+        groups: Consumer groups that it needs to READ.
 
     Raises:
         SinkError: A setting, such as a certificate's file, cannot be used.
     """
 
-    def __init__(self, address: KafkaAddress, section: KafkaSection) -> None:
-        self._address, self._section = address, section
+    def __init__(
+        self,
+        address: KafkaAddress,
+        section: KafkaSection,
+        right: Right = "DESCRIBE",
+        groups: tuple[str, ...] = (),
+    ) -> None:
+        self._address, self._section, self._right = address, section, right
+        self._needs = Needs({address.topic: (right,)}, groups)
         self._complaints = Complaints()
         self._silent = False
         try:
             self._client = AdminClient(client_settings(address, section, self._complaints))
         except KafkaException as error:
-            raise SinkError(f"{address}: {error.args[0].str()}") from error
+            raise SinkError(f"{address}: {unfit(error.args[0])}") from error
 
     @property
     def silent(self) -> bool:
@@ -74,13 +94,14 @@ class TopicProbe:
 
         Raises:
             SinkError: Nobody answers in time (`silent` then says so), the login or the certificate
-                is refused, or there is no such topic.
+                is refused or lacks a right, or there is no such topic.
         """
         patience = self._section.connect_seconds if seconds is None else seconds
         deadline = time.monotonic() + patience
         self._complaints.clear()
         self._silent = False
         topic = self._topic(deadline, patience)
+        self._allowed(max(_STEP, deadline - time.monotonic()))
         config = self._config(max(_STEP, deadline - time.monotonic()))
         return TopicFacts(
             partitions=len(topic.partitions),
@@ -123,8 +144,20 @@ class TopicProbe:
             # A topic made a moment ago is not known to every broker yet.
             making = refusal is None or refusal.code() in _MAKING
             if not making or time.monotonic() >= min(deadline, began + _MAKING_SECONDS):
-                raise SinkError(f"{self._address}: {_refusal(self._address.topic, refusal)}")
+                raise SinkError(f"{self._address}: {self._refusal(refusal)}")
             self._client.poll(_PAUSE)
+
+    def _refusal(self, error: KafkaError | None) -> str:
+        topic = self._address.topic
+        if error is None or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return f"there is no topic {topic}; create it first"
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return not_allowed("topic", topic, (self._right,))
+        return f"topic {topic}: {error.str()}"
+
+    def _allowed(self, seconds: float) -> None:
+        if found := lacking(self._client, self._needs, seconds):
+            raise SinkError(f"{self._address}: {'; '.join(found)}")
 
     def _config(self, seconds: float) -> dict[str, str | None]:
         """Empty when the login may not ask; the broker then says no later."""
@@ -134,11 +167,3 @@ class TopicProbe:
             return {name: entry.value for name, entry in future.result(seconds).items()}
         except (KafkaException, TimeoutError):
             return {}
-
-
-def _refusal(topic: str, error: KafkaError | None) -> str:
-    if error is None or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        return f"there is no topic {topic}; create it first"
-    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        return f"the login may not use topic {topic}"
-    return f"topic {topic}: {error.str()}"

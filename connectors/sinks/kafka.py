@@ -18,8 +18,11 @@ from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cloudevents.core.v1.event import CloudEvent
 
+    from connectors.kafka.client import ErrorKind
     from connectors.sinks.use import SinkUse
     from streamer.config.sections import KafkaSection
 
@@ -37,6 +40,7 @@ class KafkaState:
         dropped: Events dropped because the spool was full.
         refused: Events that no broker takes; kept apart in the spool.
         stalled: Whether events wait and none was taken for a while.
+        errors: What went wrong with the brokers, by kind.
     """
 
     taken: int
@@ -46,6 +50,7 @@ class KafkaState:
     dropped: int
     refused: int
     stalled: bool
+    errors: Mapping[ErrorKind, int]
 
 
 class KafkaSink:
@@ -89,6 +94,7 @@ class KafkaSink:
             dropped=spool.dropped,
             refused=spool.refused,
             stalled=sender is not None and sender.stalled,
+            errors={} if sender is None else sender.errors,
         )
 
     def open(self) -> None:
@@ -100,7 +106,7 @@ class KafkaSink:
         """
         if self._sender is not None:
             return
-        probe = TopicProbe(self._address, self._section)
+        probe = TopicProbe(self._address, self._section, "WRITE")
         self._spool.open(self.name, self._stream)
         try:
             facts = self._look(probe)
@@ -179,11 +185,8 @@ class KafkaSink:
                 raise
             self._warn(f"{error}; events wait in {self._spool.path}")
             return None
-        if facts.in_sync < facts.min_in_sync:
-            problem = (
-                f"{self.name}: too few replicas: {facts.in_sync} in sync, and the topic's "
-                f"min.insync.replicas is {facts.min_in_sync}"
-            )
+        if facts.problem is not None:
+            problem = f"{self.name}: {facts.problem}"
             if not self._section.start_without_broker:
                 raise SinkError(problem)
             self._warn(f"{problem}; events wait in {self._spool.path}")
