@@ -46,8 +46,9 @@ def worker(
 
     from streamer.cli.errors import report
     from streamer.config.load import load_settings
-    from streamer.fleet.reader import Orders
+    from streamer.fleet.pool import Orders
     from streamer.fleet.worker import Worker
+    from streamer.heap import keep_level
 
     overrides = {
         "fleet.group": group,
@@ -56,6 +57,7 @@ def worker(
         "logging.debug": context.obj.debug or None,
     }
     settings = load_settings(config, overrides)
+    keep_level()
 
     def warn(message: str) -> None:
         if not settings.logging.quiet:

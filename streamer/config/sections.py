@@ -92,6 +92,7 @@ class DecodeSection(Section):
     max_pixels: PositiveInt = 8192 * 8192
     queue_pictures: PositiveInt = 32
     max_interleave: PositiveFloat = 3.0
+    gap_seconds: PositiveFloat = 2.0
     max_streams: PositiveInt = 256
     max_packet_bytes: PositiveInt = 64 << 20
 
@@ -269,7 +270,8 @@ class FleetSection(Section):
     rebuild_seconds: PositiveFloat = 3600.0
     recovery_seconds: PositiveFloat = 60.0
     delivery_seconds: PositiveFloat = 120.0
-    max_streams: int = Field(default=8, ge=1, le=1000)
+    max_streams: int = Field(default=16, ge=1, le=1000)
+    streams_per_process: int = Field(default=16, ge=1, le=1000)
 
 
 class ServeSection(Section):

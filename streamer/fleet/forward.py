@@ -196,19 +196,22 @@ class LogKeeping:
     Args:
         request: Which stream.
         reached: How far it was read before.
+        forwarder: Goes on in the epoch that was reached.
     """
 
-    def __init__(self, request: StreamRequest, reached: Reached | None) -> None:
-        self._request, self._reached = request, reached
+    def __init__(
+        self, request: StreamRequest, reached: Reached | None, forwarder: ShotForwarder
+    ) -> None:
+        self._request, self._reached, self._forwarder = request, reached, forwarder
 
-    def restore(self, number: int, segmentation: ShotForwarder, counts: Counts) -> Place:
-        """See `streamer.live.keeping.Keeping.restore`."""
+    def restore(self, number: int, counts: Counts) -> Place:
+        """See `streamer.live.keeping.Keeper.restore`."""
         if self._reached is None:
             return Place(number)
         record = self._reached.record
         if record is None or record.run != self._request.run:
             return Place(self._reached.number + 1)
-        segmentation.resume()
+        self._forwarder.resume()
         return Place(
             record.epoch.number,
             lost_at=self._reached.at,
@@ -216,5 +219,5 @@ class LogKeeping:
             ended=record.shot is None,
         )
 
-    def save(self, *_: object, **__: object) -> None:
+    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
         """Every shot is kept already."""

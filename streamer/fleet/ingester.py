@@ -1,4 +1,4 @@
-"""The reading half of a worker: one process for each stream of the partitions it owns."""
+"""The reading half of a worker: the streams of the partitions it owns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from connectors.kafka.address import KafkaAddress
     from streamer.config.settings import Settings
-    from streamer.fleet.reader import Orders
+    from streamer.fleet.pool import ReaderPool
     from streamer.fleet.request import StreamRequest
     from streamer.fleet.topics import Topics
     from streamer.metrics.metrics import Metrics
@@ -40,7 +40,7 @@ class Ingester:
         settings: All.
         address: The topic of requests.
         topics: Names.
-        orders: What every reader is told besides its request.
+        pool: Where streams are read.
         data: A folder for Faust.
         metrics: Served somewhere, or None.
         warn: Takes one line for people.
@@ -51,12 +51,12 @@ class Ingester:
         settings: Settings,
         address: KafkaAddress,
         topics: Topics,
-        orders: Orders,
+        pool: ReaderPool,
         data: Path,
         metrics: Metrics | None,
         warn: Callable[[str], None],
     ) -> None:
-        self._settings, self._topics, self._orders = settings.fleet, topics, orders
+        self._settings, self._topics, self._pool = settings.fleet, topics, pool
         self._metrics, self._warn = metrics, warn
         self.app = make_app(
             topics.ingest_group, address, settings.kafka, settings.fleet.partitions, data / "ingest"
@@ -93,7 +93,7 @@ class Ingester:
             raise FleetError(f"the group's client stopped: {self.app.crash_reason!r}")
         finally:
             supervision.cancel()
-            await asyncio.gather(*(reader.leave() for reader in self._readers.values()))
+            await self._pool.close()
             try:
                 await asyncio.wait_for(self.app.stop(), _STOP_SECONDS)
             except TimeoutError:
@@ -155,15 +155,13 @@ class Ingester:
         wanted = {
             name: request for held in self._requests.values() for name, request in held.items()
         }
-        for name, reader in list(self._readers.items()):
-            request = wanted.get(name)
-            if request is None or request.run != reader.request.run:
-                del self._readers[name]
-                # Removed by somebody, or somebody else's now.
-                mine = partition_of(name.encode(), self._settings.partitions) in self._ends
-                await (reader.end() if mine and request is None else reader.leave())
-                if self._metrics is not None:
-                    self._metrics.remove(name)
+        await asyncio.gather(
+            *(
+                self._drop(name, reader, wanted.get(name))
+                for name, reader in list(self._readers.items())
+                if name not in wanted or wanted[name].run != reader.request.run
+            )
+        )
         for name, request in sorted(wanted.items()):
             if name in self._readers:
                 continue
@@ -173,7 +171,17 @@ class Ingester:
             self._full = full
             if full:
                 break
-            self._readers[name] = Reader(request, self._orders, self._metrics, self._warn)
+            crowd = self._settings.streams_per_process
+            self._readers[name] = Reader(request, crowd, self._metrics, self._warn)
+
+    async def _drop(self, name: str, reader: Reader, request: StreamRequest | None) -> None:
+        del self._readers[name]
+        # Removed by somebody, or somebody else's now.
+        mine = partition_of(name.encode(), self._settings.partitions) in self._ends
+        over = mine and request is None
+        await (self._pool.end(reader) if over else self._pool.leave(reader))
+        if self._metrics is not None:
+            self._metrics.remove(name)
 
     async def _supervise(self) -> None:
         """Starts readers again that ended, and looks for requests that Faust did not bring."""
@@ -188,7 +196,9 @@ class Ingester:
             await asyncio.sleep(_TICK_SECONDS)
             waited += _TICK_SECONDS
             for reader in list(self._readers.values()):
-                await reader.tend()
+                if reader.due:
+                    await self._pool.begin(reader)
+            await self._pool.tidy()
             if self.owning and waited >= _LOOK_SECONDS:
                 waited = 0.0
                 await self._look()

@@ -9,12 +9,14 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from connectors.kafka.topic import TopicProbe
-from streamer.errors import FleetError
+from streamer.errors import FleetError, StreamerError
 from streamer.fleet.ingester import Ingester
+from streamer.fleet.pool import ReaderPool
 from streamer.fleet.segmenter import Segmenter
 from streamer.fleet.tally import Tally
 from streamer.fleet.topics import TopicMaker
@@ -26,18 +28,18 @@ from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from connectors.kafka.address import KafkaAddress
     from models.mixture import Moae
     from streamer.config.sections import KafkaSection
     from streamer.config.settings import Settings
-    from streamer.fleet.reader import Orders
-
-Half = Literal["ingest", "segment"]
+    from streamer.fleet.pool import Orders
+    from streamer.fleet.topics import Half
 
 _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
 _QUIET_SECONDS: Final = 30.0
+_HALVES: Final[tuple[Half, ...]] = ("ingest", "segment")
 
 
 class Worker:
@@ -79,8 +81,8 @@ class Worker:
                 logger = logging.getLogger(name)
                 logger.setLevel(logging.ERROR)
                 logger.propagate = False
-            # Why a group cannot be joined is told nowhere else.
-            logging.getLogger("aiokafka").addHandler(_Complaints(self._warn))
+                # Why a group cannot be joined is told nowhere else.
+                logger.addHandler(_Complaints(self._warn))
         with ExitStack() as stack:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamer-")))
             await self._work(data, stack)
@@ -89,11 +91,17 @@ class Worker:
         settings = self._settings
         maker = TopicMaker(settings.fleet, settings.kafka)
         topics = await asyncio.to_thread(maker.make)
+        halves: tuple[Half, ...] = _HALVES if self._only is None else (self._only,)
+        await asyncio.to_thread(maker.check, *halves)
         address = maker.address(topics.shots)
         for topic in (topics.boundaries, topics.shots):
             await asyncio.to_thread(_enough_replicas, maker.address(topic), settings.kafka)
         metrics, checks = self._serve(stack)
-        halves: list[asyncio.Task[None]] = []
+        # Not ready while the networks are loaded.
+        working: dict[Half, Segmenter | Ingester] = {}
+        for half in halves:
+            checks.add(half, partial(_idle, working, half))
+        tasks: list[asyncio.Task[None]] = []
         if self._only != "ingest":
             model = await asyncio.to_thread(self._model)
             tally = Tally(topics.shots, metrics, self._warn)
@@ -101,22 +109,26 @@ class Worker:
             segmenter = Segmenter(
                 settings, address, topics, mixture, data, tally, metrics, self._warn
             )
-            checks.add("segment", lambda: None if segmenter.owning else "no partitions yet")
-            halves.append(asyncio.create_task(segmenter.run(), name="segment"))
+            working["segment"] = segmenter
+            tasks.append(asyncio.create_task(segmenter.run(), name="segment"))
         if self._only != "segment":
             streams = replace(address, topic=topics.streams)
-            ingester = Ingester(settings, streams, topics, self._orders, data, metrics, self._warn)
-            checks.add("ingest", lambda: None if ingester.owning else "no partitions yet")
-            halves.append(asyncio.create_task(ingester.run(), name="ingest"))
+            pool = ReaderPool(self._orders)
+            ingester = Ingester(settings, streams, topics, pool, data, metrics, self._warn)
+            working["ingest"] = ingester
+            tasks.append(asyncio.create_task(ingester.run(), name="ingest"))
         stop = asyncio.create_task(self._stopping.wait())
         try:
-            done, _ = await asyncio.wait({stop, *halves}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except StreamerError as error:
+            metrics.error(error)
+            raise
         finally:
-            for task in (stop, *halves):
+            for task in (stop, *tasks):
                 task.cancel()
-            await asyncio.gather(stop, *halves, return_exceptions=True)
+            await asyncio.gather(stop, *tasks, return_exceptions=True)
 
     def _serve(self, stack: ExitStack) -> tuple[Metrics, Checks]:
         metrics, checks = Metrics(), Checks()
@@ -136,17 +148,24 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        kind = str(record.msg)[:200]
+        kind, said = str(record.msg)[:200], record.getMessage()
+        if (error := record.exc_info and record.exc_info[1]) is not None:
+            kind, said = type(error).__name__, f"{type(error).__name__}: {error}"
         if now - self._said.get(kind, -_QUIET_SECONDS) >= _QUIET_SECONDS:
             self._said[kind] = now
-            self._warn(f"kafka: {record.getMessage()}")
+            self._warn(f"kafka: {said}")
+
+
+def _idle(working: Mapping[Half, Segmenter | Ingester], half: Half) -> str | None:
+    """Why a half does not work; None when it does."""
+    found = working.get(half)
+    if found is None:
+        return "starting"
+    return None if found.owning else "no partitions yet"
 
 
 def _enough_replicas(address: KafkaAddress, section: KafkaSection) -> None:
     """Looks before work begins whether the brokers would take its results."""
     facts = TopicProbe(address, section).look()
-    if facts.in_sync < facts.min_in_sync:
-        raise FleetError(
-            f"{address}: too few replicas: {facts.in_sync} in sync, and the topic's "
-            f"min.insync.replicas is {facts.min_in_sync}"
-        )
+    if facts.problem is not None:
+        raise FleetError(f"{address}: {facts.problem}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamer.errors import CheckpointError
 from streamer.live.checkpoint import Head, Saved
@@ -37,23 +37,44 @@ class Place:
     ended: bool = False
 
 
+class Keeper(Protocol):
+    """Knows where a stream goes on, and keeps where it is."""
+
+    def restore(self, number: int, counts: Counts) -> Place:
+        """Goes on from what was kept, if anything was.
+
+        Args:
+            number: Of the first epoch of a new stream.
+            counts: Restored.
+        """
+
+    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+        """Keeps where the stream is now.
+
+        Args:
+            counts: As they are behind the last shot.
+            place: Where that is.
+            exact: Times in the input do not depend on what came before.
+        """
+
+
 class Keeping:
     """Saves and restores one stream.
 
     Args:
         file: Where its state is.
         source: Fingerprint of its location.
+        segmentation: The stream's; restored when what was saved fits it.
     """
 
-    def __init__(self, file: CheckpointFile, source: str) -> None:
-        self._file, self._source = file, source
+    def __init__(self, file: CheckpointFile, source: str, segmentation: StreamSegmentation) -> None:
+        self._file, self._source, self._segmentation = file, source, segmentation
 
-    def restore(self, number: int, segmentation: StreamSegmentation, counts: Counts) -> Place:
+    def restore(self, number: int, counts: Counts) -> Place:
         """Goes on from what was saved, if anything was.
 
         Args:
             number: Of the first epoch of a new stream.
-            segmentation: Restored when it fits.
             counts: Restored.
 
         Raises:
@@ -66,7 +87,7 @@ class Keeping:
         head = saved.head
         counts.shots, counts.scenes, counts.boundaries = head.shots, head.scenes, head.boundaries
         try:
-            segmentation.restore(saved.segmentation)
+            self._segmentation.restore(saved.segmentation)
         except CheckpointError:
             # Other weights or another look-ahead: the window says nothing to them.
             return Place(head.epoch, base=head.base, lost_at=head.wall)
@@ -79,25 +100,18 @@ class Keeping:
             ended=head.ended and head.source == self._source,
         )
 
-    def save(
-        self,
-        segmentation: StreamSegmentation,
-        counts: Counts,
-        place: Place,
-        *,
-        exact: bool,
-    ) -> None:
+    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
         """Writes where the stream is now; nothing before its first epoch.
 
         Args:
-            segmentation: As it is behind the last shot.
-            counts: As they are there.
+            counts: As they are behind the last shot.
             place: Where that is.
             exact: Times in the input do not depend on what came before.
 
         Raises:
             CheckpointError: It cannot be written.
         """
+        segmentation = self._segmentation
         if segmentation.epoch is None:
             return
         head = Head(

@@ -14,7 +14,7 @@ from streamer.live.burden import Burden
 from streamer.live.connection import Connection, Deadlines
 from streamer.live.keeping import Place
 from streamer.live.losses import Loss, reason, sequel
-from streamer.pipeline.epoch import Gap
+from streamer.live.seams import Seams
 from streamer.pipeline.observer import Progress
 from streamer.pipeline.outlet import Outlet
 from streamer.pipeline.run import Counts, EpochRun, Listeners, send_all
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from connectors.sources.source import Source
     from streamer.config.settings import Settings
     from streamer.events.payload import BoundaryData, DiscontinuityData
-    from streamer.live.keeping import Keeping
+    from streamer.live.keeping import Keeper
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.mark import Mark
     from streamer.pipeline.observer import Observer
+    from streamer.pipeline.segmenting import Segmenting
     from streamer.timeline import Instant, Picture, Sound
 
 REPORT_SECONDS: Final = 0.1
@@ -60,7 +61,7 @@ class StreamRun:
         keeping: Saves the state with each shot, and goes on from the state that is there.
         patient: Waits for an endless source also where it could never be reached so far.
         seed: Makes the waits between connections repeatable.
-        segmentation: Takes the shots instead of a new one.
+        segmentation: Takes the shots instead of a new one; what ``keeping`` restores, if anything.
     """
 
     def __init__(
@@ -72,17 +73,17 @@ class StreamRun:
         sinks: Sequence[Sink],
         observer: Observer,
         *,
-        keeping: Keeping | None = None,
+        keeping: Keeper | None = None,
         patient: bool = False,
         seed: int | None = None,
-        segmentation: StreamSegmentation | None = None,
+        segmentation: Segmenting | None = None,
     ) -> None:
         self._stream, self._connect, self._settings = stream, connect, settings
         self._engine, self._observer, self._keeping = engine, observer, keeping
         self._patient = patient
         self._times = StageTimes()
         self._outlet = Outlet(sinks, settings.output.emit, self._times)
-        self._segmentation = segmentation or StreamSegmentation(
+        self._segmentation: Segmenting = segmentation or StreamSegmentation(
             stream, engine.model, settings.segment
         )
         self._counts = Counts()
@@ -142,7 +143,7 @@ class StreamRun:
             CheckpointError: The saved state is damaged or cannot be written.
         """
         if self._keeping is not None:
-            restored = self._keeping.restore(self._place.number, self._segmentation, self._counts)
+            restored = self._keeping.restore(self._place.number, self._counts)
             self._place, self._base = restored, Fraction(restored.base)
         # What an earlier run did is told before this one adds to it.
         self._report(self._base)
@@ -178,9 +179,14 @@ class StreamRun:
             source = self._connect()
             with self._open(source) as connection:
                 run = self._begin(connection, source)
-                for item in connection:
-                    run.take(item)
-                    self._note(run, connection, source, item)
+                seams = Seams(connection.info.has_picture, self._settings.decode.max_interleave)
+                for decoded in connection:
+                    for item, behind_gap in seams.sort(decoded):
+                        if behind_gap and run.begun:
+                            self._lose(run, item)
+                            run = self._epoch(connection, source)
+                        run.take(item)
+                    self._note(run, connection, source, decoded)
         except SourceError as caught:
             error = caught
         finally:
@@ -222,16 +228,27 @@ class StreamRun:
 
     def _begin(self, connection: Connection, source: Source) -> EpochRun:
         assert self._decoder is not None
-        info, self._endless = connection.info, source.endless
-        self._observer.opened(info, self._decoder.warnings)
-        place, loss = self._place, self._loss
+        self._endless = source.endless
+        self._observer.opened(connection.info, self._decoder.warnings)
+        self._burden.restart()
+        return self._epoch(connection, source)
+
+    def _lose(self, run: EpochRun, item: Picture | Sound) -> None:
+        """Ends an epoch behind which input is missing although the connection holds."""
+        missing = run.missing_before(item)
+        self._close(run, lost=True)
+        self._base += run.elapsed
+        detail = f"{missing:.1f} s are missing in what the sender sent"
+        self._loss = Loss("jump", detail, time.time(), missing=missing)
+
+    def _epoch(self, connection: Connection, source: Source) -> EpochRun:
+        info, place, loss = connection.info, self._place, self._loss
         if loss is None and place.lost_at is not None and not (place.same and source.replays):
             loss = self._loss = Loss("restart", "the program was started again", place.lost_at)
         self._number = place.number if loss is None else place.number + 1
         self._progress = replace(
             self._progress, duration=info.duration, epoch=self._number, lag=0.0
         )
-        self._burden.restart()
         return EpochRun(
             info,
             self._settings,
@@ -242,7 +259,7 @@ class StreamRun:
             self._times,
             Listeners(self._began, self._decided, self._closed),
             number=self._number,
-            gap=None if loss is None else Gap(loss.reason, loss.since, loss.attempts, loss.detail),
+            gap=None if loss is None else loss.gap(),
             prompt=source.live or self._settings.source.realtime,
             resume=place.mark if loss is None else None,
             thinner=self._burden.thinner,
@@ -353,4 +370,4 @@ class StreamRun:
     def _save(self) -> None:
         if self._keeping is None:
             return
-        self._keeping.save(self._segmentation, self._counts, self._place, exact=self._exact)
+        self._keeping.save(self._counts, self._place, exact=self._exact)

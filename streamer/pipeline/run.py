@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData, ShotData
+from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData
 from streamer.pipeline.clock import ClockTrail
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.epoch import Epoch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamer.pipeline.epoch import Gap
     from streamer.pipeline.mark import Mark
     from streamer.pipeline.outlet import Outlet
-    from streamer.pipeline.segmentation import StreamSegmentation
+    from streamer.pipeline.segmenting import Segmenting
     from streamer.pipeline.stages import StageTimes
     from streamer.timeline import EmbeddedShot, Instant, Sound, StreamInfo
 
@@ -47,8 +47,7 @@ class Counts:
     boundaries: int = 0
 
     def add(self, event: EventData) -> None:
-        """Counts one event."""
-        self.shots += isinstance(event, ShotData)
+        """Counts one event; shots are counted where they are taken, which may tell nobody."""
         self.scenes += isinstance(event, SceneData)
         self.boundaries += isinstance(event, BoundaryData)
 
@@ -93,7 +92,7 @@ class EpochRun:
         info: StreamInfo,
         settings: Settings,
         engine: Engine,
-        segmentation: StreamSegmentation,
+        segmentation: Segmenting,
         outlet: Outlet,
         counts: Counts,
         times: StageTimes,
@@ -141,6 +140,11 @@ class EpochRun:
         return (
             Fraction(0) if start is None or self._reached is None else self._reached - start.seconds
         )
+
+    def missing_before(self, item: Picture | Sound) -> float:
+        """Seconds between the end of what was read and a later item."""
+        end = self._embedder.end
+        return 0.0 if end is None else max(0.0, float(item.start.seconds - end.seconds))
 
     def take(self, item: Picture | Sound) -> None:
         """Takes the next decoded item and sends what follows from it.
@@ -201,6 +205,7 @@ class EpochRun:
             began = time.perf_counter()
             events = self._segmentation.push(embedded, *clock)
             self._times.lap("segment", began)
+            self._counts.shots += 1
             for boundary in send_all(events, self._outlet, self._counts):
                 self._listeners.decided(boundary, embedded.shot.end)
             self._listeners.closed(mark)

@@ -21,6 +21,7 @@ from streamer.live.connector import Connector
 from streamer.live.keeping import Keeping
 from streamer.live.stream import StreamRun
 from streamer.metrics.observer import MeteredObserver
+from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.serve.status import StatusObserver
 
 if TYPE_CHECKING:
@@ -167,6 +168,9 @@ class StreamHost:
                 sinks.append(open_sink(place, use))
                 stack.callback(sinks[-1].close)
                 self._watch(sinks[-1])
+            segmentation = StreamSegmentation(
+                self.entry.name, self._engine.model, self._settings.segment
+            )
             run = StreamRun(
                 self.entry.name,
                 Connector(self._location, self._settings.source),
@@ -174,8 +178,9 @@ class StreamHost:
                 self._engine,
                 sinks,
                 MeteredObserver(self._observer, self._metrics),
-                keeping=Keeping(self._file, fingerprint(self._location)),
+                keeping=Keeping(self._file, fingerprint(self._location), segmentation),
                 patient=True,
+                segmentation=segmentation,
             )
             with self._lock:
                 self._run = run

@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import json
 import socket
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from streamer.cli.app import run
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film
 from tests.servers.process import Process, free_port
-from tests.streamer.fleet.conftest import Fleet
+from tests.streamer.fleet.conftest import Fleet, Worker
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,29 @@ def test_a_film_is_read_to_its_end_although_its_worker_is_killed(
     first.kill()
     second = fleet.worker(only=None, **changes)
     assert set(fleet.ids(len(wanted))) == wanted
+    told = scrape(second)
+    assert told('streamer_shots_total{stream="film"}') > 0
+    assert told('streamer_stage_seconds_total{stage="aspects",stream="film"}') > 0
     assert second.stop() == 0
+
+
+def test_streams_of_a_worker_share_a_process(
+    fleet: Fleet, film: Path, weight_store: WeightStore
+) -> None:
+    changes = {"checkpoint": str(DEFAULT_CHECKPOINT)}
+    config = str(fleet.config(**changes))
+    for name in ("one", "two", "three"):
+        assert run(["streams", "add", name, str(film), "--config", config]) == 0
+    worker = fleet.worker(only=None, **changes)
+    with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
+        scenes = (data for data in map(data_of, messages) if "continues" in data)
+        ended = set()
+        while len(ended) < 3:
+            scene = next(scenes)
+            ended |= {scene["stream"]} if scene["ended_by"] == "end" else set()
+    children = Path(f"/proc/{worker.child.pid}/task/{worker.child.pid}/children").read_text()
+    assert len(children.split()) == 1
+    assert worker.stop() == 0
 
 
 def test_a_live_stream_goes_on_in_a_new_epoch(
@@ -81,6 +105,13 @@ def test_a_live_stream_goes_on_in_a_new_epoch(
     assert gap["previous_epoch"] == 0
     assert gap["missing_seconds"] is None or gap["missing_seconds"] > 0
     assert shot["shot_index"] == 0
+
+
+def scrape(worker: Worker) -> Callable[[str], float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return lambda name: float(values[name])
 
 
 def data_of(message: Message) -> dict[str, Any]:

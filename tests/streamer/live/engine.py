@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.live.checkpoint import CheckpointFile
+from streamer.live.keeping import Keeping
 from streamer.pipeline.engine import Engine
+from streamer.pipeline.segmentation import StreamSegmentation
 from tests.models.toy import DIMS, toy_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cloudevents.core.v1.event import CloudEvent
+
+    from streamer.config.settings import Settings
 
 PICTURE = PictureInput(height=12, width=16, interval=Fraction(2))
 SOUND = SoundInput(rate=8000, window=8000, hop=8000)
@@ -54,6 +60,19 @@ def toy_engine() -> Engine:
         for aspect, dim in DIMS.items()
     )
     return Engine(model, extractors, torch.device("cpu"))
+
+
+class Kept(TypedDict):
+    """What a run with a state on disk is given."""
+
+    keeping: Keeping
+    segmentation: StreamSegmentation
+
+
+def kept(folder: Path, stream: str, engine: Engine, settings: Settings) -> Kept:
+    segmentation = StreamSegmentation(stream, engine.model, settings.segment)
+    keeping = Keeping(CheckpointFile(folder, stream), "here", segmentation)
+    return {"keeping": keeping, "segmentation": segmentation}
 
 
 @dataclass

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import subprocess
 import threading
 import time
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 import pytest
 
 from streamer.config.sections import (
@@ -18,11 +22,9 @@ from streamer.config.sections import (
 )
 from streamer.config.settings import Settings
 from streamer.errors import SourceError, SourceInterrupted
-from streamer.live.checkpoint import CheckpointFile
 from streamer.live.connector import Connector
-from streamer.live.keeping import Keeping
 from streamer.live.stream import StreamRun
-from tests.streamer.live.engine import Collected
+from tests.streamer.live.engine import Collected, kept
 from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
 from tests.streamer.live.test_stream import Noted, whole
 
@@ -65,9 +67,10 @@ class Until(Noted):
 
 
 def watch(
-    engine: Engine, url: str, gaps: int, keeping: Keeping | None = None
+    engine: Engine, url: str, gaps: int, folder: Path | None = None
 ) -> tuple[Collected, Until, StreamRun]:
     sink, noted = Collected(), Until(gaps)
+    state = {} if folder is None else kept(folder, "live", engine, LIVE)
     run = StreamRun(
         "live",
         Connector(url, LIVE.source),
@@ -75,9 +78,9 @@ def watch(
         engine,
         [sink],
         noted,
-        keeping=keeping,
         patient=True,
         seed=3,
+        **state,
     )
     noted.run = run
     guard = threading.Timer(60, run.stop)
@@ -162,12 +165,11 @@ def test_without_patience_the_first_connection_has_to_work(engine: Engine) -> No
 def test_a_restart_of_a_live_stream_is_a_gap_too(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:
-    keeping = Keeping(CheckpointFile(tmp_path, "live"), "there")
     with serving(play(film, 0.6, linger), play(film)) as server:
         first, noted = Collected(), Noted()
         run = StreamRun(
             "live", Connector(server.url, LIVE.source), LIVE, engine, [first], noted,
-            keeping=keeping,
+            **kept(tmp_path, "live", engine, LIVE),
         )  # fmt: skip
         thread = threading.Thread(target=run.run)
         thread.start()
@@ -177,7 +179,7 @@ def test_a_restart_of_a_live_stream_is_a_gap_too(
         run.stop(final=False)
         thread.join(20)
         assert not thread.is_alive()
-        second, _, _ = watch(engine, server.url, 1, keeping)
+        second, _, _ = watch(engine, server.url, 1, tmp_path)
     (gap,) = data(second, "discontinuity")
     assert (gap["reason"], gap["epoch"]) == ("restart", 1)
     assert gap["missing_seconds"] >= 0
@@ -241,3 +243,93 @@ def test_a_live_stream_that_is_behind_leaves_out_aspects_and_never_shots(
     expected = [shot["seconds"] for shot in data(whole, "shot")]
     assert [shot["seconds"] for shot in data(sink, "shot")] == expected
     assert len(data(sink, "boundary")) == len(expected) - 1
+
+
+def test_input_that_is_missing_within_a_connection_is_a_gap(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    holed = tmp_path / "holed.ts"
+    lost = leave_out(film, holed, Fraction(5), Fraction(9))
+    with serving(play(holed, then=linger)) as server:
+        sink, _, _ = watch(engine, server.url, 1)
+    (gap,) = data(sink, "discontinuity")
+    assert (gap["reason"], gap["epoch"], gap["attempts"]) == ("jump", 1, 0)
+    assert gap["missing_seconds"] == pytest.approx(float(lost), abs=0.05)
+    assert gap["lost_from"]["origin"] == "arrival"
+    shots = data(sink, "shot")
+    before = [shot for shot in shots if shot["epoch"] == 0]
+    behind = [shot for shot in shots if shot["epoch"] == 1]
+    assert before[-1]["ended_by"] == "gap"
+    assert before[-1]["end_seconds"] == pytest.approx(5.0, abs=0.05)
+    assert [shot["seconds"] for shot in before] == pytest.approx(
+        [1.2 * number for number in range(len(before))], abs=0.001
+    )
+    # The clock is the sender's: ticks go on, and so do the cuts.
+    start = float(behind[0]["pts"] * Fraction(behind[0]["time_base"]))
+    first = float(before[0]["pts"] * Fraction(before[0]["time_base"]))
+    assert start - first == pytest.approx(before[-1]["end_seconds"] + float(lost), abs=0.05)
+    cuts = [shot["seconds"] + start - first for shot in behind[1:]]
+    assert cuts == pytest.approx([1.2 * round(cut / 1.2) for cut in cuts], abs=0.001)
+    assert len(data(sink, "boundary")) == len(shots) - 1
+    assert [one["across_gap"] for one in data(sink, "boundary")].count(True) == 1
+
+
+def leave_out(film: Path, out: Path, start: Fraction, end: Fraction) -> Fraction:
+    """Copies a film without its packets between two times, from key picture to key picture.
+
+    Returns:
+        Seconds of pictures that are missing.
+    """
+    with av.open(str(film)) as source, av.open(str(out), "w", format="mpegts") as sink:
+        streams = {each.index: sink.add_stream_from_template(each) for each in source.streams}
+        zero = Fraction(source.start_time or 0, av.time_base)
+        again = False
+        shown: list[Fraction] = []
+        for packet in source.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            at = packet.pts * packet.time_base - zero
+            again = again or (at >= end and packet.stream.type == "video" and packet.is_keyframe)
+            if at >= start and not again:
+                continue
+            if packet.stream.type == "video":
+                shown.append(at)
+            packet.stream = streams[packet.stream_index]
+            sink.mux(packet)
+    shown.sort()
+    return max(b - a for a, b in itertools.pairwise(shown)) - Fraction(1, 25)
+
+
+@pytest.mark.parametrize("changed", ["sound", "picture"])
+def test_a_programme_table_that_changes_is_read_by_a_new_connection(
+    engine: Engine, film: Path, tmp_path: Path, changed: str
+) -> None:
+    other = tmp_path / "other.ts"
+    pids = {"picture": ["-streamid", "0:768", "-streamid", "1:257"]}.get(
+        changed, ["-streamid", "0:256", "-streamid", "1:768"]
+    )
+    words = ["ffmpeg", "-loglevel", "error", "-i", film, "-c", "copy", *pids]
+    words += ["-output_ts_offset", "14.4", "-mpegts_flags", "initial_discontinuity", other]
+    subprocess.run(list(map(str, words)), check=True, timeout=60)
+    with serving(play(film, then=slowly(other)), play(other)) as server:
+        sink, noted, _ = watch(engine, server.url, 1)
+    assert [reason for reason, _ in noted.losses] == ["stalled", "closed"]
+    assert f"no {changed} for" in noted.losses[0][1]
+    (gap,) = data(sink, "discontinuity")
+    assert gap["reason"] == "stalled"
+    behind = [shot for shot in data(sink, "shot") if shot["epoch"] == 1]
+    assert len(behind) == 12
+    assert not any(use["absent"] for shot in behind for use in shot["aspects"].values())
+
+
+def slowly(path: Path) -> Act:
+    """Goes on with another recording at the speed of life."""
+
+    def act(connection: socket.socket) -> None:
+        data = path.read_bytes()
+        piece = len(data) // 188 // 144 * 188
+        for start in range(0, len(data), piece):
+            connection.sendall(data[start : start + piece])
+            time.sleep(0.1)
+
+    return act

@@ -11,12 +11,10 @@ from connectors.sources.file import FileSource
 from streamer.config.sections import OutputSection, ReconnectSection, SegmentSection
 from streamer.config.settings import Settings
 from streamer.errors import SourceInterrupted, SourceUnreachable
-from streamer.live.checkpoint import CheckpointFile
 from streamer.live.connector import Connector
-from streamer.live.keeping import Keeping
 from streamer.live.stream import StreamRun
 from streamer.pipeline.observer import Unwatched
-from tests.streamer.live.engine import Collected, kinds
+from tests.streamer.live.engine import Collected, kept, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,12 +67,13 @@ def run(
     engine: Engine,
     connect: Callable[[], Source],
     sink: Collected,
-    keeping: Keeping | None = None,
+    folder: Path | None = None,
     observer: Unwatched | None = None,
     settings: Settings = EVERYTHING,
 ) -> StreamRun:
+    state = {} if folder is None else kept(folder, "film", engine, settings)
     made = StreamRun(
-        "film", connect, settings, engine, [sink], observer or Unwatched(), keeping=keeping, seed=1
+        "film", connect, settings, engine, [sink], observer or Unwatched(), seed=1, **state
     )
     made.run()
     return made
@@ -104,20 +103,19 @@ def scores(events: list[CloudEvent]) -> dict[str, float]:
 def test_killed_anywhere_it_goes_on_with_the_same_events(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path, after: int
 ) -> None:
-    keeping = Keeping(CheckpointFile(tmp_path, "film"), "here")
     connect = Connector(str(film), EVERYTHING.source)
     first = Killer(after=after)
     with pytest.raises(Killed):
-        run(engine, connect, first, keeping)
+        run(engine, connect, first, tmp_path)
     second = Collected()
-    run(engine, connect, second, keeping)
+    run(engine, connect, second, tmp_path)
     assert list(dict.fromkeys(first.ids + second.ids)) == whole.ids
     # Nothing but what was sent after the last state was written comes twice.
     assert len(set(first.ids) & set(second.ids)) <= 3
     again = scores(first.events) | scores(second.events)
     assert again == pytest.approx(scores(whole.events), abs=2e-3)
     third = Collected()
-    run(engine, connect, third, keeping)
+    run(engine, connect, third, tmp_path)
     assert third.events == []
 
 

@@ -1,0 +1,202 @@
+"""Streams that one process reads, side by side on the same networks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from connectors.kafka.address import KafkaAddress
+from models.weights.store import WeightStore
+from streamer.aspects.batching import BatchPolicy
+from streamer.aspects.sharing import SharedExtractors
+from streamer.errors import StreamerError
+from streamer.fleet.forward import LogKeeping, Lookup, ShotForwarder, find_reached
+from streamer.fleet.log import ShotLog, partition_of
+from streamer.fleet.outbox import Outbox
+from streamer.fleet.request import StreamRequest
+from streamer.fleet.telling import Numbers, Telling
+from streamer.fleet.topics import Topics
+from streamer.live.connector import Connector
+from streamer.live.stream import StreamRun
+from streamer.pipeline.engine import load_engine
+from streamer.pipeline.run import closing_workers
+
+if TYPE_CHECKING:
+    from streamer.config.settings import Settings
+    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.pipeline.engine import Engine
+    from streamer.pipeline.observer import Progress
+    from streamer.pipeline.stages import Stage
+    from streamer.timeline import StreamInfo
+
+_SAY_SECONDS: Final = 1.0
+
+
+Say = Callable[[Telling], None]
+"""Tells the worker; called from the streams' threads."""
+
+
+class Readings:
+    """Reads streams until they are stopped; what happens to one never reaches another.
+
+    Args:
+        settings: All.
+        say: Told how streams are, from their threads.
+
+    Raises:
+        StreamerError: The networks cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings, self._say = settings, say
+        self._engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
+        policy = BatchPolicy.for_device(self._engine.device, settings.runtime.batch_wait)
+        self._shared = SharedExtractors(self._engine.extractors, policy, at_once=closing_workers())
+        self._readings: dict[str, _Reading] = {}
+
+    def read(self, order: dict[str, Any]) -> None:
+        """Begins a stream.
+
+        Args:
+            order: A `StreamRequest` as plain values.
+        """
+        request = StreamRequest.model_validate(order)
+        engine = replace(self._engine, extractors=self._shared.views(request.stream))
+        reading = _Reading(request, self._settings, engine, self._say)
+        self._readings[request.stream] = reading
+        reading.start(self._shared)
+
+    def stop(self, stream: str, *, final: bool) -> None:
+        """Asks a stream to end.
+
+        Args:
+            stream: Its name.
+            final: It ends for good; else somebody else goes on with it.
+        """
+        if (reading := self._readings.get(stream)) is not None:
+            reading.stop(final=final)
+
+    def close(self) -> None:
+        """Leaves all streams, and returns when they have ended."""
+        for reading in self._readings.values():
+            reading.stop(final=False)
+        for reading in self._readings.values():
+            reading.join()
+        self._shared.close()
+
+
+class _Reading:
+    """One stream on a thread of its own."""
+
+    def __init__(
+        self, request: StreamRequest, settings: Settings, engine: Engine, say: Say
+    ) -> None:
+        self._request, self._settings, self._engine, self._say = request, settings, engine, say
+        self._lock = threading.Lock()
+        self._run: StreamRun | None = None
+        # None until it is stopped; then whether for good.
+        self._final: bool | None = None
+        self._thread = threading.Thread()
+
+    def start(self, shared: SharedExtractors) -> None:
+        name = f"stream-{self._request.stream}"
+        self._thread = threading.Thread(target=self._main, args=(shared,), name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self, *, final: bool) -> None:
+        with self._lock:
+            self._final = final
+            run = self._run
+        if run is not None:
+            run.stop(final=final)
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _main(self, shared: SharedExtractors) -> None:
+        stream, code, error = self._request.stream, 0, ""
+        try:
+            with ExitStack() as stack:
+                self._read(stack)
+        except StreamerError as caught:
+            code, error = caught.exit_code, str(caught)
+        except Exception as caught:  # noqa: BLE001  (the other streams go on)
+            code, error = 70, f"internal: {type(caught).__name__}: {caught}"
+        finally:
+            shared.release(stream)
+        self._say(Telling(stream=stream, ended=code, error=error))
+
+    def _read(self, stack: ExitStack) -> None:
+        run = _make(self._request, self._settings, self._engine, self._say, stack)
+        with self._lock:
+            self._run, final = run, self._final
+        if final is not None:
+            run.stop(final=final)
+        run.run()
+
+
+def _make(
+    request: StreamRequest, settings: Settings, engine: Engine, say: Say, stack: ExitStack
+) -> StreamRun:
+    fleet = settings.fleet
+    topics = Topics(fleet.prefix, fleet.group)
+    address = KafkaAddress.parse(f"{fleet.broker.rstrip('/')}/{topics.shots}")
+    key = request.stream.encode()
+    since = min(request.added, time.time() - fleet.rebuild_seconds)
+    place = Lookup(key, partition_of(key, fleet.partitions), since)
+    shots = ShotLog(address, settings.kafka, topics.ingest_group)
+    windows = ShotLog(replace(address, topic=topics.windows), settings.kafka, topics.ingest_group)
+    try:
+        reached = find_reached(windows, shots, place)
+    finally:
+        shots.close()
+        windows.close()
+    out = Outbox(address, settings.kafka, topics)
+    stack.callback(out.close)
+    forwarder = ShotForwarder(request, out, reached, fleet.delivery_seconds)
+    return StreamRun(
+        request.stream,
+        Connector(request.location, settings.source),
+        settings,
+        engine,
+        (),
+        _Teller(request.stream, say),
+        keeping=LogKeeping(request, reached, forwarder),
+        patient=True,
+        segmentation=forwarder,
+    )
+
+
+class _Teller:
+    """Says how the stream is; `streamer.pipeline.observer.Observer`."""
+
+    def __init__(self, stream: str, say: Say) -> None:
+        self._stream, self._say = stream, say
+        self._said = 0.0
+
+    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
+        self._say(Telling(stream=self._stream, opened=True, warnings=warnings))
+
+    def progressed(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SAY_SECONDS:
+            self._said = now
+            self._say(Telling(stream=self._stream, progress=Numbers.of(progress)))
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Decisions are made elsewhere."""
+
+    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
+        line = f"{reason}: {detail}; again in {wait:.1f} s"
+        self._say(Telling(stream=self._stream, lost=reason, warnings=(line,)))
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Whoever segments tells the gap."""
+
+    def slow(self, stage: Stage, lag: float) -> None:
+        line = f"{lag:.1f} s behind; {stage} takes the longest"
+        self._say(Telling(stream=self._stream, warnings=(line,)))
