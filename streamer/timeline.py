@@ -55,12 +55,14 @@ class Picture:
         frame: The decoder's frame; rotation metadata is not applied yet.
         wallclock: Seconds since the Unix epoch when the source says so, else None.
         arrival: Seconds since the Unix epoch when its packet arrived, None for recordings.
+        gaps: Places before it where input of a live feed is missing.
     """
 
     start: Instant
     frame: av.VideoFrame
     wallclock: float | None = None
     arrival: float | None = None
+    gaps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ class Sound:
     Attributes:
         start: When its first sample sounds.
         frame: The decoder's frame (any rate, layout and sample format).
+        gaps: Places before it where input of a live feed is missing.
     """
 
     start: Instant
     frame: av.AudioFrame
+    gaps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
 
 from streamer.timeline import Instant
@@ -13,6 +14,9 @@ WRAP_SECONDS = 2**33 * BROADCAST_TICK
 WRAP_SLACK = Fraction(60)
 LEAP_SECONDS = Fraction(10)
 JITTER_SECONDS = Fraction(1, 100)
+GAP_SECONDS = Fraction(2)
+REMEMBERED_GAPS = 64
+"""Streams of one input pass a gap within moments of each other."""
 
 
 class Regimes:
@@ -21,11 +25,35 @@ class Regimes:
     Attributes:
         offsets: One for each time its clock restarted.
         reached: Seconds at which the latest frame of any stream ends.
+        gap_seconds: So much without a frame of any stream, in a feed, is missing input.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gap_seconds: Fraction = GAP_SECONDS) -> None:
         self.offsets: list[Fraction] = [Fraction(0)]
         self.reached = Fraction(0)
+        self.gap_seconds = gap_seconds
+        self._gaps: deque[Fraction] = deque(maxlen=REMEMBERED_GAPS)
+        self._passed = 0
+
+    def note(self, seconds: Fraction) -> None:
+        """Looks whether input is missing before the next frame of a feed.
+
+        Args:
+            seconds: When that is.
+        """
+        if seconds - self.reached > self.gap_seconds:
+            # Half way: streams that are a little ahead or behind are on the same side of it.
+            self._gaps.append((self.reached + seconds) / 2)
+            self._passed += 1
+
+    def gaps_before(self, seconds: Fraction) -> int:
+        """How many places with missing input lie before a frame."""
+        later = 0
+        for gap in reversed(self._gaps):
+            if gap <= seconds:
+                break
+            later += 1
+        return self._passed - later
 
 
 class StreamClock:
@@ -41,9 +69,9 @@ class StreamClock:
     - A smaller step back, or a repeat, is a frame that must be dropped; for sound, up to 10 ms
       back is rounding by the container, and the block is put at the end of the last one.
 
-    A step forward is a gap and is kept, but for an endless feed whose frames came without a
-    pause: more than 10 s ahead of the time that passed, and of every other stream, is a restart
-    of the clock as well.
+    A step forward is a gap and is kept; in a feed it is counted. But for an endless feed whose
+    frames came without a pause more than 10 s ahead of the time that passed, and of every other
+    stream, is a restart of the clock as well.
 
     Args:
         regimes: Shared by the streams of one input.
@@ -56,6 +84,7 @@ class StreamClock:
         self._tolerant = tolerant
         self._last: Fraction | None = None
         self._end = Fraction(0)
+        self.gaps = 0
         self.dropped = 0
         self.derived = 0
 
@@ -104,7 +133,8 @@ class StreamClock:
                 none, so that its times do not depend on how fast it is read.
 
         Returns:
-            When the frame starts, later than every earlier answer, or None to drop it.
+            When the frame starts, later than every earlier answer, or None to drop it; `gaps`
+            says how often the input of a feed was missing before it.
         """
         seconds = self._source_seconds(pts, dts, time_base)
         last = self._last
@@ -124,6 +154,9 @@ class StreamClock:
         if last is not None and ticks * time_base <= last:
             ticks += 1
         instant = Instant(ticks, time_base)
+        if passed is not None and last is not None:
+            self._regimes.note(instant.seconds)
+        self.gaps = self._regimes.gaps_before(instant.seconds)
         self._last = instant.seconds
         self._end = self._last + duration
         self._regimes.reached = max(self._regimes.reached, self._end)

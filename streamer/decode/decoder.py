@@ -93,7 +93,7 @@ class Decoder:
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
-        self._placement = Placement(source, self._pace)
+        self._placement = Placement(source, self._pace, settings.gap_seconds)
         self._clocks = self._placement.clocks
         self._failures = {"video": 0, "audio": 0}
         self._given_up: set[str] = set()
@@ -101,6 +101,7 @@ class Decoder:
         self._packets = 0
         self._info: StreamInfo | None = None
         self._stall_seconds: float | None = None
+        self._broadcast = False
 
     def __enter__(self) -> Decoder:
         """Opens the source.
@@ -266,6 +267,7 @@ class Decoder:
         if isinstance(path, str) and path.startswith("file:") and _is_cut(container, path):
             self._warnings.append("ends in the middle of a packet; probably cut short")
         self._stall_seconds = opening.stall_seconds
+        self._broadcast = self._source.endless and container.format.name == "mpegts"
         self._placement.wallclock.open(container)
         self._info = streams.describe(
             container, self._chosen.picture, self._chosen.sound, endless=self._source.live
@@ -341,9 +343,15 @@ class Decoder:
 
     def _check_progress(self) -> None:
         stall = self._stall_seconds
-        if stall is not None and time.monotonic() - self._placement.last_frame > stall:
-            name = self._source.name
+        if stall is None:
+            return
+        name = self._source.name
+        if time.monotonic() - self._placement.last_frame > stall:
             raise SourceStalled(f"{name}: sends data, but no frame for {stall:g} s")
+        # PyAV shows no stream that a programme table brings later: another connection finds it.
+        if self._broadcast and (kind := self._placement.quiet(stall)) is not None:
+            word = "sound" if kind == "audio" else "picture"
+            raise SourceStalled(f"{name}: no {word} for {stall:g} s while the rest goes on")
 
     def _count_failure(self, kind: str, error: FFmpegError) -> None:
         clock = self._clocks[kind]

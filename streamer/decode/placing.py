@@ -29,11 +29,12 @@ class Placement:
     Args:
         source: May know the real time; drift is measured where it is live.
         pace: Holds frames back until they are due.
+        gap_seconds: What a feed leaves out before its input counts as missing.
     """
 
-    def __init__(self, source: Source, pace: Pace | None) -> None:
+    def __init__(self, source: Source, pace: Pace | None, gap_seconds: float) -> None:
         self._source, self._pace = source, pace
-        regimes = Regimes()
+        regimes = Regimes(Fraction(gap_seconds).limit_denominator(1000))
         self.clocks = {
             "video": StreamClock(regimes, tolerant=False),
             "audio": StreamClock(regimes, tolerant=True),
@@ -55,6 +56,19 @@ class Placement:
     def end(self) -> Fraction:
         """Seconds at which the latest frame ends."""
         return max(clock.end for clock in self.clocks.values())
+
+    def quiet(self, seconds: float) -> str | None:
+        """Which of picture and sound stopped so long ago while the other goes on.
+
+        Args:
+            seconds: On the wall and in the media.
+        """
+        if len(self._seen) < len(self.clocks):
+            return None
+        late, other = sorted(self._seen, key=lambda kind: self._seen[kind])
+        behind = self.clocks[other].end - self.clocks[late].end
+        waited = time.monotonic() - self._seen[late]
+        return late if min(float(behind), waited) > seconds else None
 
     def place(
         self, kind: str, frames: Sequence[object], time_base: Fraction, info: StreamInfo
@@ -84,10 +98,10 @@ class Placement:
                     self._note_drift(instant)
                 self._hold(instant, 0.0)
                 real = self.wallclock.at(kind, instant.seconds - clock.offset)
-                yield Picture(instant, frame, real, arrival)
+                yield Picture(instant, frame, real, arrival, clock.gaps)
             else:
                 self._hold(instant, INTERLEAVE_SLACK if info.has_picture else 0.0)
-                yield Sound(instant, frame)
+                yield Sound(instant, frame, clock.gaps)
             # After the frame was taken: being slow to take it is no silence of the source.
             self.last_frame = time.monotonic()
 

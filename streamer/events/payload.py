@@ -293,10 +293,12 @@ class DiscontinuityData(Position):
         previous_seconds: Where that one ended, seconds since its start; None when nothing of it
             was seen.
         lost_from: When the last input before the gap came; None when that is not known.
-        missing_seconds: From ``lost_from`` to ``wallclock``; None when one of them is not known.
+        missing_seconds: From ``lost_from`` to ``wallclock``, None when one of them is not known;
+            for ``jump`` the media that is missing.
         reason: ``stalled`` (nothing came for too long), ``closed`` (the sender left),
-            ``unreachable``, ``damaged`` (what came was no media), ``jump`` (its clock jumped),
-            ``rotated`` (the file was replaced) or ``restart`` (of this program).
+            ``unreachable``, ``damaged`` (what came was no media), ``jump`` (its timestamps
+            stepped forward: media is missing), ``rotated`` (the file was replaced) or
+            ``restart`` (of this program).
         attempts: Connections tried until it went on.
         detail: One line for people, without credentials.
     """

@@ -14,6 +14,7 @@ from streamer.errors import (
     SourceInterrupted,
     SourceStalled,
 )
+from streamer.pipeline.epoch import Gap
 
 if TYPE_CHECKING:
     from connectors.sources.source import Source
@@ -33,12 +34,18 @@ class Loss:
         detail: One line for people.
         since: Seconds since the Unix epoch when the last input came.
         attempts: Connections tried since.
+        missing: Seconds of media that are missing, where the input says so itself.
     """
 
     reason: GapReason
     detail: str
     since: float
     attempts: int = 0
+    missing: float | None = None
+
+    def gap(self) -> Gap:
+        """As the epoch behind it knows it."""
+        return Gap(self.reason, self.since, self.attempts, self.detail, self.missing)
 
 
 def sequel(source: Source | None, error: SourceError | None, *, known: bool) -> Sequel:

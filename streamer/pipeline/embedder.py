@@ -97,6 +97,11 @@ class ShotEmbedder:
         """First instant of the first shot; None before it."""
         return self._start
 
+    @property
+    def end(self) -> Instant | None:
+        """Where the last picture or window of sound ends; None before the first."""
+        return self._end
+
     def push(self, item: Picture | Sound) -> list[EmbeddedShot]:
         """Takes the next picture or block of sound, in demux order.
 

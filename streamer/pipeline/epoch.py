@@ -20,6 +20,7 @@ class Gap:
     Attributes:
         reason: What happened.
         lost_from: Seconds since the Unix epoch of the last input before, None when not known.
+        missing: Seconds of media, where the input itself says; else as the clock on the wall does.
         attempts: Connections tried until it went on.
         detail: One line for people, without credentials; at most 500 characters are kept.
     """
@@ -28,6 +29,7 @@ class Gap:
     lost_from: float | None = None
     attempts: int = 0
     detail: str = ""
+    missing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

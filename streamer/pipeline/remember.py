@@ -40,6 +40,7 @@ class _Gap(_Model):
     lost_from: float | None
     attempts: Count
     detail: str
+    missing: float | None = None
 
 
 class _Epoch(_Model):
@@ -162,6 +163,7 @@ def _dump_epoch(within: OpenEpoch) -> _Epoch:
             lost_from=gap.lost_from,
             attempts=gap.attempts,
             detail=gap.detail,
+            missing=gap.missing,
         ),
     )
 
@@ -175,7 +177,9 @@ def _load_epoch(saved: _Epoch) -> OpenEpoch:
         networks=saved.networks,
         wallclock=saved.wallclock,
         arrival=saved.arrival,
-        gap=None if gap is None else Gap(gap.reason, gap.lost_from, gap.attempts, gap.detail),
+        gap=None
+        if gap is None
+        else Gap(gap.reason, gap.lost_from, gap.attempts, gap.detail, gap.missing),
     )
     return OpenEpoch(epoch, Fraction(saved.base))
 

@@ -255,8 +255,8 @@ class SceneTracker:
         gap = epoch.gap
         assert gap is not None
         back = epoch.arrival if epoch.arrival is not None else epoch.wallclock
-        missing, ended = None, None
-        if gap.lost_from is not None and back is not None:
+        missing, ended = gap.missing, None
+        if missing is None and gap.lost_from is not None and back is not None:
             missing = max(0.0, back - gap.lost_from)
         if last is not None:
             ended = float(last.shot.end.seconds - last.within.epoch.start.seconds)

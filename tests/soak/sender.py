@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import socket
 import sys
 import threading
+import time
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -27,6 +29,7 @@ from tests.soak.programme import RATE, SECONDS, TICKS, Programme, library
 WRAP = 1 << 33
 ANSWER = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
 LINGER_SECONDS = 30.0
+BUFFER = 1 << 16
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Sent:
         number: Counts the stream's connections.
         media: Seconds of media sent.
         cuts: Seconds from the first picture at which another shot begins.
+        stretches: Start and end of what is whole: media is missing between them.
         end: Seconds from the first picture to the end of the last one.
         faults: What was done to it, in order.
         ended: ``stop``, ``close``, ``silent``, ``garbage`` or ``done``.
@@ -47,6 +51,7 @@ class Sent:
     number: int
     media: float = 0.0
     cuts: list[float] = field(default_factory=list)
+    stretches: list[tuple[float, float]] = field(default_factory=list)
     end: float = 0.0
     faults: list[str] = field(default_factory=list)
     ended: str = "done"
@@ -60,10 +65,19 @@ class Feed:
         seed: Of its faults.
         seconds: Media to send in all.
         programmes: To choose from.
+        until: Monotonic seconds after which everything counts as sent.
     """
 
-    def __init__(self, name: str, seed: str, seconds: float, programmes: list[Programme]) -> None:
+    def __init__(
+        self,
+        name: str,
+        seed: str,
+        seconds: float,
+        programmes: list[Programme],
+        until: float = math.inf,
+    ) -> None:
         self.name, self._left, self._programmes = name, seconds, programmes
+        self._until = until
         self._random = random.Random(seed)
         self._number = 0
         self._last = -1
@@ -86,7 +100,7 @@ class Feed:
             connection.sendall(self._random.randbytes(self._random.randrange(20_000, 200_000)))
             return sent
         sent.ended = self._broadcast(connection, sent)
-        self._left -= sent.media
+        self._left = 0.0 if sent.ended == "done" else self._left - sent.media
         if sent.ended in {"stop", "done"}:
             _linger(connection)
         return sent
@@ -99,13 +113,15 @@ class Feed:
             sent.faults.append("wrap")
             origin = WRAP - random.randrange(5 * TICKS, 90 * TICKS)
         mux = Mux(wire)
-        base = 0
+        base = begun = 0
         for turn in range(random.randint(1, 8)):
             change = random.random()
             if turn and change < 0.2:
                 # Missing media: it is missing in what comes out as well.
                 sent.faults.append("gap")
-                base += random.randrange(2 * TICKS, 9 * TICKS)
+                sent.stretches.append((begun / TICKS, sent.end))
+                base += random.randrange(3 * TICKS, 9 * TICKS)
+                begun = base
             elif turn and change < 0.35:
                 # A clock set anew: time goes on as if nothing had happened.
                 sent.faults.append("jump")
@@ -115,7 +131,7 @@ class Feed:
             if turn and random.random() < 0.2:
                 sent.faults.append("garbage")
                 mux.junk(random.randbytes(random.randrange(1, 3000)))
-            if turn:
+            if turn and begun != base:
                 sent.cuts.append(base / TICKS)
             programme = self._next(sent)
             cut_off = SECONDS * TICKS
@@ -131,13 +147,17 @@ class Feed:
             sent.end = (base + last + TICKS // RATE) / TICKS
             sent.media += (last + TICKS // RATE) / TICKS
             base += SECONDS * TICKS
-            if torn or sent.media >= self._left:
+            if torn or self._through(sent):
                 break
+        sent.stretches.append((begun / TICKS, sent.end))
         mux.flush()
         wire.flush()
-        if sent.media >= self._left:
+        if self._through(sent):
             return "done"
         return random.choice(("stop", "close"))
+
+    def _through(self, sent: Sent) -> bool:
+        return sent.media >= self._left or time.monotonic() >= self._until
 
     def _next(self, sent: Sent) -> Programme:
         choice = self._random.choice([n for n in range(len(self._programmes)) if n != self._last])
@@ -206,10 +226,12 @@ def main() -> None:
     parser.add_argument("--streams", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--until", type=float, default=math.inf)
     given = parser.parse_args()
+    until = time.monotonic() + given.until
     programmes = library()
     names = [f"s{number}" for number in range(given.streams)]
-    feeds = {n: Feed(n, f"{given.seed}-{n}", given.seconds, programmes) for n in names}
+    feeds = {n: Feed(n, f"{given.seed}-{n}", given.seconds, programmes, until) for n in names}
     locks = {name: threading.Lock() for name in names}
     talk = threading.Lock()
 
@@ -232,6 +254,8 @@ def main() -> None:
                 tell({"broken": type(error).__name__, "asked": asked[:40]})
 
     with socket.create_server(("127.0.0.1", 0)) as server:
+        # Else minutes of media wait in the system, and arrive long after everything was sent.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         tell({"port": server.getsockname()[1]})
         threading.Thread(target=_until_told, daemon=True).start()
         while True:

@@ -31,7 +31,7 @@ class Verdict:
         across: Boundaries across a gap.
         due: Boundaries that had to come: every shot's end but the last and forced ones.
         epochs: Seen.
-        delivering: Connections that sent programmes, which is how many epochs there had to be.
+        delivering: Stretches of media without a gap, which is how many epochs there had to be.
         discontinuities: By reason.
         repeated: Events whose id came twice.
     """
@@ -66,6 +66,21 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """Media of one connection without a gap."""
+
+    start: float
+    end: float
+    connection: dict[str, Any]
+
+    @property
+    def cuts(self) -> list[float]:
+        """Seconds from its first picture."""
+        every = self.connection["cuts"]
+        return [cut - self.start for cut in every if self.start < cut < self.end]
+
+
 def judge(sent: list[dict[str, Any]], events: list[dict[str, Any]]) -> Verdict:
     """Compares connections with events.
 
@@ -95,13 +110,18 @@ def judge(sent: list[dict[str, Any]], events: list[dict[str, Any]]) -> Verdict:
         if connection["media"]:
             delivered[connection["stream"]].append(connection)
     for stream, connections in delivered.items():
-        verdict.delivering += len(connections)
-        every = [shot for epoch in range(len(connections)) for shot in shots[stream, epoch]]
+        stretches = [
+            _Stretch(*map(float, stretch), connection)
+            for connection in connections
+            for stretch in connection["stretches"]
+        ]
+        verdict.delivering += len(stretches)
+        every = [shot for epoch in range(len(stretches)) for shot in shots[stream, epoch]]
         forced = sum(shot["ended_by"] == "forced" for shot in every)
         verdict.forced += forced
         verdict.due += max(0, len(every) - 1 - forced)
-        for epoch, connection in enumerate(connections):
-            _compare(verdict, stream, epoch, connection, shots[stream, epoch])
+        for epoch, stretch in enumerate(stretches):
+            _compare(verdict, stream, epoch, stretch, shots[stream, epoch])
     return verdict
 
 
@@ -109,17 +129,16 @@ def _compare(
     verdict: Verdict,
     stream: str,
     epoch: int,
-    connection: dict[str, Any],
+    stretch: _Stretch,
     shots: list[dict[str, Any]],
 ) -> None:
     starts = [shot["seconds"] for shot in shots[1:]]
     before = [shot["ended_by"] for shot in shots[:-1]]
     real = [at for at, ended in zip(starts, before, strict=True) if ended != "forced"]
     # Where a clock is set anew, sound and picture may end some hundredths of a second apart.
-    near = FRAME * 1.01 + 0.05 * connection["faults"].count("jump")
-    limit = connection["end"] - EDGE
-    for cut in connection["cuts"]:
-        if cut > limit:
+    near = FRAME * 1.01 + 0.05 * stretch.connection["faults"].count("jump")
+    for cut in stretch.cuts:
+        if cut > stretch.end - stretch.start - EDGE:
             continue
         verdict.cuts += 1
         if any(abs(at - cut) <= near for at in real):
@@ -127,5 +146,5 @@ def _compare(
         else:
             verdict.missed.append((stream, epoch, round(cut, 3)))
     for at in real:
-        if not any(abs(at - cut) <= near for cut in connection["cuts"]):
+        if not any(abs(at - cut) <= near for cut in stretch.cuts):
             verdict.invented.append((stream, epoch, round(at, 3)))

@@ -112,3 +112,29 @@ def test_pictures_that_pause_while_sound_goes_on_are_no_new_clock() -> None:
         assert instant is not None
         assert of.restarts == 1
         assert abs(instant.seconds - 69) < 1
+
+
+def test_missing_input_of_a_feed_is_counted_once_for_all_streams() -> None:
+    regimes = Regimes()
+    picture, sound = StreamClock(regimes, tolerant=False), StreamClock(regimes, tolerant=True)
+
+    def gaps(of: StreamClock, pts: int, passed: float | None = 0.1) -> int:
+        assert of.stamp(pts, None, FRAME, TICK, passed) is not None
+        return of.gaps
+
+    assert [gaps(picture, 0), gaps(sound, 10), gaps(picture, 2000), gaps(sound, 2020)] == [0] * 4
+    # The sound comes to the gap first, and ends and begins a little apart from the pictures.
+    assert [gaps(sound, 7100), gaps(picture, 2040), gaps(picture, 7060)] == [1, 0, 1]
+    assert [gaps(picture, 9050), gaps(sound, 7140)] == [1, 1]
+    # Pictures that pause while sound goes on are none.
+    assert [gaps(sound, at) for at in range(9000, 15000, 1000)] == [1] * 6
+    assert gaps(picture, 14000) == 1
+    # In a recording nothing is missing that was not missing in it.
+    assert gaps(picture, 24000, None) == 1
+
+
+def test_a_clock_set_anew_is_no_missing_input() -> None:
+    of = clock()
+    for pts in (50_000, 50_040, 3_000, 3_040, 900_000):
+        assert of.stamp(pts, None, FRAME, TICK, 0.04) is not None
+    assert (of.restarts, of.gaps) == (2, 0)
