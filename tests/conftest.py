@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ import pytest
 
 from models.weights.manifest import MANIFEST
 from models.weights.store import WeightStore
+
+# Matrices are tiny here; threads that spin for each other are ten times as slow on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from tests.kafka import Broker

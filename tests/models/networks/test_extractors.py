@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
@@ -29,15 +28,6 @@ TOLERANCE = 2e-5
 NETWORKS = sorted({*MANIFEST, *WEIGHTLESS})
 SOUND_NETWORKS = [n for n in NETWORKS if isinstance(architecture(n).input, SoundInput)]
 PICTURE_NETWORKS = [n for n in NETWORKS if n not in SOUND_NETWORKS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other crawl on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ matplotlib (public domain).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,15 +30,6 @@ SOUND_NETWORKS = [n for n in MANIFEST if isinstance(architecture(n).input, Sound
 # kinds of sound in test_extractors.
 HEARS_VOICES = [n for n in SOUND_NETWORKS if n != "musicnn-mtt"]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other crawl on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def windows(path: Path, wanted: SoundInput) -> torch.Tensor:

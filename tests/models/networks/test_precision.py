@@ -6,7 +6,6 @@ one by ``streamer bench aspects --device cuda``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -20,14 +19,6 @@ from models.networks.registry import architecture, build
 from models.weights.store import WeightStore
 from streamer.aspects.extractor import PictureInput, SoundInput
 from tests.media import texture
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def extractor(network: str, store: WeightStore) -> TorchExtractor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,14 +21,6 @@ from streamer.aspects.extractor import Extractor, PictureInput, SoundInput
 from streamer.aspects.sharing import SharedExtractors
 from streamer.config.sections import AspectsSection
 from streamer.errors import ExtractionError
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from models.checkpoint import save_moae
@@ -158,15 +157,6 @@ class Worker:
     def stop(self) -> int:
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(PATIENCE)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices are tiny here; threads that wait for each other on a busy machine are slow."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -28,15 +28,6 @@ CUTS = (52, 97, 160)
 WIDTH, HEIGHT = 96, 54
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other crawl on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def pictures() -> Iterator[Picture]:
     for index in range(CUTS[-1]):
         shot = sum(index >= cut for cut in CUTS)
