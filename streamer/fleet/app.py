@@ -6,10 +6,12 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from yarl import URL
 
 from connectors.kafka.address import KafkaAddress
-from streamer.errors import ConfigError
+from connectors.kafka.rights import not_allowed
+from streamer.errors import ConfigError, FleetError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +69,25 @@ def make_app(
         web_enabled=False,
         autodiscover=False,
     )
+
+
+def crash(app: faust.App) -> FleetError:
+    """Why an application stopped by itself, in words."""
+    reason = app.crash_reason
+    named = ", ".join(sorted(_names(reason))) or "of the fleet"
+    if isinstance(reason, GroupAuthorizationFailedError):
+        return FleetError(not_allowed("group", named, ("READ",)))
+    if isinstance(reason, TopicAuthorizationFailedError):
+        return FleetError(not_allowed("topic", named, ("READ", "WRITE")))
+    return FleetError(f"the group's client stopped: {reason!r}")
+
+
+def _names(reason: BaseException | None) -> set[str]:
+    """The topics or the group that an error of aiokafka is about."""
+    found: set[str] = set()
+    for each in () if reason is None else reason.args:
+        found.update({each} if isinstance(each, str) else map(str, each))
+    return found
 
 
 def _credentials(address: KafkaAddress, section: KafkaSection) -> Any:

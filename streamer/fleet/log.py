@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.client import Complaints, client_settings, error_kind
+from connectors.kafka.rights import not_allowed
 from streamer.errors import FleetError
 from streamer.fleet.ports import Raw
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping
 
     from confluent_kafka import Message
 
     from connectors.kafka.address import KafkaAddress
+    from connectors.kafka.client import ErrorKind
     from streamer.config.sections import KafkaSection
 
 T = TypeVar("T")
@@ -27,6 +30,8 @@ _BATCH: Final = 200
 _CHUNK: Final = 256
 _TRIES: Final = 24
 _LONGEST_PAUSE: Final = 3.0
+# What a coordinator that may not be asked looks like.
+_VAGUE: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._WAIT_COORD})
 
 
 class ShotLog:
@@ -42,8 +47,10 @@ class ShotLog:
     """
 
     def __init__(self, address: KafkaAddress, section: KafkaSection, group: str) -> None:
-        self._topic, self._patience = address.topic, section.connect_seconds
+        self._topic, self._group = address.topic, group
+        self._patience = section.connect_seconds
         self._complaints = Complaints()
+        self._refused: KafkaError | None = None
         settings = client_settings(address, section, self._complaints) | {
             "group.id": group,
             "enable.auto.commit": False,
@@ -55,17 +62,20 @@ class ShotLog:
         }
         self._consumer = Consumer(settings)
 
+    @property
+    def errors(self) -> Counter[ErrorKind]:
+        """What went wrong with the brokers so far, by kind."""
+        return self._complaints.counts.copy()
+
     def positions(self, partitions: list[int]) -> dict[int, tuple[int, str]]:
         """Partition → next offset to work on, and the note that was left with it.
 
         Partitions without a position are not part of it.
         """
         asked = [TopicPartition(self._topic, each) for each in partitions]
-        found = self._call(lambda: self._consumer.committed(asked, timeout=self._patience))
+        found = self._call(lambda: self._committed(asked))
         return {
-            each.partition: (each.offset, each.metadata or "")
-            for each in found
-            if each.offset >= 0 and each.error is None
+            each.partition: (each.offset, each.metadata or "") for each in found if each.offset >= 0
         }
 
     def keep(self, positions: Mapping[int, int], note: str) -> None:
@@ -93,10 +103,15 @@ class ShotLog:
         return found
 
     def since(self, partition: int, seconds: float) -> int:
-        """First offset of the last so many seconds, by the broker's clock."""
+        """First offset of the last so many seconds, by the broker's clock.
+
+        A few hundred records are always part of it: that clock may have jumped ahead.
+        """
         first, end = self.ends(partition)
         newest = self._newest(partition, first, end)
-        return first if newest is None else self.at(partition, newest - seconds)
+        if newest is None:
+            return first
+        return max(first, min(self.at(partition, newest - seconds), end - _CHUNK))
 
     def at(self, partition: int, moment: float) -> int:
         """First offset that the broker took at or after a moment, or the end.
@@ -141,6 +156,10 @@ class ShotLog:
                         at = raw.offset + 1
                     elif error is None:
                         at = stop
+                    elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                        raise FleetError(self._words(error))
+                    else:
+                        self._heed(error)
                 if found:
                     heard = time.monotonic()
                     yield found
@@ -175,6 +194,36 @@ class ShotLog:
             return piece[-1].time
         return None
 
+    def _committed(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        found = self._consumer.committed(asked, timeout=self._patience)
+        for each in found:
+            if each.error is not None:
+                # No position is not the same as one that cannot be told.
+                raise KafkaException(each.error)
+        return found
+
+    def _refusal(self) -> KafkaError | None:
+        """Why a coordinator is not found; the call that needs one only runs out of time."""
+        # Else records would come along.
+        message = None if self._consumer.assignment() else self._consumer.poll(0)
+        if message is not None and (error := message.error()) is not None:
+            self._heed(error)
+        return self._refused
+
+    def _heed(self, error: KafkaError) -> None:
+        """Remembers that the group is refused: it is told once, to whoever asks next."""
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            self._refused = error
+
+    def _words(self, error: KafkaError) -> str:
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return not_allowed("topic", self._topic, ("READ",))
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return not_allowed("group", self._group, ("READ",))
+        if error.code() in {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}:
+            return f"{self._topic}: the partition is not there, as far as the login may see"
+        return f"{self._topic}: {self._complaints.explain() or error.str()}"
+
     def _call(self, ask: Callable[[], T]) -> T:
         """Asks again for about a minute: a broker that starts has not its groups at hand yet."""
         for attempt in range(_TRIES):
@@ -182,9 +231,11 @@ class ShotLog:
                 return ask()
             except KafkaException as error:
                 cause = error.args[0]
+                if cause.code() in _VAGUE:
+                    cause = self._refusal() or cause
+                self._complaints.counts[error_kind(cause)] += 1
                 if self._complaints.certain or attempt == _TRIES - 1 or not _passing(cause):
-                    reason = self._complaints.explain() or cause.str()
-                    raise FleetError(f"{self._topic}: {reason}") from error
+                    raise FleetError(self._words(cause)) from error
                 time.sleep(min(_LONGEST_PAUSE, _POLL * (attempt + 1)))
         raise AssertionError("unreachable")
 

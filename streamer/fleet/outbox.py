@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.client import (
+    Complaints,
+    client_settings,
+    error_kind,
+    in_words,
+    is_refusal,
+)
 from connectors.kafka.message import to_message
-from streamer.errors import FleetError
+from connectors.kafka.rights import not_allowed
+from connectors.kafka.topic import TopicProbe
+from streamer.errors import FleetError, SinkError
 from streamer.events.cloudevent import to_line
 
 if TYPE_CHECKING:
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from connectors.kafka.address import KafkaAddress
+    from connectors.kafka.client import ErrorKind
     from streamer.config.sections import KafkaSection
     from streamer.fleet.ports import Raw
     from streamer.fleet.topics import Topics
@@ -25,6 +36,7 @@ KEPT_BYTES: Final = 64 << 10
 """A dead letter holds the beginning of its record, at most so much."""
 
 _POLL: Final = 0.05
+_LOOK: Final = 2.0
 _LINGER_MS: Final = 2
 
 
@@ -51,8 +63,9 @@ class Outbox:
             "partitioner": "murmur2_random",
         }
         self._producer = Producer(settings)
-        self._waiting = 0
-        self._failed: KafkaError | None = None
+        self._address, self._section = address, section
+        self._waiting: Counter[str] = Counter()
+        self._failed: str | None = None
 
     def event(self, stream: str, event: CloudEvent) -> None:
         """Sends an event.
@@ -98,13 +111,13 @@ class Outbox:
             FleetError: A record is refused for good, or not acknowledged in time.
         """
         deadline = time.monotonic() + seconds
-        while self._waiting:
+        while self.waiting:
             self._producer.poll(_POLL)
             self._check()
             if time.monotonic() > deadline:
-                reason = self._complaints.explain() or "no acknowledgement"
                 raise FleetError(
-                    f"{self._waiting} records not taken by the brokers in {seconds:g} s: {reason}"
+                    f"{self.waiting} records not taken by the brokers in {seconds:g} s: "
+                    f"{self._diagnose()}"
                 )
         self._check()
 
@@ -114,9 +127,14 @@ class Outbox:
         self._producer.poll(0)
 
     @property
+    def errors(self) -> Counter[ErrorKind]:
+        """What went wrong with the brokers so far, by kind."""
+        return self._complaints.counts.copy()
+
+    @property
     def waiting(self) -> int:
         """Records that are not acknowledged yet."""
-        return self._waiting
+        return self._waiting.total()
 
     def _send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: dict[str, bytes]
@@ -131,17 +149,42 @@ class Outbox:
                 self._producer.poll(_POLL)
                 self._check()
             except KafkaException as error:
-                raise FleetError(f"topic {topic}: {error.args[0].str()}") from error
-        self._waiting += 1
+                self._complaints.counts[error_kind(error.args[0])] += 1
+                raise FleetError(_words(topic, error.args[0])) from error
+        self._waiting[topic] += 1
         self._producer.poll(0)
 
     def _done(self, error: KafkaError | None, message: Message) -> None:
-        self._waiting -= 1
-        if error is not None and self._failed is None:
-            self._failed = error
+        self._waiting[message.topic() or ""] -= 1
+        if error is None:
+            return
+        self._complaints.counts[error_kind(error)] += 1
+        if self._failed is None:
+            self._failed = _words(message.topic() or "", error)
+
+    def _diagnose(self) -> str:
+        """Asks the brokers why nothing is acknowledged."""
+        for topic in sorted(name for name, count in self._waiting.items() if count > 0):
+            address = replace(self._address, topic=topic)
+            try:
+                facts = TopicProbe(address, self._section, "WRITE").look(_LOOK)
+            except SinkError as error:
+                return str(error)
+            if (problem := facts.problem) is not None:
+                self._complaints.counts["replicas"] += 1
+                return f"{address}: {problem}"
+        return self._complaints.explain() or "no acknowledgement"
 
     def _check(self) -> None:
         if self._failed is not None:
-            raise FleetError(f"the brokers refuse a record: {self._failed.str()}")
+            raise FleetError(f"the brokers refuse a record: {self._failed}")
         if self._complaints.certain or self._complaints.fatal:
-            raise FleetError(self._complaints.explain() or "the producer cannot go on")
+            complaints = self._complaints
+            reason = complaints.explain() or complaints.fatality or "no reason given"
+            raise FleetError(f"the producer cannot go on: {reason}")
+
+
+def _words(topic: str, error: KafkaError) -> str:
+    if is_refusal(error):
+        return not_allowed("topic", topic, ("WRITE",))
+    return f"topic {topic}: {in_words(error)}"

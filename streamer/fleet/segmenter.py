@@ -8,20 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from streamer.errors import FleetError, StreamerError
-from streamer.fleet.app import make_app
+from aiokafka.errors import TopicAuthorizationFailedError
+
+from connectors.kafka.rights import not_allowed
+from streamer.errors import CheckpointError, FleetError, StreamerError
+from streamer.fleet.app import crash, make_app
 from streamer.fleet.lane import SegmentLane
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.ports import LaneOptions, Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import faust
 
     from connectors.kafka.address import KafkaAddress
+    from connectors.kafka.client import ErrorKind
     from streamer.config.settings import Settings
     from streamer.events.ids import EventKind
     from streamer.fleet.tally import Tally
@@ -105,8 +109,15 @@ class Segmenter:
         self._looked = self._kept_at = time.monotonic()
         self._moved = time.monotonic()
         self._mark: object = None
+        self._unsaved: StreamerError | None = None
+        self._clock = BrokerClock()
         self.owning = False
+        if metrics is not None:
+            metrics.watch_client(lambda: self._out.waiting, self._errors)
         self._listen()
+
+    def _errors(self) -> Mapping[ErrorKind, int]:
+        return self._out.errors + self._log.errors
 
     @property
     def partitions(self) -> int:
@@ -129,7 +140,7 @@ class Segmenter:
             )
             for task in done:
                 task.result()
-            raise FleetError(f"the group's client stopped: {self.app.crash_reason!r}")
+            raise crash(self.app)
         finally:
             for task in (pump, watchdog):
                 task.cancel()
@@ -195,14 +206,17 @@ class Segmenter:
         known = self._log.positions(partitions) if partitions else {}
         others = {note for _, note in known.values() if note and note != self._note}
         if others:
-            self._warn(
+            problem = (
                 f"partitions were segmented with another checkpoint ({', '.join(sorted(others))}); "
                 f"this worker has {self._note}: workers of one group need the same"
             )
-        return {
-            number: known[number][0] if number in known else self._log.ends(number)[0]
-            for number in partitions
-        }
+            self._warn(problem)
+            if self._metrics is not None:
+                self._metrics.error(CheckpointError(problem))
+        new = {number: self._log.ends(number)[0] for number in partitions if number not in known}
+        # Before there is anything to segment, others may come that differ.
+        self._log.keep(new, self._note)
+        return {number: at for number, (at, _) in known.items()} | new
 
     async def _let_go(self) -> None:
         """Partitions go to others: what is under way is finished and its positions stored."""
@@ -226,6 +240,7 @@ class Segmenter:
                 now = time.monotonic()
                 for raw in records:
                     self._newest[raw.partition], self._heard[raw.partition] = raw.time, now
+                    self._clock.saw(raw.time)
                 await self._in_thread(partial(self._lane.process, records))
                 await self._save()
             if self.owning:
@@ -246,8 +261,19 @@ class Segmenter:
             if self.owning:
                 # As the table's own setter does, for a partition that is known: that one asks the
                 # producer, which may not have met the topic yet.
-                self._windows.send_changelog(partition, stream.encode(), saved)
+                sent = self._windows.send_changelog(partition, stream.encode(), saved)
+                sent.add_done_callback(self._saved)
                 self._windows.data[stream.encode()] = saved
+        if self._unsaved is not None:
+            raise self._unsaved
+
+    def _saved(self, sent: asyncio.Future[Any]) -> None:
+        """A window that is not saved is rebuilt by whoever needs it; without the right all are."""
+        error = None if sent.cancelled() else sent.exception()
+        if isinstance(error, TopicAuthorizationFailedError):
+            self._unsaved = FleetError(not_allowed("topic", self._topics.windows, ("WRITE",)))
+        elif error is not None:
+            self._tally.unsaved(f"{type(error).__name__}: {error}")
 
     def _keep(self) -> None:
         """Stores positions that moved."""
@@ -271,7 +297,7 @@ class Segmenter:
             behind = end - self._seen[number]
             if self._metrics is not None:
                 newest = self._newest.get(number, 0.0)
-                age = max(0.0, time.time() - newest) if behind > 0 and newest else 0.0
+                age = self._clock.age(newest) if behind > 0 and newest else 0.0
                 self._metrics.fleet.lag(self._topics.shots, number, max(0, behind), age)
 
     async def _watch(self) -> None:
@@ -299,6 +325,31 @@ class Segmenter:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class BrokerClock:
+    """The brokers' time, as far as it is known; steps of this machine's clock do not move it.
+
+    Args:
+        wall: Seconds since the Unix epoch; asked once.
+        steady: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._steady = steady
+        self._ahead = wall() - steady()
+
+    def saw(self, moment: float) -> None:
+        """Takes a time that a broker gave to a record: it is not later than now."""
+        self._ahead = max(self._ahead, moment - self._steady())
+
+    def age(self, moment: float) -> float:
+        """Seconds since a broker gave that time."""
+        return max(0.0, self._ahead + self._steady() - moment)
 
 
 class _Table:

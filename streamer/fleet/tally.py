@@ -54,6 +54,11 @@ class Tally:
         if self._metrics is not None:
             self._metrics.fleet.rebuilt(reason)
 
+    def unsaved(self, detail: str) -> None:
+        """A window could not be saved."""
+        self.counts["unsaved"] += 1
+        self._say("unsaved", f"window not saved: {detail}")
+
     def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
         """A record was put aside."""
         self.counts[f"dead {reason}"] += 1

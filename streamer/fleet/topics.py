@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.address import KafkaAddress
-from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.client import Complaints, client_settings, is_refusal
+from connectors.kafka.rights import Needs, Right, lacking
 from connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError
 from streamer.fleet.record import MAX_BYTES
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import TopicMetadata
 
     from streamer.config.sections import FleetSection, KafkaSection
+
+Half = Literal["ingest", "segment"]
+"""Of a worker's work."""
 
 _HOUR_MS: Final = 3_600_000
 
@@ -74,6 +78,23 @@ class Topics:
         """Compacted: changelog of the table of windows."""
         return f"{self.segment_group}-windows-changelog"
 
+    def needs(self, half: Half) -> Needs:
+        """What a login has to be allowed for half of a worker's work."""
+        reads: tuple[Right, ...] = ("READ",)
+        writes: tuple[Right, ...] = ("WRITE",)
+        if half == "ingest":
+            topics = {self.streams: reads, self.shots: reads + writes, self.windows: reads}
+            return Needs(topics, (self.ingest_group,))
+        return Needs(
+            {
+                self.shots: reads,
+                self.windows: reads + writes,
+                self.boundaries: writes,
+                self.dead_letters: writes,
+            },
+            (self.segment_group, self.positions_group),
+        )
+
 
 class TopicMaker:
     """Makes what is missing and refuses what does not fit.
@@ -109,6 +130,18 @@ class TopicMaker:
                 self._made(name, future.exception(self._kafka.connect_seconds))
         return self._topics
 
+    def check(self, *halves: Half) -> None:
+        """Looks before work begins whether the login may do it; the topics are there.
+
+        Raises:
+            FleetError: It may not; every right that it lacks is named.
+        """
+        address = self.address(self._topics.shots)
+        admin = AdminClient(client_settings(address, self._kafka, Complaints()))
+        needs = sum((self._topics.needs(half) for half in halves), Needs())
+        if found := lacking(admin, needs, self._kafka.connect_seconds):
+            raise FleetError("; ".join(found))
+
     def address(self, topic: str) -> KafkaAddress:
         """Where a topic is."""
         return KafkaAddress.parse(f"{self._fleet.broker.rstrip('/')}/{topic}")
@@ -116,11 +149,12 @@ class TopicMaker:
     def _wanted(self) -> list[NewTopic]:
         names, replicas = self._topics, self._fleet.replicas
         small = str(2 * MAX_BYTES)
-        compact = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
-        # The broker's clock: those of the workers may jump.
-        kept = {
+        # The broker's clock: by that of a worker whose clock is wrong, records would be refused, or
+        # deleted before their time.
+        timed = {"message.timestamp.type": "LogAppendTime"}
+        compact = timed | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
+        kept = timed | {
             "retention.ms": str(round(self._fleet.shots_hours * _HOUR_MS)),
-            "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": small,
         }
         return [
@@ -128,9 +162,9 @@ class TopicMaker:
             for name, config in (
                 (names.streams, compact),
                 (names.shots, kept),
-                (names.boundaries, {}),
+                (names.boundaries, timed),
                 (names.windows, compact | {"max.message.bytes": str(32 << 20)}),
-                (names.dead_letters, {"max.message.bytes": small}),
+                (names.dead_letters, timed | {"max.message.bytes": small}),
             )
         ]
 
@@ -151,6 +185,11 @@ class TopicMaker:
         if not isinstance(error, KafkaException):
             raise FleetError(f"topic {name} could not be made: {error}") from error
         cause = error.args[0]
+        if is_refusal(cause):
+            raise FleetError(
+                f"topic {name} is not there, as far as the login may see, and may not be made by "
+                "it: make the topic before, or give the login CREATE; it needs DESCRIBE to see it"
+            ) from error
         # Another worker was faster.
         if cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise FleetError(f"topic {name} could not be made: {cause.str()}") from error

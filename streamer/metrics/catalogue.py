@@ -13,6 +13,18 @@ Kind = Literal["counter", "gauge", "histogram", "info"]
 Stage = Literal["source", "decode", "shots", "aspects", "segment", "sinks"]
 """Where the time of a stream goes; ``source`` is waiting for input."""
 
+BROKER_ERRORS: Final = (
+    "unreachable",
+    "tls",
+    "login",
+    "rights",
+    "replicas",
+    "size",
+    "clock",
+    "other",
+)
+"""What goes wrong with brokers, in few words; `connectors.kafka.client.ErrorKind`."""
+
 _LATENCY: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _ROWS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -133,6 +145,21 @@ SINK_REFUSED: Final = Definition(
 )
 SINK_STALLED: Final = Definition(
     "streamer_sink_stalled", "gauge", "1 while events wait and none is taken, else 0.", _STREAM
+)
+SINK_ERRORS: Final = Definition(
+    "streamer_sink_errors_total",
+    "counter",
+    "What a sink's brokers refused or failed at, by kind.",
+    ("stream", "error"),
+)
+WORKER_ERRORS: Final = Definition(
+    "streamer_worker_errors_total",
+    "counter",
+    "What a worker's brokers refused or failed at, by kind.",
+    ("error",),
+)
+UNDELIVERED: Final = Definition(
+    "streamer_undelivered_records", "gauge", "Results of a worker that no broker has yet."
 )
 RECORDS: Final = Definition(
     "streamer_consumer_records_total", "counter", "Records consumed from Kafka.", ("topic",)

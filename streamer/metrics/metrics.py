@@ -19,8 +19,9 @@ from streamer.metrics.sinks import COLLECTED, SinkCollector
 from streamer.metrics.stream import StreamMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from connectors.kafka.client import ErrorKind
     from streamer.metrics.sinks import SinkState
 
 MAX_STREAMS: Final = 2000
@@ -76,6 +77,17 @@ class Metrics:
             state: Its numbers now; called whenever somebody collects, from another thread.
         """
         self._sinks.watch(self.stream(stream).label, state)
+
+    def watch_client(
+        self, waiting: Callable[[], int], errors: Callable[[], Mapping[ErrorKind, int]]
+    ) -> None:
+        """Shows what a worker's brokers have not taken, and what went wrong with them.
+
+        Args:
+            waiting: Records that are not acknowledged; called from another thread.
+            errors: By kind; called from another thread.
+        """
+        self._sinks.watch_client(waiting, errors)
 
     def remove(self, name: str) -> None:
         """Removes a stream's series, those of its sinks included."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -12,10 +12,11 @@ from streamer.errors import StreamerError
 from streamer.metrics import catalogue as names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
+    from connectors.kafka.client import ErrorKind
     from streamer.metrics.catalogue import Definition
 
 
@@ -47,6 +48,15 @@ class SinkState(Protocol):
         """Whether events wait and none was taken for a while."""
 
 
+@runtime_checkable
+class Troubled(Protocol):
+    """The state of a sink that speaks to brokers."""
+
+    @property
+    def errors(self) -> Mapping[ErrorKind, int]:
+        """What went wrong, by kind."""
+
+
 _FIELDS: Final[tuple[tuple[Definition, Callable[[SinkState], float]], ...]] = (
     (names.SPOOL_BYTES, lambda state: state.waiting_bytes),
     (names.SPOOL_EVENTS, lambda state: state.waiting),
@@ -56,14 +66,18 @@ _FIELDS: Final[tuple[tuple[Definition, Callable[[SinkState], float]], ...]] = (
     (names.SINK_STALLED, lambda state: state.stalled),
 )
 
-COLLECTED: Final = frozenset(which for which, _ in _FIELDS)
+COLLECTED: Final = frozenset(
+    {*(which for which, _ in _FIELDS), names.SINK_ERRORS, names.WORKER_ERRORS, names.UNDELIVERED}
+)
 """The metrics that come from here."""
 
 
 class SinkCollector(Collector):
-    """Asks every watched sink; several of one stream are added up."""
+    """Asks every watched sink; several of one stream are added up. And a worker's clients."""
 
     def __init__(self) -> None:
+        self._waiting: list[Callable[[], int]] = []
+        self._errors: list[Callable[[], Mapping[ErrorKind, int]]] = []
         self._states: dict[str, list[Callable[[], SinkState]]] = {}
         self._lock = threading.Lock()
 
@@ -76,6 +90,19 @@ class SinkCollector(Collector):
         """
         with self._lock:
             self._states.setdefault(stream, []).append(state)
+
+    def watch_client(
+        self, waiting: Callable[[], int], errors: Callable[[], Mapping[ErrorKind, int]]
+    ) -> None:
+        """Begins to ask what a worker writes with.
+
+        Args:
+            waiting: Records that are not acknowledged.
+            errors: What went wrong, by kind.
+        """
+        with self._lock:
+            self._waiting.append(waiting)
+            self._errors.append(errors)
 
     def forget(self, stream: str) -> None:
         """Stops asking a stream's sinks."""
@@ -94,12 +121,34 @@ class SinkCollector(Collector):
                 if states:
                     made.add_metric([stream], sum(float(number(state)) for state in states))
             yield made
+        yield _errors(
+            names.SINK_ERRORS,
+            {(stream,): [_of(state) for state in states] for stream, states in numbers.items()},
+        )
+        yield _errors(names.WORKER_ERRORS, {(): [each() for each in tuple(self._errors)]})
+        undelivered = sum(each() for each in tuple(self._waiting))
+        yield GaugeMetricFamily(names.UNDELIVERED.name, names.UNDELIVERED.help, undelivered)
 
     def describe(self) -> Iterator[Metric]:
         """Names only, without asking anybody."""
-        for which, _ in _FIELDS:
+        for which in COLLECTED:
             family = CounterMetricFamily if which.kind == "counter" else GaugeMetricFamily
             yield family(which.name, which.help, labels=which.labels)
+
+
+def _of(state: SinkState) -> Mapping[ErrorKind, int]:
+    """Sinks of other kinds know no brokers."""
+    return state.errors if isinstance(state, Troubled) else {}
+
+
+def _errors(
+    which: Definition, found: Mapping[tuple[str, ...], Sequence[Mapping[ErrorKind, int]]]
+) -> Metric:
+    made = CounterMetricFamily(which.name, which.help, labels=which.labels)
+    for labels, counts in found.items():
+        for kind in names.BROKER_ERRORS:
+            made.add_metric([*labels, kind], float(sum(each.get(kind, 0) for each in counts)))
+    return made
 
 
 def _ask(states: tuple[Callable[[], SinkState], ...]) -> list[SinkState]:
