@@ -74,47 +74,24 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class Broker:
+class Node:
     """A broker that this session started.
 
     Attributes:
         data: Its folder.
         address: ``127.0.0.1:PORT``, plain.
-        tls: The same with TLS.
-        login: With TLS, SCRAM-SHA-512 and PLAIN.
-        open: With SASL and without TLS.
-        certificate: PEM of the authority that signed the broker's certificate: itself.
     """
 
     data: Path
     address: str
-    tls: str
-    login: str
-    open: str
-    certificate: Path
 
-    @classmethod
-    def start(cls) -> Broker:
-        # A short path: it is part of a command line that is looked for.
-        folder = Path(tempfile.mkdtemp(prefix="kafka-"))
-        store, certificate = folder / "broker.p12", folder / "broker.pem"
-        base = ("-keystore", store, "-storepass", STORE_PASSWORD, "-alias", "broker")
-        names = ("-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1", "-validity", "2")
-        keytool("-genkeypair", *base, "-storetype", "PKCS12", "-keyalg", "EC", *names)
-        keytool("-exportcert", "-rfc", *base, "-file", certificate)
-        ports = {name: free_port() for name in PROTOCOLS}
-        extra = folder / "extra.properties"
-        extra.write_text(properties(ports, store))
-        data = folder / "data"
-        address = script("start", "--data", data, "--properties", extra).strip()
-        where = {name.lower(): f"127.0.0.1:{port}" for name, port in ports.items()}
-        broker = cls(data, address, certificate=certificate, **where)
+    def enroll(self) -> None:
+        """Makes the account of the tests."""
         mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         account = UserScramCredentialUpsertion(USER, mechanism, PASSWORD.encode())
-        admin = broker.admin()
+        admin = self.admin()
         for future in admin.alter_user_scram_credentials([account]).values():
             future.result(PATIENCE)
-        return broker
 
     def stop(self) -> None:
         """Ends the process; topics and events stay."""
@@ -149,6 +126,13 @@ class Broker:
         for future in admin.create_topics([new]).values():
             future.result(PATIENCE)
         return name
+
+    def make(self, *topics: str, partitions: int = 1) -> None:
+        """Makes topics of these names."""
+        admin = self.admin()
+        made = admin.create_topics([NewTopic(name, partitions, 1) for name in topics])
+        for future in made.values():
+            future.result(PATIENCE)
 
     def set(self, topic: str, key: str, value: str) -> None:
         """Changes a setting of a topic."""
@@ -188,6 +172,42 @@ class Broker:
             return found
         finally:
             consumer.close()
+
+
+@dataclass(frozen=True)
+class Broker(Node):
+    """The broker of most tests.
+
+    Attributes:
+        tls: The same with TLS.
+        login: With TLS, SCRAM-SHA-512 and PLAIN.
+        open: With SASL and without TLS.
+        certificate: PEM of the authority that signed the broker's certificate: itself.
+    """
+
+    tls: str
+    login: str
+    open: str
+    certificate: Path
+
+    @classmethod
+    def start(cls) -> Broker:
+        # A short path: it is part of a command line that is looked for.
+        folder = Path(tempfile.mkdtemp(prefix="kafka-"))
+        store, certificate = folder / "broker.p12", folder / "broker.pem"
+        base = ("-keystore", store, "-storepass", STORE_PASSWORD, "-alias", "broker")
+        names = ("-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1", "-validity", "2")
+        keytool("-genkeypair", *base, "-storetype", "PKCS12", "-keyalg", "EC", *names)
+        keytool("-exportcert", "-rfc", *base, "-file", certificate)
+        ports = {name: free_port() for name in PROTOCOLS}
+        extra = folder / "extra.properties"
+        extra.write_text(properties(ports, store))
+        data = folder / "data"
+        address = script("start", "--data", data, "--properties", extra).strip()
+        where = {name.lower(): f"127.0.0.1:{port}" for name, port in ports.items()}
+        broker = cls(data, address, certificate=certificate, **where)
+        broker.enroll()
+        return broker
 
 
 def keytool(*words: object) -> None:
