@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError, StreamerError
 from streamer.fleet.ingester import Ingester
+from streamer.fleet.pool import ReaderPool
 from streamer.fleet.segmenter import Segmenter
 from streamer.fleet.tally import Tally
 from streamer.fleet.topics import TopicMaker
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from models.mixture import Moae
     from streamer.config.sections import KafkaSection
     from streamer.config.settings import Settings
-    from streamer.fleet.reader import Orders
+    from streamer.fleet.pool import Orders
     from streamer.fleet.topics import Half
 
 _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
@@ -112,7 +113,8 @@ class Worker:
             tasks.append(asyncio.create_task(segmenter.run(), name="segment"))
         if self._only != "segment":
             streams = replace(address, topic=topics.streams)
-            ingester = Ingester(settings, streams, topics, self._orders, data, metrics, self._warn)
+            pool = ReaderPool(self._orders)
+            ingester = Ingester(settings, streams, topics, pool, data, metrics, self._warn)
             working["ingest"] = ingester
             tasks.append(asyncio.create_task(ingester.run(), name="ingest"))
         stop = asyncio.create_task(self._stopping.wait())
