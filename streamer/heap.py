@@ -8,7 +8,7 @@ import threading
 from typing import Any, Final
 
 TRIM_SECONDS: Final = 30.0
-_ARENAS: Final = 2
+_ARENAS: Final = 1
 _THREAD: Final = "heap"
 # As in malloc.h.
 _M_ARENA_MAX: Final = -8
@@ -18,9 +18,9 @@ def keep_level(every: float = TRIM_SECONDS) -> bool:
     """Keeps resident memory near what is in use, in commands that run for days.
 
     Decoders come and go with every connection, and what they free leaves holes that the next
-    ones do not fit into. With glibc, threads share two arenas instead of eight a core, and holes
-    go back to the system from time to time. To be called before other threads begin; what the
-    environment says about arenas stands.
+    ones do not fit into. With glibc, all threads share one arena instead of eight a core, and
+    holes go back to the system from time to time. To be called before other threads begin; what
+    the environment says about arenas stands.
 
     Args:
         every: Seconds from one time to the next.
