@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamer.aspects.extractor import Extractor
+    from streamer.aspects.place import SoundPlace
     from streamer.config.sections import AspectsSection
     from streamer.timeline import Picture, Shot, Sound
 
@@ -90,6 +91,15 @@ class AspectBank:
         """Takes the next block of sound."""
         if not self._sound_ended:
             self._sounds.push(sound)
+
+    @property
+    def sound_place(self) -> SoundPlace | None:
+        """Of the latest block of sound; None where there is none."""
+        return None if self._sound_ended else self._sounds.place
+
+    def resume_sound(self, place: SoundPlace) -> None:
+        """Goes on in a run of sound; before the first block."""
+        self._sounds.resume(place)
 
     def end_sound(self) -> None:
         """Says that no more sound will come, so nothing waits for it."""

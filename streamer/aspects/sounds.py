@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +13,16 @@ import torch
 from streamer.aspects.clean import clean
 from streamer.aspects.extractor import Extractor, SoundInput
 from streamer.aspects.lane import Lane, close_all
+from streamer.aspects.place import PlaceFinder
 from streamer.aspects.track import SoundTrack
 from streamer.aspects.windows import full_windows, last_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from fractions import Fraction
 
     from numpy.typing import NDArray
 
+    from streamer.aspects.place import SoundPlace
     from streamer.aspects.thinning import Thinner
     from streamer.timeline import Sound
 
@@ -56,6 +58,8 @@ class SoundAspects:
                 self._lanes[extractor.input].append(Lane(extractor, batch))
         self._pool = ThreadPoolExecutor(workers, "sound") if workers > 1 else None
         self._done = dict.fromkeys(self._lanes, 0)
+        self._finder: PlaceFinder | None = None
+        self._anchor = Fraction(0)
         self._tracks = {rate: SoundTrack(rate) for rate in {spec.rate for spec in self._lanes}}
 
     @property
@@ -70,9 +74,37 @@ class SoundAspects:
         known = [end for end in ends if end is not None]
         return min(known) if len(known) == len(ends) and known else None
 
+    @property
+    def place(self) -> SoundPlace | None:
+        """Of the latest block; None before the first, and while one is looked for."""
+        if self._finder is not None:
+            return None
+        return next((track.place for track in self._tracks.values()), None)
+
+    def resume(self, place: SoundPlace) -> None:
+        """Goes on in a run of sound; before the first block.
+
+        Args:
+            place: Of a block that comes again.
+        """
+        self._finder, self._anchor = PlaceFinder(place), place.anchor
+
     def push(self, sound: Sound) -> None:
         """Takes the next block."""
         block = clean(sound)
+        if self._finder is None:
+            self._push(block)
+            return
+        found = self._finder.push(block)
+        if found is not None:
+            self._finder = None
+            blocks, before = found
+            for track in self._tracks.values() if before is not None else ():
+                track.align(self._anchor, before or 0)
+            for one in blocks:
+                self._push(one)
+
+    def _push(self, block: Sound) -> None:
         for track in self._tracks.values():
             track.push(block)
 

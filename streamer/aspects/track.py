@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from av import AudioFrame, AudioResampler
+
+from streamer.aspects.place import SoundPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +40,10 @@ class SoundTrack:
         self._resampler: AudioResampler | None = None
         self._format: tuple[int, str, str] | None = None
         self._expected: Fraction | None = None
+        self._anchor = Fraction(0)
+        self._taken = 0
+        self._latest: tuple[Fraction, int] | None = None
+        self._aligned: tuple[Fraction, int] | None = None
         self._blocks: deque[tuple[int, NDArray[np.float32]]] = deque()
         self._end: int | None = None
 
@@ -45,9 +52,33 @@ class SoundTrack:
         """Seconds up to which sound has come out of the resampler; None before the first."""
         return None if self._end is None else Fraction(self._end, self.rate)
 
+    @property
+    def place(self) -> SoundPlace | None:
+        """Of the latest block; None before the first."""
+        if self._latest is None:
+            return None
+        block, before = self._latest
+        return SoundPlace(block, self._anchor, before)
+
+    def align(self, anchor: Fraction, before: int) -> None:
+        """Says where the next block lies, so that it is resampled as if all before it had come.
+
+        Args:
+            anchor: Seconds at which its run of sound began.
+            before: Samples of the run before it, at the source's rate.
+        """
+        self.flush()
+        self._aligned = anchor, before
+
     def push(self, sound: Sound) -> None:
         """Adds the next clean block; a change of format, a gap or a jump restarts the resampler."""
         frame, start = sound.frame, sound.start.seconds
+        if self._aligned is not None:
+            rest = self._begin_aligned(frame, *self._aligned)
+            self._latest = start, self._taken - frame.samples
+            if rest is not None:
+                self._append(rest)
+            return
         kind = (frame.sample_rate, frame.layout.name, frame.format.name)
         jumped = self._expected is None or abs(start - self._expected) > RESYNC
         if self._resampler is None or kind != self._format or jumped:
@@ -56,10 +87,31 @@ class SoundTrack:
             self._resampler = AudioResampler(format="s16", layout="mono", rate=self.rate)
             self._format = kind
             self._next = round(start * self.rate)
-            self._expected = start
+            self._expected = self._anchor = start
+            self._taken = 0
         assert self._expected is not None
-        self._expected += Fraction(frame.samples, frame.sample_rate)
+        self._latest = start, self._taken
+        self._taken += frame.samples
+        self._expected = self._anchor + Fraction(self._taken, frame.sample_rate)
         self._append(self._resampler.resample(frame))
+
+    def _begin_aligned(
+        self, frame: AudioFrame, anchor: Fraction, before: int
+    ) -> Iterable[AudioFrame] | None:
+        """Starts the resampler where its output has the phase that it would have had."""
+        rate = frame.sample_rate
+        step = rate // math.gcd(rate, self.rate)
+        skipped = -before % step
+        self._taken = before + frame.samples
+        if skipped >= frame.samples:
+            self._aligned = anchor, self._taken
+            return None
+        self._aligned, self._anchor = None, anchor
+        self._resampler = AudioResampler(format="s16", layout="mono", rate=self.rate)
+        self._format = (rate, frame.layout.name, frame.format.name)
+        self._next = round(anchor * self.rate) + (before + skipped) * self.rate // rate
+        self._expected = anchor + Fraction(self._taken, rate)
+        return self._resampler.resample(_without(frame, skipped) if skipped else frame)
 
     def flush(self) -> None:
         """Brings out what the resampler holds back; the end of the input or of a run of blocks."""
@@ -101,3 +153,13 @@ class SoundTrack:
                 out[low - start : high - start] = samples[low - first : high - first]
                 received += high - low
         return out, received
+
+
+def _without(frame: AudioFrame, samples: int) -> AudioFrame:
+    """A block without its first samples."""
+    values: NDArray[Any] = frame.to_ndarray()
+    first = samples if frame.format.is_planar else samples * frame.layout.nb_channels
+    rest = np.ascontiguousarray(values[:, first:])
+    made = AudioFrame.from_ndarray(rest, frame.format.name, frame.layout.name)
+    made.sample_rate = frame.sample_rate
+    return made

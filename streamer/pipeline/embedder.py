@@ -206,6 +206,8 @@ class ShotEmbedder:
     def _resume(self, mark: Mark) -> None:
         self._start, self._windows, self._resumed_at = mark.start, mark.windows, mark.at
         self._bank.begin(mark.at.seconds)
+        if mark.sound is not None:
+            self._bank.resume_sound(mark.sound)
         if isinstance(mark.splitter, WindowState):
             self._lead.resume(mark.splitter)
         else:
@@ -216,7 +218,8 @@ class ShotEmbedder:
         if state is None:
             return
         assert self._start is not None
-        self._marks.append((index, Mark(self._start, self._windows, state)))
+        mark = Mark(self._start, self._windows, state, self._bank.sound_place)
+        self._marks.append((index, mark))
 
     def _begin(self, start: Instant | None) -> None:
         if self._start is None and start is not None:

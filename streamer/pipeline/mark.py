@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.aspects.place import SoundPlace
 from streamer.errors import CheckpointError
 from streamer.shots.fixed import WindowState
 from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
@@ -25,7 +26,7 @@ MAX_PICTURES = 256
 """More than any splitter remembers."""
 
 Count = Annotated[int, Field(ge=0)]
-Ratio = Annotated[str, Field(pattern=r"^[0-9]{1,20}/[1-9][0-9]{0,19}$")]
+Ratio = Annotated[str, Field(pattern=r"^-?[0-9]{1,20}/[1-9][0-9]{0,19}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Mark:
         start: First instant of the epoch.
         windows: Windows of sound before the first picture.
         splitter: Of pictures, or of windows of sound.
+        sound: Of a block of sound that comes again.
     """
 
     start: Instant
     windows: int
     splitter: SplitterState | WindowState
+    sound: SoundPlace | None = None
 
     @property
     def at(self) -> Instant:
@@ -82,10 +85,26 @@ class _Windows(_Model):
     index: Count
 
 
+class _Sound(_Model):
+    block: Ratio
+    anchor: Ratio
+    before: Count
+
+    @classmethod
+    def of(cls, place: SoundPlace | None) -> Self | None:
+        if place is None:
+            return None
+        return cls(block=_ratio(place.block), anchor=_ratio(place.anchor), before=place.before)
+
+    def place(self) -> SoundPlace:
+        return SoundPlace(Fraction(self.block), Fraction(self.anchor), self.before)
+
+
 class _Mark(_Model):
     start: _At
     windows: Count
     splitter: _Pictures | _Windows
+    sound: _Sound | None = None
 
 
 def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
@@ -111,7 +130,8 @@ def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
         )
         arrays = _stack("past", [seen.signature for seen in state.past])
         arrays |= _stack("gradual", state.gradual_kept)
-    whole = _Mark(start=_at(mark.start), windows=mark.windows, splitter=saved)
+    sound = _Sound.of(mark.sound)
+    whole = _Mark(start=_at(mark.start), windows=mark.windows, splitter=saved, sound=sound)
     return whole.model_dump_json(), arrays
 
 
@@ -123,7 +143,9 @@ def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> Mark:
     """
     try:
         saved = _Mark.model_validate_json(text)
-        return Mark(saved.start.instant(), saved.windows, _state(saved.splitter, arrays))
+        sound = None if saved.sound is None else saved.sound.place()
+        splitter = _state(saved.splitter, arrays)
+        return Mark(saved.start.instant(), saved.windows, splitter, sound)
     except (ValidationError, ValueError, KeyError) as error:
         raise CheckpointError("the saved place in the input is unusable") from error
 
@@ -149,8 +171,11 @@ def _state(
 
 
 def _at(instant: Instant) -> _At:
-    base = instant.time_base
-    return _At(pts=instant.pts, time_base=f"{base.numerator}/{base.denominator}")
+    return _At(pts=instant.pts, time_base=_ratio(instant.time_base))
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"
 
 
 def _stack(name: str, signatures: Sequence[Signature]) -> dict[str, NDArray[np.float32]]:

@@ -113,3 +113,30 @@ def test_memory_is_bounded() -> None:
     fill(track, tone(10, 8000), 8000, 800)
     assert track.read(0, 8000)[1] == 0
     assert track.read(9 * 8000, 79000)[1] == 7000
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from([8000, 44100, 48000, 96000]),
+    st.sampled_from([8000, 16000, 22050, 44100]),
+    st.integers(200, 3000),
+    st.integers(1, 40),
+    st.integers(0, 100_000),
+)
+def test_a_run_taken_up_in_the_middle_gives_the_same_samples(
+    source: int, target: int, chunk: int, skipped: int, origin: int
+) -> None:
+    rng = np.random.default_rng(skipped)
+    wave = rng.uniform(-0.5, 0.5, (2, chunk * (skipped + 1) + source)).astype(np.float32)
+    whole, later = SoundTrack(target), SoundTrack(target)
+    fill(whole, wave, source, chunk, origin)
+    place = whole.place
+    assert place is not None
+    later.align(place.anchor, chunk * skipped)
+    fill(later, wave[:, chunk * skipped :], source, chunk, origin + chunk * skipped)
+    assert later.place == place
+    for track in (whole, later):
+        track.flush()
+    warm = round(Fraction(origin + chunk * skipped, source) * target) + target // 4
+    end = round(Fraction(origin + wave.shape[1], source) * target)
+    assert np.array_equal(whole.read(warm, end)[0], later.read(warm, end)[0])

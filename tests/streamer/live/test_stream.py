@@ -113,7 +113,7 @@ def test_killed_anywhere_it_goes_on_with_the_same_events(
     # Nothing but what was sent after the last state was written comes twice.
     assert len(set(first.ids) & set(second.ids)) <= 3
     again = scores(first.events) | scores(second.events)
-    assert again == pytest.approx(scores(whole.events), abs=2e-3)
+    assert again == pytest.approx(scores(whole.events), abs=1e-5)
     third = Collected()
     run(engine, connect, third, tmp_path)
     assert third.events == []
