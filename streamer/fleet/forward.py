@@ -57,7 +57,8 @@ def find_reached(windows: ShotLog, shots: ShotLog, place: Lookup) -> Reached | N
     saved = next((raw for raw in windows.last(partition, key, 0) if raw.value), None)
     known = None if saved is None or saved.value is None else saved_place(saved.value)
     if known is None:
-        for raw in shots.last(partition, key, shots.at(partition, place.since)):
+        oldest = min(shots.at(partition, place.added), shots.since(partition, place.seconds))
+        for raw in shots.last(partition, key, oldest):
             if (found := _usable(raw)) is not None:
                 return found
         return None
@@ -77,12 +78,14 @@ class Lookup:
     Attributes:
         key: Of its records.
         partition: Of its topics.
-        since: Seconds since the Unix epoch from when on there may be shots without a window.
+        added: When the stream was asked for, seconds since the Unix epoch.
+        seconds: How far back at least there may be shots without a window, by the brokers' clock.
     """
 
     key: bytes
     partition: int
-    since: float
+    added: float
+    seconds: float
 
 
 def _fitting(record: ShotRecord) -> bytes:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import FleetError
-from streamer.fleet.app import make_app
+from streamer.fleet.app import crash, make_app
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.reader import Reader
 from streamer.fleet.request import read_request
@@ -90,7 +90,7 @@ class Ingester:
             )
             for task in done:
                 task.result()
-            raise FleetError(f"the group's client stopped: {self.app.crash_reason!r}")
+            raise crash(self.app)
         finally:
             supervision.cancel()
             await self._pool.close()

@@ -146,8 +146,8 @@ def _make(
     topics = Topics(fleet.prefix, fleet.group)
     address = KafkaAddress.parse(f"{fleet.broker.rstrip('/')}/{topics.shots}")
     key = request.stream.encode()
-    since = min(request.added, time.time() - fleet.rebuild_seconds)
-    place = Lookup(key, partition_of(key, fleet.partitions), since)
+    partition = partition_of(key, fleet.partitions)
+    place = Lookup(key, partition, request.added, fleet.rebuild_seconds)
     shots = ShotLog(address, settings.kafka, topics.ingest_group)
     windows = ShotLog(replace(address, topic=topics.windows), settings.kafka, topics.ingest_group)
     try:
