@@ -10,6 +10,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from streamer.heap import keep_level
+from tests.soak.memory import MOST_SLOPE, level, slope
 from tests.soak.run import Sample, Soaked, soak
 
 
@@ -19,9 +21,11 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--hours", type=float, default=6.0, help="of media, all streams together")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--until", type=float, help="wall seconds to send for; all of it if less")
     parser.add_argument("--limit", type=float, default=4 * 3600.0, help="wall seconds")
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
+    keep_level()
 
     shown = -60.0
 
@@ -32,7 +36,7 @@ def main() -> int:
             line = (
                 f"{sample.wall:6.0f} s  {sample.media / 3600:6.2f} h of media  "
                 f"{sample.resident / 2**20:5.0f} MiB  {sample.files} files  "
-                f"{sample.threads} threads  {sample.objects:,} objects"
+                f"{sample.threads} threads  {sample.blocks:,} blocks"
             )
             print(line, flush=True)
 
@@ -43,13 +47,14 @@ def main() -> int:
             seconds=given.hours * 3600 / given.streams,
             seed=given.seed,
             limit=given.limit,
+            until=given.until,
             told=told,
         )
     text = report(done, given.streams, given.seed)
     print(text)
     if given.report is not None:
         given.report.write_text(text)
-    return 0 if done.verdict.clean else 1
+    return 0 if done.verdict.clean and level(done.samples) else 1
 
 
 def report(done: Soaked, streams: int, seed: int) -> str:
@@ -75,6 +80,10 @@ def report(done: Soaked, streams: int, seed: int) -> str:
         ("streams at the end", words(Counter(done.states.values()))),
         ("errors that nobody foresaw", str(len(done.internal))),
         ("largest state on disk", f"{done.largest_state / 1024:.0f} KiB"),
+        (
+            "memory in the second half, at most",
+            f"{slope(done.samples):+.2f} MiB per hour of media, {MOST_SLOPE:g}",
+        ),
     ]
     lines = [
         f"Date {datetime.now(UTC):%Y-%m-%d}, seed {seed}, {platform.machine()}, "
@@ -84,11 +93,11 @@ def report(done: Soaked, streams: int, seed: int) -> str:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
         "",
-        "| wall, min | media, h | resident, MiB | files | threads | objects |",
+        "| wall, min | media, h | resident, MiB | files | threads | Python's blocks |",
         "|---|---|---|---|---|---|",
         *(
             f"| {s.wall / 60:.1f} | {s.media / 3600:.2f} | {s.resident / 2**20:.0f} "
-            f"| {s.files} | {s.threads} | {s.objects:,} |"
+            f"| {s.files} | {s.threads} | {s.blocks:,} |"
             for s in _spread(done.samples, 16)
         ),
     ]

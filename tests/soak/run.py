@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import subprocess
@@ -55,7 +54,7 @@ class Sample:
         resident: Bytes.
         files: Open descriptors.
         threads: Threads.
-        objects: Python objects that the garbage collector knows.
+        blocks: Of Python's allocator, in use.
     """
 
     wall: float
@@ -63,7 +62,7 @@ class Sample:
     resident: int
     files: int
     threads: int
-    objects: int
+    blocks: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ def soak(
     seconds: float,
     seed: int,
     limit: float,
+    until: float | None = None,
     told: Callable[[Sample], None] = lambda _: None,
 ) -> Soaked:
     """Runs every stream to the end of its media.
@@ -104,12 +104,14 @@ def soak(
         seconds: Of media for each stream.
         seed: Of the faults.
         limit: Wall seconds after which to stop whatever is left.
+        until: Wall seconds after which every stream ends with its programme, however much it had.
         told: Hears of every sample.
     """
     engine = toy_engine()
     sent: list[dict[str, Any]] = []
     command = [sys.executable, "-m", "tests.soak.sender", "--streams", str(streams)]
     command += ["--seconds", str(seconds), "--seed", str(seed)]
+    command += [] if until is None else ["--until", str(until)]
     samples: list[Sample] = []
     said: deque[tuple[str, str]] = deque(maxlen=100_000)
     began = time.monotonic()
@@ -140,14 +142,16 @@ def soak(
             for name in names
         )
         # The last connection of a stream is one that everything was sent on and that then hangs;
-        # the stream is at its end when nothing moves any more.
+        # the stream is at its end when it has given that one up.
         done: set[str] = set()
-        while len(done) < streams and time.monotonic() - began < limit:
+        while time.monotonic() - began < limit:
             time.sleep(SAMPLE_SECONDS)
             samples.append(_sample(began, service))
             told(samples[-1])
             done = {each["stream"] for each in list(sent) if each["ended"] == "done"}
-        time.sleep(0.0 if time.monotonic() - began >= limit else 3 * SAMPLE_SECONDS)
+            moving = any(host.status.state == "running" for host in service.hosts.values())
+            if len(done) == streams and not moving:
+                break
         states = {name: host.status.state for name, host in service.hosts.items()}
         largest = max(path.stat().st_size for path in (folder / "state").glob("*.state"))
         for name in names:
@@ -177,5 +181,6 @@ def _sample(began: float, service: Service) -> Sample:
         resident=pages * os.sysconf("SC_PAGE_SIZE"),
         files=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 -- names are enough
         threads=threading.active_count(),
-        objects=len(gc.get_objects()),
+        # A list of all objects would hold those that other threads are only just making.
+        blocks=sys.getallocatedblocks(),
     )
