@@ -292,8 +292,11 @@ def live(
     from streamer.bench.film import lengthen
     from streamer.bench.live import as_broadcast, enough, measure_outage, measure_streams
     from streamer.config.load import load_settings
+    from streamer.heap import keep_level
     from streamer.pipeline.engine import load_engine
 
+    # As `streamer serve` runs.
+    keep_level()
     overrides = {"segment.threshold": 0.0, "segment.checkpoint": checkpoint}
     paced = load_settings(None, overrides | {"source.realtime": True, "runtime.device": "cpu"})
     engine = load_engine(paced, WeightStore())

@@ -66,7 +66,9 @@ def main() -> int:
 def _prepare(order: dict[str, Any]) -> Readings:
     from streamer.config.load import load_settings
     from streamer.fleet.reading import Readings
+    from streamer.heap import keep_level
 
+    keep_level()
     config = order["config"]
     settings = load_settings(None if config is None else Path(config), order["overrides"])
     return Readings(settings, Speaker().say)
