@@ -142,7 +142,8 @@ def run(arguments: Sequence[str]) -> int:
         130 after an interrupt.
     """
     from connectors.sinks.sink import ConsumerGone
-    from streamer.cli.errors import INTERRUPTED, USAGE, handle, report
+    from streamer.cli.errors import INTERRUPTED, USAGE, handle
+    from streamer.lines import report
 
     words, debug = _debug_first(arguments)
     try:

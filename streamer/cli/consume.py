@@ -60,9 +60,10 @@ def consume(
     from connectors.kafka.address import KafkaAddress
     from connectors.kafka.reader import EventReader
     from connectors.sinks.registry import open_sink
-    from streamer.cli.errors import INTERRUPTED, report
+    from streamer.cli.errors import INTERRUPTED
     from streamer.cli.interrupt import Interruption
     from streamer.config.load import load_settings
+    from streamer.lines import report
 
     def warn(message: str) -> None:
         if not quiet:

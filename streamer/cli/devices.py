@@ -23,7 +23,7 @@ def devices(
     from dataclasses import asdict
 
     from connectors.sources.devices import devices as found
-    from streamer.cli.errors import report
+    from streamer.lines import report
 
     there, missing = found()
     for line in missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Self
 
 from streamer.http.app import make_app
 from streamer.http.health import Checks
@@ -11,6 +11,7 @@ from streamer.http.listen import parse_listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.metrics.observer import MeteredObserver
+from streamer.metrics.sinks import Stateful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,19 +21,9 @@ if TYPE_CHECKING:
     from streamer.config.sections import HttpSection
     from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.http.listen import Listen
-    from streamer.metrics.sinks import SinkState
     from streamer.pipeline.observer import Observer, Progress
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A sink that keeps numbers."""
-
-    @property
-    def state(self) -> SinkState:
-        """The numbers now."""
 
 
 class Monitor:

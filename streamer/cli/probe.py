@@ -149,7 +149,7 @@ def _table(found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from streamer.cli.errors import one_line
+    from streamer.lines import one_line
 
     facts = Table(show_header=False, box=None)
     clock = found["wall_clock"]

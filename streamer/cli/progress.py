@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Protocol
 
-from streamer.cli.errors import one_line, report
+from streamer.lines import one_line, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -40,8 +40,8 @@ def send(config: Config = None) -> None:
     """Send what waits; spools that a running process uses are left to it."""
     from connectors.sinks.registry import open_sink
     from connectors.sinks.use import SinkUse
-    from streamer.cli.errors import report
     from streamer.config.load import load_settings
+    from streamer.lines import report
 
     section = load_settings(config).kafka
     for each in _leftovers(config):

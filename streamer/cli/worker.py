@@ -44,11 +44,11 @@ def worker(
     """
     import asyncio
 
-    from streamer.cli.errors import report
     from streamer.config.load import load_settings
     from streamer.fleet.pool import Orders
     from streamer.fleet.worker import Worker
     from streamer.heap import keep_level
+    from streamer.lines import report
 
     overrides = {
         "fleet.group": group,

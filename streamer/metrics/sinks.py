@@ -49,6 +49,15 @@ class SinkState(Protocol):
 
 
 @runtime_checkable
+class Stateful(Protocol):
+    """A sink that keeps numbers."""
+
+    @property
+    def state(self) -> SinkState:
+        """The numbers now."""
+
+
+@runtime_checkable
 class Troubled(Protocol):
     """The state of a sink that speaks to brokers."""
 

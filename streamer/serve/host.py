@@ -13,7 +13,6 @@ from connectors.sinks.registry import open_sink
 from connectors.sinks.sink import ConsumerGone
 from connectors.sinks.use import SinkUse
 from connectors.sources.address import redact
-from streamer.cli.monitor import Stateful
 from streamer.errors import ExtractionError, SinkError, StreamerError
 from streamer.live.backoff import Backoff
 from streamer.live.checkpoint import CheckpointFile, fingerprint
@@ -21,6 +20,7 @@ from streamer.live.connector import Connector
 from streamer.live.keeping import Keeping
 from streamer.live.stream import StreamRun
 from streamer.metrics.observer import MeteredObserver
+from streamer.metrics.sinks import Stateful
 from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.serve.status import StatusObserver
 

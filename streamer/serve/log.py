@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from streamer.cli.errors import one_line, report
+from streamer.lines import one_line, report
 from streamer.logs import json_logger
 
 if TYPE_CHECKING:

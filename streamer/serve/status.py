@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from streamer.cli.errors import one_line
+from streamer.lines import one_line
 from streamer.metrics.observer import Speed
 from streamer.pipeline.observer import Progress, Unwatched
 

@@ -11,8 +11,9 @@ import typer
 
 import streamer.cli.app as cli
 from connectors.sinks.sink import ConsumerGone
-from streamer.cli.errors import handle, one_line
+from streamer.cli.errors import handle
 from streamer.errors import NotMedia, StreamerError
+from streamer.lines import one_line
 
 HEAVY = {"torch", "av", "numpy", "pydantic", "jsonschema", "sklearn", "cloudevents", "faust"}
 

@@ -1,0 +1,41 @@
+"""Lines for people on standard error."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+_MAX_LENGTH: Final = 2000
+
+
+def one_line(text: str) -> str:
+    """Makes text from files and streams safe to print.
+
+    Args:
+        text: Anything.
+
+    Returns:
+        One line: white space collapsed, control characters and lone surrogates escaped, at most
+        2,000 characters.
+    """
+    flat = " ".join(text.split())
+    safe = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in flat
+    )
+    return safe if len(safe) <= _MAX_LENGTH else safe[: _MAX_LENGTH - 1] + "…"
+
+
+def report(message: str, *, label: str = "error", style: str = "bold red") -> None:
+    """Prints ``label: message`` on standard error, coloured on a terminal only.
+
+    Args:
+        message: What is wrong.
+        label: ``error`` or ``warning``.
+        style: Rich style of the label.
+    """
+    # Made here, not at import: standard error may have been replaced since.
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble((f"{label}: ", style), one_line(message)))
