@@ -120,10 +120,7 @@ class _Worker:
 
     def shots(self) -> int:
         """Shots it has taken; 0 while it does not answer."""
-        for line in self._get("/metrics").splitlines():
-            if line.startswith("streamer_consumer_records_total{"):
-                return int(float(line.rpartition(" ")[2]))
-        return 0
+        return int(self._number("streamer_consumer_records_total"))
 
     def ready(self) -> bool:
         """Whether it owns partitions."""
@@ -131,15 +128,19 @@ class _Worker:
 
     def cpu(self) -> float:
         """CPU seconds of all its threads."""
-        for line in self._get("/metrics").splitlines():
-            if line.startswith("process_cpu_seconds_total "):
-                return float(line.rpartition(" ")[2])
-        return 0.0
+        return self._number("process_cpu_seconds_total")
 
     def kill(self) -> None:
         """Ends it as a crash would."""
         self.child.kill()
         self.child.wait()
+
+    def _number(self, name: str) -> float:
+        # All series of a thousand streams, asked for all the time, are half of a worker's work.
+        for line in self._get(f"/metrics?name[]={name}").splitlines():
+            if line.startswith(name):
+                return float(line.rpartition(" ")[2])
+        return 0.0
 
     def _get(self, path: str) -> str:
         if self.child.poll() is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
 from prometheus_client.exposition import choose_encoder
@@ -27,7 +27,8 @@ def make_app(
 ) -> web.Application:
     """Builds the application.
 
-    - ``GET /metrics``: Prometheus text or OpenMetrics, as the client accepts.
+    - ``GET /metrics``: Prometheus text or OpenMetrics, as the client accepts; with ``?name[]=…``
+      only those metrics, as in Prometheus's own clients.
     - ``GET /livez``: 200 while the process answers at all.
     - ``GET /readyz``: 200 when every check passes, else 503; the body names each.
 
@@ -46,8 +47,12 @@ def make_app(
         except (TypeError, ValueError):
             # The library stumbles over versions that are none.
             encode, form = choose_encoder("")
+        names = request.query.getall("name[]", [])
+        shown: Any = metrics.registry
+        if names:
+            shown = metrics.registry.restricted_registry(names)
         # Thousands of series take a while, in which others want to know whether this is alive.
-        body = await asyncio.to_thread(encode, metrics.registry)
+        body = await asyncio.to_thread(encode, shown)
         response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: form})
         response.enable_compression()
         return response

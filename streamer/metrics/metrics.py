@@ -38,7 +38,7 @@ class Metrics:
     """
 
     def __init__(self, max_streams: int = MAX_STREAMS) -> None:
-        self.registry: Final = CollectorRegistry(auto_describe=False)
+        self.registry: Final = CollectorRegistry(auto_describe=True)
         self._series = Series(self.registry, COLLECTED)
         self._sinks = SinkCollector()
         self.registry.register(self._sinks)

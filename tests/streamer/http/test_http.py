@@ -68,6 +68,19 @@ def test_metrics_in_the_form_that_the_client_accepts() -> None:
         assert b"streamer_shots_total" in gzip.decompress(body)
 
 
+def test_some_metrics_may_be_asked_for_alone() -> None:
+    metrics = Metrics()
+    metrics.stream("a").shot()
+    with serving(metrics) as at:
+        asked = "/metrics?name[]=streamer_shots_total&name[]=process_cpu_seconds_total"
+        status, _, body = get(at, asked)
+        names = {line.split("{")[0].split()[0] for line in body.decode().splitlines()} - {"#"}
+        assert names >= {"streamer_shots_total", "process_cpu_seconds_total"}
+        assert "streamer_boundaries_total" not in names
+        assert status == 200
+        assert get(at, "/metrics?name[]=nothing")[::2] == (200, b"")
+
+
 def test_a_client_that_asks_for_what_there_is_not_gets_text() -> None:
     with serving() as at:
         openmetrics = "application/openmetrics-text; version="
