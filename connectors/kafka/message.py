@@ -11,6 +11,8 @@ from cloudevents.core.v1.event import CloudEvent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from cloudevents.core.base import BaseCloudEvent
+
 _FORMAT: Final = JSONFormat()
 OVERHEAD_BYTES: Final = 200
 """Bytes of a batch and a record around key, headers and value, at most."""
@@ -25,7 +27,12 @@ def to_message(line: bytes) -> KafkaMessage:
     Returns:
         Headers ``ce_*`` and ``content-type``, the payload as JSON, and the stream's name as key.
     """
-    return to_binary(_FORMAT.read(CloudEvent, line), _FORMAT, lambda event: event.get_subject())
+    return of_event(_FORMAT.read(CloudEvent, line))
+
+
+def of_event(event: BaseCloudEvent) -> KafkaMessage:
+    """Makes a record of an event that is at hand; the same as that of its line."""
+    return to_binary(event, _FORMAT, lambda known: known.get_subject())
 
 
 def size(message: KafkaMessage) -> int:

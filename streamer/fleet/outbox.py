@@ -16,11 +16,10 @@ from connectors.kafka.client import (
     in_words,
     is_refusal,
 )
-from connectors.kafka.message import to_message
+from connectors.kafka.message import of_event
 from connectors.kafka.rights import not_allowed
 from connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError, SinkError
-from streamer.events.cloudevent import to_line
 
 if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
@@ -73,7 +72,7 @@ class Outbox:
         Raises:
             FleetError: No broker will ever take it.
         """
-        message = to_message(to_line(event))
+        message = of_event(event)
         headers = dict(message.headers)
         self._send(self._topics.boundaries, stream.encode(), message.value, headers)
 

@@ -10,7 +10,7 @@ from cloudevents.core.bindings.kafka import to_structured_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.kafka.message import from_record, size, to_message
+from connectors.kafka.message import from_record, of_event, size, to_message
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.payload import EventData
 from tests.streamer.events.examples import boundary, discontinuity, scene, shot
@@ -44,6 +44,7 @@ def test_headers_of_the_binary_mode(data: EventData) -> None:
         "content-type": b"application/json",
     }
     assert json.loads(message.value) == event.get_data()
+    assert of_event(event) == message
 
 
 def test_structured_mode_is_understood() -> None:
