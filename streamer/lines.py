@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -26,6 +28,13 @@ def one_line(text: str) -> str:
         for letter in flat
     )
     return safe if len(safe) <= _MAX_LENGTH else safe[: _MAX_LENGTH - 1] + "…"
+
+
+def unforeseen(error: Exception) -> str:
+    """One line that says where a programming error was met."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(at.filename).name}:{at.lineno}"
+    return f"internal: {type(error).__name__} at {where}: {error}"
 
 
 def report(message: str, *, label: str = "error", style: str = "bold red") -> None:

@@ -42,6 +42,7 @@ class PlaceFinder:
 
     def __init__(self, place: SoundPlace) -> None:
         self._place = place
+        self.anchor = place.anchor
         self._held: deque[Sound] = deque()
 
     def push(self, sound: Sound) -> tuple[list[Sound], int | None] | None:

@@ -59,7 +59,6 @@ class SoundAspects:
         self._pool = ThreadPoolExecutor(workers, "sound") if workers > 1 else None
         self._done = dict.fromkeys(self._lanes, 0)
         self._finder: PlaceFinder | None = None
-        self._anchor = Fraction(0)
         self._tracks = {rate: SoundTrack(rate) for rate in {spec.rate for spec in self._lanes}}
 
     @property
@@ -87,20 +86,20 @@ class SoundAspects:
         Args:
             place: Of a block that comes again.
         """
-        self._finder, self._anchor = PlaceFinder(place), place.anchor
+        self._finder = PlaceFinder(place)
 
     def push(self, sound: Sound) -> None:
         """Takes the next block."""
         block = clean(sound)
-        if self._finder is None:
+        finder = self._finder
+        if finder is None:
             self._push(block)
-            return
-        found = self._finder.push(block)
-        if found is not None:
+        elif (found := finder.push(block)) is not None:
             self._finder = None
             blocks, before = found
-            for track in self._tracks.values() if before is not None else ():
-                track.align(self._anchor, before or 0)
+            if before is not None:
+                for track in self._tracks.values():
+                    track.align(finder.anchor, before)
             for one in blocks:
                 self._push(one)
 

@@ -73,45 +73,37 @@ class SoundTrack:
     def push(self, sound: Sound) -> None:
         """Adds the next clean block; a change of format, a gap or a jump restarts the resampler."""
         frame, start = sound.frame, sound.start.seconds
-        if self._aligned is not None:
-            rest = self._begin_aligned(frame, *self._aligned)
-            self._latest = start, self._taken - frame.samples
-            if rest is not None:
-                self._append(rest)
-            return
         kind = (frame.sample_rate, frame.layout.name, frame.format.name)
         jumped = self._expected is None or abs(start - self._expected) > RESYNC
-        if self._resampler is None or kind != self._format or jumped:
-            self.flush()
-            # To 16 bits because only then does the downmix keep full scale at full scale.
-            self._resampler = AudioResampler(format="s16", layout="mono", rate=self.rate)
-            self._format = kind
-            self._next = round(start * self.rate)
-            self._expected = self._anchor = start
-            self._taken = 0
-        assert self._expected is not None
+        if self._aligned is None and (self._resampler is None or kind != self._format or jumped):
+            self._aligned = start, 0
+        first = 0 if self._aligned is None else self._begin(frame, kind, *self._aligned)
         self._latest = start, self._taken
         self._taken += frame.samples
         self._expected = self._anchor + Fraction(self._taken, frame.sample_rate)
-        self._append(self._resampler.resample(frame))
+        if self._resampler is not None:
+            self._append(self._resampler.resample(_without(frame, first) if first else frame))
 
-    def _begin_aligned(
-        self, frame: AudioFrame, anchor: Fraction, before: int
-    ) -> Iterable[AudioFrame] | None:
-        """Starts the resampler where its output has the phase that it would have had."""
+    def _begin(
+        self, frame: AudioFrame, kind: tuple[int, str, str], anchor: Fraction, before: int
+    ) -> int:
+        """Starts the resampler where its output has the phase that it has in the whole run.
+
+        Returns:
+            The block's first sample to resample; it is beyond a block with which it cannot start.
+        """
+        self.flush()
+        self._anchor, self._taken = anchor, before
         rate = frame.sample_rate
-        step = rate // math.gcd(rate, self.rate)
-        skipped = -before % step
-        self._taken = before + frame.samples
+        skipped = -before % (rate // math.gcd(rate, self.rate))
         if skipped >= frame.samples:
-            self._aligned = anchor, self._taken
-            return None
-        self._aligned, self._anchor = None, anchor
+            self._aligned = anchor, before + frame.samples
+            return skipped
+        self._aligned, self._format = None, kind
+        # To 16 bits because only then does the downmix keep full scale at full scale.
         self._resampler = AudioResampler(format="s16", layout="mono", rate=self.rate)
-        self._format = (rate, frame.layout.name, frame.format.name)
         self._next = round(anchor * self.rate) + (before + skipped) * self.rate // rate
-        self._expected = anchor + Fraction(self._taken, rate)
-        return self._resampler.resample(_without(frame, skipped) if skipped else frame)
+        return skipped
 
     def flush(self) -> None:
         """Brings out what the resampler holds back; the end of the input or of a run of blocks."""

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
+from streamer.pipeline.engine import share
 from streamer.pipeline.observer import Unwatched
-from streamer.pipeline.run import closing_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,8 +111,7 @@ def measure_streams(
     Raises:
         ValueError: The film has too few shots to measure.
     """
-    policy = BatchPolicy.for_device(engine.device, settings.runtime.batch_wait)
-    with SharedExtractors(engine.extractors, policy, at_once=closing_workers()) as shared:
+    with share(engine, settings.runtime) as shared:
         watches = [_Stopwatch() for _ in range(streams)]
         runs = [
             StreamRun(

@@ -67,16 +67,13 @@ def serve(
 
 def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int:
     from models.weights.store import WeightStore
-    from streamer.aspects.batching import BatchPolicy
-    from streamer.aspects.sharing import SharedExtractors
     from streamer.config.streams import load_streams
     from streamer.http.app import make_app
     from streamer.http.health import Checks
     from streamer.http.listen import parse_listen
     from streamer.http.server import HttpServer
     from streamer.metrics.metrics import Metrics
-    from streamer.pipeline.engine import load_engine
-    from streamer.pipeline.run import closing_workers
+    from streamer.pipeline.engine import load_engine, share
     from streamer.serve.folder import state_folder
     from streamer.serve.host import House
     from streamer.serve.log import ServeLog
@@ -88,15 +85,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     with ExitStack() as stack:
         folder = stack.enter_context(state_folder(settings.serve))
         engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
-        policy = BatchPolicy.for_device(engine.device, settings.runtime.batch_wait)
-        shared = stack.enter_context(
-            SharedExtractors(
-                engine.extractors,
-                policy,
-                at_once=closing_workers(),
-                told=metrics.batches.passed,
-            )
-        )
+        shared = stack.enter_context(share(engine, settings.runtime, metrics.batches.passed))
         house = House(settings, metrics, folder, log.stream)
         service = Service(engine, shared, house)
         checks.add("streams", lambda: _health(service))

@@ -100,8 +100,7 @@ class _Watch:
         if telling.progress is not None:
             self._observer.progressed(telling.progress.progress())
         if telling.lost is not None:
-            self._metrics.up(False)
-            self._metrics.reconnected()
+            self._observer.lost(telling.lost, "", 0.0)
 
     def down(self) -> None:
         """Nobody reads it now."""

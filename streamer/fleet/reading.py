@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors.kafka.address import KafkaAddress
 from models.weights.store import WeightStore
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
 from streamer.errors import StreamerError
 from streamer.fleet.forward import LogKeeping, Lookup, ShotForwarder, find_reached
 from streamer.fleet.log import ShotLog, partition_of
@@ -20,12 +18,13 @@ from streamer.fleet.outbox import Outbox
 from streamer.fleet.request import StreamRequest
 from streamer.fleet.telling import Numbers, Telling
 from streamer.fleet.topics import Topics
+from streamer.lines import unforeseen
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
-from streamer.pipeline.engine import load_engine
-from streamer.pipeline.run import closing_workers
+from streamer.pipeline.engine import load_engine, share
 
 if TYPE_CHECKING:
+    from streamer.aspects.sharing import SharedExtractors
     from streamer.config.settings import Settings
     from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.pipeline.engine import Engine
@@ -54,8 +53,7 @@ class Readings:
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings, self._say = settings, say
         self._engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
-        policy = BatchPolicy.for_device(self._engine.device, settings.runtime.batch_wait)
-        self._shared = SharedExtractors(self._engine.extractors, policy, at_once=closing_workers())
+        self._shared = share(self._engine, settings.runtime)
         self._readings: dict[str, _Reading] = {}
 
     def read(self, order: dict[str, Any]) -> None:
@@ -125,7 +123,7 @@ class _Reading:
         except StreamerError as caught:
             code, error = caught.exit_code, str(caught)
         except Exception as caught:  # noqa: BLE001  (the other streams go on)
-            code, error = 70, f"internal: {type(caught).__name__}: {caught}"
+            code, error = 70, unforeseen(caught)
         finally:
             shared.release(stream)
         self._say(Telling(stream=stream, ended=code, error=error))

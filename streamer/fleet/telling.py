@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from streamer.events.payload import GapReason
 from streamer.pipeline.observer import Progress
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Telling(BaseModel):
     stream: str
     opened: bool = False
     progress: Numbers | None = None
-    lost: str | None = None
+    lost: GapReason | None = None
     warnings: tuple[str, ...] = ()
     ended: int | None = None
     error: str = ""

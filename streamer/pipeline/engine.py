@@ -12,11 +12,14 @@ import torch
 from models.checkpoint import load
 from models.networks.registry import build
 from models.networks.transnetv2 import ShotNetwork
+from streamer.aspects.batching import BatchPolicy
+from streamer.aspects.sharing import SharedExtractors
 from streamer.errors import CheckpointError, DeviceError
 
 if TYPE_CHECKING:
     from models.mixture import Moae
     from models.weights.store import WeightStore
+    from streamer.aspects.batching import Told
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
@@ -91,6 +94,23 @@ def load_shot_network(
     if settings.detector == "thumbnails":
         return None
     return ShotNetwork(store.load(settings.detector), device).predict
+
+
+def share(engine: Engine, settings: RuntimeSection, told: Told | None = None) -> SharedExtractors:
+    """The networks of an engine for many streams at once, as many at a time as there are threads.
+
+    Args:
+        engine: Loaded networks.
+        settings: How long pieces wait for others.
+        told: Hears of every pass.
+    """
+    policy = BatchPolicy.for_device(engine.device, settings.batch_wait)
+    return SharedExtractors(engine.extractors, policy, at_once=side_by_side(), told=told)
+
+
+def side_by_side() -> int:
+    """Networks that run at a time, at the end of a shot and for many streams."""
+    return min(4, os.cpu_count() or 1)
 
 
 def load_engine(settings: Settings, store: WeightStore) -> Engine:

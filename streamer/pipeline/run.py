@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData
 from streamer.pipeline.clock import ClockTrail
 from streamer.pipeline.embedder import ShotEmbedder
+from streamer.pipeline.engine import side_by_side
 from streamer.pipeline.epoch import Epoch
 from streamer.timeline import Picture
 
@@ -121,7 +121,7 @@ class EpochRun:
             settings.decode,
             engine.extractors,
             batch=1 if prompt else FILE_BATCH,
-            workers=closing_workers(),
+            workers=side_by_side(),
             resume=resume,
             times=times,
             shot_network=engine.shot_network,
@@ -221,8 +221,3 @@ def send_all(events: Sequence[EventData], outlet: Outlet, counts: Counts) -> lis
         outlet.send(event)
         counts.add(event)
     return [event for event in events if isinstance(event, BoundaryData)]
-
-
-def closing_workers() -> int:
-    """Threads for what is left to do at a cut: an event waits for it."""
-    return min(4, os.cpu_count() or 1)

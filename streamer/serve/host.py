@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from connectors.sinks.sink import ConsumerGone
 from connectors.sinks.use import SinkUse
 from connectors.sources.address import redact
 from streamer.errors import ExtractionError, SinkError, StreamerError
+from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.checkpoint import CheckpointFile, fingerprint
 from streamer.live.connector import Connector
@@ -145,7 +145,7 @@ class StreamHost:
                     return
                 except Exception as error:  # noqa: BLE001  (the other streams go on)
                     self._observer.enter("failed")
-                    self._observer.trouble("internal", _unforeseen(error))
+                    self._observer.trouble("internal", unforeseen(error))
                 else:
                     return
                 wait = backoff.next()
@@ -197,10 +197,3 @@ class StreamHost:
 
     def _warn(self, message: str) -> None:
         self._house.warn(self.entry.name, message)
-
-
-def _unforeseen(error: Exception) -> str:
-    """One line that says where a programming error was met."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(at.filename).name}:{at.lineno}"
-    return f"internal: {type(error).__name__} at {where}: {error}"
