@@ -30,7 +30,12 @@ class Feed:
         if self.word.wait(SECONDS):
             connection.sendall(b"y" * 100)
         connection.settimeout(SECONDS)
-        if not connection.recv(1):
+        try:
+            gone = not connection.recv(1)
+        except ConnectionResetError:
+            # Who leaves with bytes unread is seen to leave like this.
+            gone = True
+        if gone:
             self.left.set()
 
 
