@@ -45,7 +45,9 @@ def worker(
     import asyncio
 
     from streamer.config.load import load_settings
+    from streamer.errors import FleetError
     from streamer.fleet.pool import Orders
+    from streamer.fleet.watchdog import Watchdog
     from streamer.fleet.worker import Worker
     from streamer.heap import keep_level
     from streamer.lines import report
@@ -70,5 +72,6 @@ def worker(
         return load(settings.segment.checkpoint, choose_device(settings.runtime))
 
     orders = Orders(None if config is None else str(config.resolve()), overrides)
-    asyncio.run(Worker(settings, only, model, orders, warn).run())
+    watchdog = Watchdog(FleetError.exit_code, report)
+    asyncio.run(Worker(settings, only, model, orders, warn, watchdog.allow).run())
     return 0

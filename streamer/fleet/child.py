@@ -8,14 +8,13 @@ reader behind. All streams of the process share the networks; each has threads o
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import StreamerError
+from streamer.fleet.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from streamer.fleet.reading import Readings
@@ -50,7 +49,7 @@ def main() -> int:
     try:
         readings = _prepare(order)
     except StreamerError as error:
-        sys.stderr.write(f"{error}\n")
+        _complain(str(error))
         return error.exit_code
     while line := sys.stdin.readline(_LINE):
         for word, what in json.loads(line).items():
@@ -58,7 +57,7 @@ def main() -> int:
                 readings.read(what)
             else:
                 readings.stop(what, final=word == END)
-    threading.Thread(target=_give_up, name="grace", daemon=True).start()
+    Watchdog(70, _complain).allow(GRACE_SECONDS, f"streams were not left in {GRACE_SECONDS:g} s")
     readings.close()
     return 0
 
@@ -74,9 +73,9 @@ def _prepare(order: dict[str, Any]) -> Readings:
     return Readings(settings, Speaker().say)
 
 
-def _give_up() -> None:
-    time.sleep(GRACE_SECONDS)
-    os._exit(70)
+def _complain(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import FleetError
@@ -11,6 +10,7 @@ from streamer.fleet.app import crash, make_app
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.reader import Reader
 from streamer.fleet.request import read_request
+from streamer.fleet.takeover import Takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,14 +186,10 @@ class Ingester:
     async def _supervise(self) -> None:
         """Starts readers again that ended, and looks for requests that Faust did not bring."""
         waited = 0.0
-        deadline = time.monotonic() + self._settings.recovery_seconds
+        takeover = Takeover(self.app, self._settings.recovery_seconds)
         while True:
-            if not self.owning and time.monotonic() > deadline:
-                raise FleetError(
-                    f"no partitions could be taken over in {self._settings.recovery_seconds:g} s; "
-                    "this worker has to be started again"
-                )
             await asyncio.sleep(_TICK_SECONDS)
+            takeover.check(owning=self.owning)
             waited += _TICK_SECONDS
             for reader in list(self._readers.values()):
                 if reader.due:

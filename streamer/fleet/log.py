@@ -28,7 +28,7 @@ T = TypeVar("T")
 _POLL: Final = 0.5
 _BATCH: Final = 200
 _CHUNK: Final = 256
-_TRIES: Final = 24
+_ASK_SECONDS: Final = 60.0
 _LONGEST_PAUSE: Final = 3.0
 # What a coordinator that may not be asked looks like.
 _VAGUE: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._WAIT_COORD})
@@ -225,8 +225,10 @@ class ShotLog:
         return f"{self._topic}: {self._complaints.explain() or error.str()}"
 
     def _call(self, ask: Callable[[], T]) -> T:
-        """Asks again for about a minute: a broker that starts has not its groups at hand yet."""
-        for attempt in range(_TRIES):
+        """Asks again for a minute: a broker that starts has not its groups at hand yet."""
+        deadline = time.monotonic() + _ASK_SECONDS
+        pause = _POLL
+        while True:
             try:
                 return ask()
             except KafkaException as error:
@@ -234,10 +236,11 @@ class ShotLog:
                 if cause.code() in _VAGUE:
                     cause = self._refusal() or cause
                 self._complaints.counts[error_kind(cause)] += 1
-                if self._complaints.certain or attempt == _TRIES - 1 or not _passing(cause):
+                late = time.monotonic() + pause > deadline
+                if self._complaints.certain or late or not _passing(cause):
                     raise FleetError(self._words(cause)) from error
-                time.sleep(min(_LONGEST_PAUSE, _POLL * (attempt + 1)))
-        raise AssertionError("unreachable")
+                time.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause + _POLL)
 
 
 def partition_of(key: bytes, partitions: int) -> int:

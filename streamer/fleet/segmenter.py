@@ -17,6 +17,7 @@ from streamer.fleet.lane import SegmentLane
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.ports import LaneOptions, Raw
+from streamer.fleet.takeover import Takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,8 +108,7 @@ class Segmenter:
         self._newest: dict[int, float] = {}
         self._heard: dict[int, float] = {}
         self._looked = self._kept_at = time.monotonic()
-        self._moved = time.monotonic()
-        self._mark: object = None
+        self._turn = 0
         self._unsaved: StreamerError | None = None
         self._clock = BrokerClock()
         self.owning = False
@@ -189,10 +189,14 @@ class Segmenter:
 
     async def _own(self) -> None:
         """Faust has shared the partitions out and has read what tables it could."""
+        turn = self._turn
         assignment = self.app.consumer.assignment()
         partitions = sorted(tp.partition for tp in assignment if tp.topic == self._topics.shots)
         positions = await self._in_thread(lambda: self._positions(partitions))
         await self._in_thread(lambda: self._lane.own(positions))
+        if turn != self._turn:
+            # They were taken away again meanwhile.
+            return
         self._kept = {number: at for number, at in self._kept.items() if number in positions}
         self._seen = dict(positions)
         # Time to fetch the first of them.
@@ -221,6 +225,7 @@ class Segmenter:
     async def _let_go(self) -> None:
         """Partitions go to others: what is under way is finished and its positions stored."""
         self.owning = False
+        self._turn += 1
         while not self._queue.empty():
             self._queue.get_nowait()
         await self._in_thread(self._keep)
@@ -302,26 +307,10 @@ class Segmenter:
 
     async def _watch(self) -> None:
         """Ends a worker that is given partitions and never gets to work."""
+        takeover = Takeover(self.app, self._settings.recovery_seconds)
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
-            mark = (
-                self.owning,
-                self.app.consumer_generation_id,
-                self._recovered(),
-            )
-            now = time.monotonic()
-            if self.owning or mark != self._mark:
-                self._mark, self._moved = mark, now
-            elif now - self._moved > self._settings.recovery_seconds:
-                raise FleetError(
-                    f"no partitions could be taken over in {self._settings.recovery_seconds:g} s; "
-                    "this worker has to be started again"
-                )
-
-    def _recovered(self) -> int:
-        """How far the table has been read; Faust shows it in no interface of its own."""
-        recovery: Any = getattr(self.app.tables, "recovery", None)
-        return 0 if recovery is None else sum(at or 0 for at in recovery.active_offsets.values())
+            takeover.check(owning=self.owning)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

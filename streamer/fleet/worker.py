@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
 _QUIET_SECONDS: Final = 30.0
+_BEAT_SECONDS: Final = 1.0
+_END_SECONDS: Final = 60.0
+"""For everything to stop, to the end of the process."""
+
 _HALVES: Final[tuple[Half, ...]] = ("ingest", "segment")
 
 
@@ -51,6 +55,8 @@ class Worker:
         model: Loads the mixture, when segmenting.
         orders: What the processes that read streams are told.
         warn: Takes one line for people, from any thread.
+        allow: Told again and again how long the process may go on without saying so, and why it
+            should not; `streamer.fleet.watchdog.Watchdog.allow`.
     """
 
     def __init__(
@@ -60,9 +66,10 @@ class Worker:
         model: Callable[[], Moae],
         orders: Orders,
         warn: Callable[[str], None],
+        allow: Callable[[float, str], None],
     ) -> None:
         self._settings, self._only, self._model = settings, only, model
-        self._orders, self._warn = orders, warn
+        self._orders, self._warn, self._allow = orders, warn, allow
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -118,6 +125,7 @@ class Worker:
             working["ingest"] = ingester
             tasks.append(asyncio.create_task(ingester.run(), name="ingest"))
         stop = asyncio.create_task(self._stopping.wait())
+        beat = asyncio.create_task(self._beat())
         try:
             done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -126,9 +134,18 @@ class Worker:
             metrics.error(error)
             raise
         finally:
+            beat.cancel()
+            self._allow(_END_SECONDS, f"the worker did not come to its end in {_END_SECONDS:g} s")
             for task in (stop, *tasks):
                 task.cancel()
-            await asyncio.gather(stop, *tasks, return_exceptions=True)
+            await asyncio.gather(stop, beat, *tasks, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        """Says that the loop runs."""
+        seconds = self._settings.fleet.recovery_seconds
+        while True:
+            self._allow(seconds, f"the worker's loop stood still for {seconds:g} s")
+            await asyncio.sleep(_BEAT_SECONDS)
 
     def _serve(self, stack: ExitStack) -> tuple[Metrics, Checks]:
         metrics, checks = Metrics(), Checks()

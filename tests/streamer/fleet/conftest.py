@@ -40,7 +40,7 @@ class Fleet:
             partitions=PARTITIONS,
         )
         self.topics: Topics = TopicMaker(section, KafkaSection()).make()
-        self.children: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Worker] = []
         self._producer = Producer(
             {"bootstrap.servers": broker.address, "partitioner": "murmur2_random"}, logger=silent()
         )
@@ -73,26 +73,29 @@ class Fleet:
         self,
         only: str | None = "segment",
         lossy: tuple[str, int, int] | None = None,
+        restarts: int = 0,
         **changes: str,
     ) -> Worker:
+        """Starts one.
+
+        Args:
+            only: One half of the work.
+            lossy: Topic and offsets that Faust does not deliver.
+            restarts: How often it is started again when it ends by itself, as systemd would.
+            changes: Of the configuration.
+        """
         command = ["-m", "streamer"]
         if lossy is not None:
             program = Path(__file__).with_name("lossy.py")
             command = [str(program), *map(str, lossy), "streamer"]
-        errors = self.folder / f"worker-{len(self.children)}.log"
+        errors = self.folder / f"worker-{len(self.workers)}.log"
         port = free_port()
         options = ["--config", str(self.config(**changes)), "--listen", str(port)]
         options += [] if only is None else ["--only", only]
-        with errors.open("wb") as log:
-            child = subprocess.Popen(
-                [sys.executable, *command, "worker", *options],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                cwd=self.folder,
-            )
-        self.children.append(child)
-        return Worker(child, errors, port)
+        command = [sys.executable, *command, "worker", *options]
+        worker = Worker(command, self.folder, errors, port, restarts)
+        self.workers.append(worker)
+        return worker
 
     def produce(self, records: list[ShotRecord]) -> None:
         for record in records:
@@ -115,11 +118,12 @@ class Fleet:
             consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
             heard = time.monotonic()
             while time.monotonic() - heard < WAIT:
+                living = [worker.lives() for worker in self.workers]
                 message = consumer.poll(1.0)
                 if message is not None and message.error() is None:
                     heard = time.monotonic()
                     yield message
-                elif all(child.poll() is not None for child in self.children):
+                elif not any(living):
                     return
         finally:
             consumer.close()
@@ -135,28 +139,54 @@ class Fleet:
         return found
 
     def close(self) -> None:
-        for child in self.children:
-            child.kill()
-            child.wait(PATIENCE)
+        for worker in self.workers:
+            worker.kill()
 
 
 class Worker:
-    """A process of ``streamer worker``."""
+    """A process of ``streamer worker``, and the one that follows it."""
 
-    def __init__(self, child: subprocess.Popen[bytes], errors: Path, port: int) -> None:
-        self.child, self._errors, self.port = child, errors, port
+    def __init__(
+        self, command: list[str], folder: Path, errors: Path, port: int, restarts: int
+    ) -> None:
+        self.port = port
+        self._command, self._folder, self._errors = command, folder, errors
+        self._restarts = restarts
+        self.child = self._start()
 
     @property
     def errors(self) -> str:
         return self._errors.read_text()
 
+    def lives(self) -> bool:
+        """Whether it runs; one that ended by itself is started again, as often as was said."""
+        if self.child.poll() is None:
+            return True
+        if self._restarts == 0:
+            return False
+        self._restarts -= 1
+        self.child = self._start()
+        return True
+
     def kill(self) -> None:
-        self.child.send_signal(signal.SIGKILL)
+        self._restarts = 0
+        self.child.kill()
         self.child.wait(PATIENCE)
 
     def stop(self) -> int:
+        self._restarts = 0
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(PATIENCE)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._errors.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=self._folder,
+            )
 
 
 @pytest.fixture(scope="session")

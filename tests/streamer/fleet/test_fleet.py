@@ -17,6 +17,8 @@ from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet
 from tests.streamer.fleet.shots import records
 from tests.streamer.fleet.test_lane import poison
 
+# A worker that cannot take partitions over ends within a minute and is started again.
+RESTARTS = 3
 STREAMS = 8
 SHOTS = 20
 
@@ -33,12 +35,12 @@ def part(all_streams: list[list[ShotRecord]], start: int, stop: int) -> list[Sho
 def test_a_killed_worker_and_the_next_one(fleet: Fleet) -> None:
     sent = streams()
     wanted = fleet.wanted(sent)
-    first = fleet.worker()
+    first = fleet.worker(restarts=RESTARTS)
     fleet.produce(part(sent, 0, 10))
     fleet.ids(5 * STREAMS)
     fleet.produce(part(sent, 10, 18))
     first.kill()
-    fleet.worker()
+    fleet.worker(restarts=RESTARTS)
     fleet.produce(part(sent, 18, SHOTS + 1))
     assert set(fleet.ids(len(wanted))) == wanted
 
@@ -46,7 +48,7 @@ def test_a_killed_worker_and_the_next_one(fleet: Fleet) -> None:
 def test_two_workers_of_which_one_is_killed(fleet: Fleet) -> None:
     sent = streams()
     wanted = fleet.wanted(sent)
-    workers = [fleet.worker(), fleet.worker()]
+    workers = [fleet.worker(restarts=RESTARTS), fleet.worker(restarts=RESTARTS)]
     fleet.produce(part(sent, 0, 10))
     fleet.ids(8 * STREAMS)
     fleet.produce(part(sent, 10, 20))
@@ -61,23 +63,20 @@ def test_two_workers_of_which_one_is_killed(fleet: Fleet) -> None:
 def test_a_broker_that_comes_back(fleet: Fleet) -> None:
     sent = streams()
     wanted = fleet.wanted(sent)
-    worker = fleet.worker()
+    fleet.worker(restarts=RESTARTS)
     fleet.produce(part(sent, 0, 10))
     fleet.ids(5 * STREAMS)
     fleet.produce(part(sent, 10, 14))
     fleet.broker.kill()
     fleet.broker.again()
     fleet.produce(part(sent, 14, SHOTS + 1))
-    if worker.child.poll() is not None:
-        # Whoever supervises it does that.
-        fleet.worker()
     assert set(fleet.ids(len(wanted))) == wanted
 
 
 def test_a_consumer_that_stands_still(fleet: Fleet, tmp_path: Path) -> None:
     sent = streams()
     wanted = fleet.wanted(sent)
-    fleet.worker()
+    fleet.worker(restarts=RESTARTS)
     address = f"kafka://{fleet.broker.address}/{fleet.topics.boundaries}"
     options = ["--from", address, "--group", fleet.prefix + "-slow", "--max", str(len(wanted))]
     with subprocess.Popen(
@@ -110,11 +109,11 @@ def test_poison_and_another_checkpoint(fleet: Fleet, tmp_path: Path) -> None:
                 fleet.produce_raw(
                     key, value if len(value or b"") < 900_000 else value[:900_000], number
                 )
-    first = fleet.worker()
+    first = fleet.worker(restarts=RESTARTS)
     fleet.ids(6 * STREAMS)
     assert first.stop() == 0
     fleet.produce(part(sent, 6, SHOTS + 1))
-    worker = fleet.worker(checkpoint=str(other))
+    worker = fleet.worker(checkpoint=str(other), restarts=RESTARTS)
     assert set(fleet.ids(len(wanted))) == wanted
     assert "another checkpoint" in worker.errors
     found: Counter[str] = Counter()

@@ -48,10 +48,10 @@ def test_a_film_is_read_to_its_end_although_its_worker_is_killed(
     assert "secret" not in listed
     assert run(["streams", "remove", "gone", "--config", config]) == 0
     assert run(["streams", "remove", "gone", "--config", config]) == 55
-    first = fleet.worker(only=None, **changes)
+    first = fleet.worker(only=None, restarts=3, **changes)
     fleet.ids(2)
     first.kill()
-    second = fleet.worker(only=None, **changes)
+    second = fleet.worker(only=None, restarts=3, **changes)
     assert set(fleet.ids(len(wanted))) == wanted
     told = scrape(second)
     assert told('streamer_shots_total{stream="film"}') > 0
@@ -66,7 +66,7 @@ def test_streams_of_a_worker_share_a_process(
     config = str(fleet.config(**changes))
     for name in ("one", "two", "three"):
         assert run(["streams", "add", name, str(film), "--config", config]) == 0
-    worker = fleet.worker(only=None, **changes)
+    worker = fleet.worker(only=None, restarts=3, **changes)
     with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
         scenes = (data for data in map(data_of, messages) if "continues" in data)
         ended = set()
@@ -89,10 +89,10 @@ def test_a_live_stream_goes_on_in_a_new_epoch(
     try:
         config = str(fleet.config(**changes))
         assert run(["streams", "add", "camera", where, "--config", config]) == 0
-        first = fleet.worker(only=None, **changes)
+        first = fleet.worker(only=None, restarts=3, **changes)
         fleet.ids(3)
         first.kill()
-        fleet.worker(only=None, **changes)
+        fleet.worker(only=None, restarts=3, **changes)
         with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
             events = itertools.takewhile(lambda data: data["epoch"] == 0, map(data_of, messages))
             assert all("reason" not in data for data in events)
