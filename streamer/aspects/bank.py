@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamer.aspects.extractor import Extractor
-    from streamer.aspects.place import SoundPlace
+    from streamer.aspects.sound_place import SoundPlace
     from streamer.config.sections import AspectsSection
     from streamer.timeline import Picture, Shot, Sound
 

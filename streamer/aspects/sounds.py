@@ -13,7 +13,7 @@ import torch
 from streamer.aspects.clean import clean
 from streamer.aspects.extractor import Extractor, SoundInput
 from streamer.aspects.lane import Lane, close_all
-from streamer.aspects.place import PlaceFinder
+from streamer.aspects.sound_place import PlaceFinder
 from streamer.aspects.track import SoundTrack
 from streamer.aspects.windows import full_windows, last_window
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streamer.aspects.place import SoundPlace
+    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
     from streamer.timeline import Sound
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from av import AudioFrame, AudioResampler
 
-from streamer.aspects.place import SoundPlace
+from streamer.aspects.sound_place import SoundPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
