@@ -114,6 +114,14 @@ class Node:
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.address}, logger=silent())
 
+    def forget(self, prefix: str) -> None:
+        """Deletes the topics whose names begin so."""
+        admin = self.admin()
+        there = admin.list_topics(timeout=PATIENCE).topics
+        found = [name for name in there if name.startswith(prefix)]
+        for deleted in admin.delete_topics(found).values() if found else ():
+            deleted.result(PATIENCE)
+
     def topic(self, partitions: int = 1, replicas: Sequence[int] = (1,), **config: str) -> str:
         """Makes a topic; ``_`` in keys of its settings stands for ``.``."""
         name = f"scenes.test-{uuid.uuid4().hex[:8]}"

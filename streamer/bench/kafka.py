@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from models.checkpoint import DEFAULT_CHECKPOINT, read_header
 from streamer.config.sections import FleetSection, KafkaSection
@@ -38,6 +39,7 @@ PATIENCE: Final = 300.0
 _BASE: Final = Fraction(1, 25)
 _FRAMES: Final = 100
 _TOKENS: Final = 4
+_ADMIN_SECONDS: Final = 30.0
 _TICK: Final = 0.1
 _FIRST: Final = 4
 """Shots of a stream before each further one decides a boundary; they cost less."""
@@ -171,16 +173,14 @@ def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port:
     name = f"bench-{uuid.uuid4().hex[:8]}"
     section = FleetSection(broker=broker, prefix=name, group=name, partitions=PARTITIONS)
     maker = TopicMaker(section, KafkaSection())
-    topics = maker.make()
-    servers = ",".join(maker.address(topics.shots).servers)
     load = _Load(read_header(DEFAULT_CHECKPOINT).config, streams)
-    producer = Producer(
-        {"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 2}
-    )
     first = _FIRST * streams
-    sizes = [_send(producer, topics.shots, load) for _ in range(first + backlog)]
-    producer.flush(PATIENCE)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _topics(maker) as (topics, servers):
+        producer = Producer(
+            {"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 2}
+        )
+        sizes = [_send(producer, topics.shots, load) for _ in range(first + backlog)]
+        producer.flush(PATIENCE)
         config = Path(folder) / "bench.toml"
         config.write_text(_settings(broker, name))
         with _running(config, port) as worker:
@@ -221,6 +221,21 @@ def _settings(broker: str, name: str) -> str:
             '[runtime]\nthreads = 1\ndevice = "cpu"',
         )
     )
+
+
+@contextmanager
+def _topics(maker: TopicMaker) -> Iterator[tuple[Topics, str]]:
+    """Topics for a while, and their servers; a broker is not left with what nobody will read."""
+    topics = maker.make()
+    servers = ",".join(maker.address(topics.shots).servers)
+    try:
+        yield topics, servers
+    finally:
+        admin = AdminClient({"bootstrap.servers": servers})
+        there = admin.list_topics(timeout=_ADMIN_SECONDS).topics
+        mine = [name for name in there if name.startswith(topics.prefix)]
+        for deleted in admin.delete_topics(mine).values():
+            deleted.result(_ADMIN_SECONDS)
 
 
 @contextmanager

@@ -141,6 +141,8 @@ class Fleet:
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()
+        # The broker of all tests has a small heap.
+        self.broker.forget(self.prefix)
 
 
 class Worker:
