@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import faust
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
@@ -14,6 +15,7 @@ from connectors.kafka.rights import not_allowed
 from streamer.errors import ConfigError, FleetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from streamer.config.sections import KafkaSection
@@ -69,6 +71,33 @@ def make_app(
         web_enabled=False,
         autodiscover=False,
     )
+
+
+async def take_part(app: faust.App) -> NoReturn:
+    """Runs an application; to be watched from beside, since starting waits for tables to be read.
+
+    Raises:
+        FleetError: It stopped by itself.
+    """
+    await app.start()
+    await app.wait_until_stopped()
+    raise crash(app)
+
+
+async def leave(app: faust.App, seconds: float, warn: Callable[[str], None]) -> None:
+    """Stops an application and leaves its group; after so long it is left to itself.
+
+    In the midst of a recovery it does not stop, nor can its stopping be cancelled.
+
+    Args:
+        app: What to stop.
+        seconds: To wait.
+        warn: Takes one line for people.
+    """
+    stopping = asyncio.create_task(app.stop())
+    done, _ = await asyncio.wait({stopping}, timeout=seconds)
+    if not done:
+        warn("the group was not left in time")
 
 
 def crash(app: faust.App) -> FleetError:

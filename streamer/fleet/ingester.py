@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import FleetError
-from streamer.fleet.app import crash, make_app
+from streamer.fleet.app import leave, make_app, take_part
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.reader import Reader
 from streamer.fleet.request import read_request
@@ -82,22 +82,17 @@ class Ingester:
             StreamerError: It cannot go on.
         """
         supervision = asyncio.create_task(self._supervise(), name="supervise")
+        client = asyncio.create_task(take_part(self.app), name="client")
+        tasks = supervision, client
         try:
-            await self.app.start()
-            stopped = asyncio.create_task(self.app.wait_until_stopped())
-            done, _ = await asyncio.wait(
-                {supervision, stopped}, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            raise crash(self.app)
         finally:
-            supervision.cancel()
+            for task in tasks:
+                task.cancel()
             await self._pool.close()
-            try:
-                await asyncio.wait_for(self.app.stop(), _STOP_SECONDS)
-            except TimeoutError:
-                self._warn("the group was not left in time")
+            await leave(self.app, _STOP_SECONDS, self._warn)
 
     def _listen(self) -> None:
         streams = self.app.topic(self._topics.streams, key_type=bytes, value_type=bytes)

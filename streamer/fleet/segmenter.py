@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from connectors.kafka.rights import not_allowed
 from streamer.errors import CheckpointError, FleetError, StreamerError
-from streamer.fleet.app import crash, make_app
+from streamer.fleet.app import leave, make_app, take_part
 from streamer.fleet.lane import SegmentLane
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
@@ -132,17 +132,14 @@ class Segmenter:
         """
         pump = asyncio.create_task(self._pump(), name="pump")
         watchdog = asyncio.create_task(self._watch(), name="watchdog")
+        client = asyncio.create_task(take_part(self.app), name="client")
+        tasks = pump, watchdog, client
         try:
-            await self.app.start()
-            done, _ = await asyncio.wait(
-                {pump, watchdog, asyncio.create_task(self.app.wait_until_stopped())},
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            raise crash(self.app)
         finally:
-            for task in (pump, watchdog):
+            for task in tasks:
                 task.cancel()
             await self._end()
 
@@ -152,10 +149,7 @@ class Segmenter:
                 await asyncio.wait_for(self._in_thread(self._keep), _STOP_SECONDS)
             except (StreamerError, TimeoutError) as error:
                 self._warn(f"positions not stored: {error}")
-        try:
-            await asyncio.wait_for(self.app.stop(), _STOP_SECONDS)
-        except TimeoutError:
-            self._warn("the group was not left in time")
+        await leave(self.app, _STOP_SECONDS, self._warn)
         self._out.close()
         self._thread.shutdown(wait=False)
 

@@ -41,7 +41,7 @@ _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
 _QUIET_SECONDS: Final = 30.0
 _BEAT_SECONDS: Final = 1.0
 _END_SECONDS: Final = 60.0
-"""For everything to stop, to the end of the process."""
+_REST_SECONDS: Final = 5.0
 
 _HALVES: Final[tuple[Half, ...]] = ("ingest", "segment")
 
@@ -126,19 +126,23 @@ class Worker:
             tasks.append(asyncio.create_task(ingester.run(), name="ingest"))
         stop = asyncio.create_task(self._stopping.wait())
         beat = asyncio.create_task(self._beat())
+        reason = "the worker did not come to its end by itself"
         try:
             done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except StreamerError as error:
             metrics.error(error)
+            reason = str(error)
             raise
         finally:
             beat.cancel()
-            self._allow(_END_SECONDS, f"the worker did not come to its end in {_END_SECONDS:g} s")
+            self._allow(_END_SECONDS, reason)
             for task in (stop, *tasks):
                 task.cancel()
             await asyncio.gather(stop, beat, *tasks, return_exceptions=True)
+            # What is left are Faust's tasks and threads, some of which may never end.
+            self._allow(_REST_SECONDS, reason)
 
     async def _beat(self) -> None:
         """Says that the loop runs."""

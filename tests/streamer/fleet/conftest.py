@@ -57,6 +57,7 @@ class Fleet:
                 "group": f'"{changes.get("group", self.prefix)}"',
                 "partitions": str(PARTITIONS),
                 "snapshot_shots": "3",
+                "recovery_seconds": changes.get("recovery_seconds", "60"),
             },
         }
         lines["segment"]["threshold"] = "0.0"

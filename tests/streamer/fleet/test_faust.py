@@ -2,7 +2,8 @@
 
 After a kill and a recovery Faust 0.15.3 may pass over records that it has fetched. How often that
 happens depends on the machine; here it is made to happen. Faust then takes the hole for one that
-the broker made and commits past it: the records are lost for good.
+the broker made and commits past it: the records are lost for good. Its recoveries hang now and
+then; here one does because what it waits for never comes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from streamer.errors import FleetError
 from tests.kafka import PATIENCE, Broker, silent
 from tests.streamer.fleet.conftest import SESSION, Fleet
 from tests.streamer.fleet.shots import records
@@ -56,4 +58,22 @@ def test_a_worker_finds_what_faust_never_delivered(fleet: Fleet) -> None:
     wanted = fleet.wanted(sent)
     fleet.produce([record for turn in zip(*sent, strict=True) for record in turn])
     fleet.worker(lossy=(fleet.topics.shots, LOST.start, LOST.stop))
+    assert set(fleet.ids(len(wanted))) == wanted
+
+
+def test_a_recovery_that_hangs_ends_its_worker(fleet: Fleet) -> None:
+    sent = [records(f"s{n}", n, 30) for n in range(3)]
+    wanted = fleet.wanted(sent)
+    turns = [record for turn in zip(*sent, strict=True) for record in turn]
+    first = fleet.worker()
+    fleet.produce(turns[:45])
+    fleet.ids(45)
+    # Windows are saved by then, so that there is something to recover.
+    assert first.stop() == 0
+    nothing = fleet.topics.windows, 0, 1_000_000
+    hanging = fleet.worker(lossy=nothing, recovery_seconds="4")
+    assert hanging.child.wait(40) == FleetError.exit_code
+    assert "no partitions could be taken over" in hanging.errors
+    fleet.produce(turns[45:])
+    fleet.worker()
     assert set(fleet.ids(len(wanted))) == wanted
