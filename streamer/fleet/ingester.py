@@ -181,7 +181,8 @@ class Ingester:
     async def _supervise(self) -> None:
         """Starts readers again that ended, and looks for requests that Faust did not bring."""
         waited = 0.0
-        takeover = Takeover(self.app, self._settings.recovery_seconds)
+        fleet = self._settings
+        takeover = Takeover(self.app, fleet.recovery_seconds, fleet.delivery_seconds)
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             takeover.check(owning=self.owning)

@@ -301,7 +301,8 @@ class Segmenter:
 
     async def _watch(self) -> None:
         """Ends a worker that is given partitions and never gets to work."""
-        takeover = Takeover(self.app, self._settings.recovery_seconds)
+        fleet = self._settings
+        takeover = Takeover(self.app, fleet.recovery_seconds, fleet.delivery_seconds)
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
             takeover.check(owning=self.owning)

@@ -21,14 +21,21 @@ class Takeover:
 
     Args:
         app: Of one half of a worker.
-        seconds: Without any progress.
+        seconds: Without any progress and without partitions.
+        longest: Without any progress of a rebalance while there is work to go on with; brokers
+            may be away.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, app: faust.App, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        app: faust.App,
+        seconds: float,
+        longest: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._app, self._seconds, self._clock = app, seconds, clock
+        self._app, self._clock = app, clock
+        self._seconds, self._longest = seconds, max(seconds, longest)
         self._mark: object = None
         self._moved = self._settled = clock()
 
@@ -48,7 +55,8 @@ class Takeover:
         mark = self._app.consumer_generation_id, self._app.rebalancing_count, self._recovered()
         if mark != self._mark:
             self._mark, self._moved = mark, now
-        if now - self._moved > self._seconds or now - self._settled > _ENDLESS * self._seconds:
+        limit = self._longest if owning else self._seconds
+        if now - self._moved > limit or now - self._settled > _ENDLESS * limit:
             raise FleetError(
                 f"no partitions could be taken over in {now - self._settled:.0f} s; "
                 "this worker has to be started again"

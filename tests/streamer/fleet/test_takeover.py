@@ -10,7 +10,7 @@ import pytest
 from streamer.errors import FleetError
 from streamer.fleet.takeover import Takeover
 
-PATIENCE = 60.0
+PATIENCE, LONGEST = 60.0, 120.0
 
 
 @dataclass
@@ -36,7 +36,10 @@ class App:
 class Watch:
     def __init__(self) -> None:
         self.app, self.now = App(), 0.0
-        self._takeover = Takeover(self.app, PATIENCE, lambda: self.now)  # type: ignore[arg-type]
+        self._takeover = Takeover(self.app, PATIENCE, LONGEST, self.time)  # type: ignore[arg-type]
+
+    def time(self) -> float:
+        return self.now
 
     def after(self, seconds: float, *, owning: bool) -> None:
         self.now += seconds
@@ -64,8 +67,9 @@ def test_a_rebalance_that_hangs_although_partitions_are_owned(watch: Watch) -> N
     watch.after(1, owning=True)
     watch.app.rebalancing = True
     watch.after(1, owning=True)
+    watch.after(LONGEST - 1, owning=True)
     with pytest.raises(FleetError):
-        watch.after(PATIENCE + 1, owning=True)
+        watch.after(2, owning=True)
 
 
 def test_a_table_that_is_read(watch: Watch) -> None:
