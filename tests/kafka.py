@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -113,6 +113,18 @@ class Node:
 
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.address}, logger=silent())
+
+    def producer(self) -> Producer:
+        """Sends to the partitions that the fleet expects, each record once and in order."""
+        return Producer(
+            {
+                "bootstrap.servers": self.address,
+                "partitioner": "murmur2_random",
+                # A topic that is new refuses records at first: others would overtake them.
+                "enable.idempotence": True,
+            },
+            logger=silent(),
+        )
 
     def forget(self, prefix: str) -> None:
         """Deletes the topics whose names begin so."""

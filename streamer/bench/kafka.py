@@ -31,6 +31,8 @@ from streamer.timeline import EmbeddedShot, Instant, Shot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from confluent_kafka import KafkaError, Message
+
     from models.mixture import MoaeConfig
     from streamer.fleet.topics import Topics
 
@@ -176,11 +178,14 @@ def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port:
     load = _Load(read_header(DEFAULT_CHECKPOINT).config, streams)
     first = _FIRST * streams
     with tempfile.TemporaryDirectory() as folder, _topics(maker) as (topics, servers):
+        # Else topics that are new would get records twice, out of order or not at all.
+        orderly = {"enable.idempotence": True, "acks": "all"}
         producer = Producer(
             {"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 2}
+            | orderly
         )
         sizes = [_send(producer, topics.shots, load) for _ in range(first + backlog)]
-        producer.flush(PATIENCE)
+        _settle(producer)
         config = Path(folder) / "bench.toml"
         config.write_text(_settings(broker, name))
         with _running(config, port) as worker:
@@ -189,7 +194,7 @@ def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port:
             delays = _paced(producer, servers, topics, load, offered, seconds)
         for _ in range(streams):
             _send(producer, topics.shots, load)
-        producer.flush(PATIENCE)
+        _settle(producer)
         began = time.monotonic()
         with _running(config, port) as worker:
             _until(worker.ready)
@@ -257,11 +262,22 @@ def _send(producer: Producer, topic: str, load: _Load) -> int:
 def _produce(producer: Producer, topic: str, stream: str, value: bytes) -> None:
     while True:
         try:
-            producer.produce(topic, value, stream)
+            producer.produce(topic, value, stream, on_delivery=_delivered)
             break
         except BufferError:
             producer.poll(_TICK)
     producer.poll(0)
+
+
+def _delivered(error: KafkaError | None, _: Message) -> None:
+    if error is not None:
+        raise FleetError(f"a shot was not taken: {error.str()}")
+
+
+def _settle(producer: Producer) -> None:
+    """Returns when the broker has all of it."""
+    if left := producer.flush(PATIENCE):
+        raise FleetError(f"{left} shots were not taken within {PATIENCE:g} s")
 
 
 def _drain(worker: _Worker, first: int, backlog: int) -> tuple[float, float]:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from connectors.kafka.address import KafkaAddress
@@ -25,7 +24,7 @@ from streamer.fleet.segmenter import BrokerClock
 from streamer.fleet.topics import TopicMaker
 from streamer.metrics.metrics import Metrics
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
-from tests.kafka import PATIENCE, Broker, free_port, silent
+from tests.kafka import PATIENCE, Broker, free_port
 
 HOUR = 3600.0
 
@@ -87,7 +86,7 @@ def test_the_fleet_goes_by_the_clock_of_the_broker(broker: Broker) -> None:
     admin = broker.admin()
     for future in admin.describe_configs(asked).values():
         assert future.result(PATIENCE)["message.timestamp.type"].value == "LogAppendTime"
-    producer = Producer({"bootstrap.servers": broker.address}, logger=silent())
+    producer = broker.producer()
     now = time.time()
     for ahead in (-48, 0, 48):
         producer.produce(topics.shots, b"x", b"key", timestamp=round((now + ahead * HOUR) * 1000))
@@ -101,7 +100,7 @@ def test_a_brokers_clock_that_jumps_leaves_something_to_rebuild_from(
     broker: Broker, hours: int
 ) -> None:
     topic = broker.topic(message_timestamp_after_max_ms=str(10**15))
-    producer = Producer({"bootstrap.servers": broker.address}, logger=silent())
+    producer = broker.producer()
     now = time.time()
     for number in range(300):
         jumped = now + number + (hours * HOUR if number == 299 else 0)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from confluent_kafka import Producer
 
 from connectors.kafka.address import KafkaAddress
 from connectors.kafka.client import ErrorKind
@@ -31,7 +30,7 @@ from tests.connectors.kafka.conftest import Config, Settings
 from tests.connectors.kafka.refusal import refused
 from tests.connectors.kafka.secured import Secured
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
-from tests.kafka import PASSWORD, PATIENCE, silent
+from tests.kafka import PASSWORD, PATIENCE
 from tests.streamer.events.examples import boundary
 
 
@@ -147,7 +146,7 @@ def test_a_worker_names_the_record_the_position_and_the_part_of_the_log_that_it_
         log.ends(0)
     log.close()
     secured.allow(f"DESCRIBE topic {topics.shots}")
-    producer = Producer({"bootstrap.servers": secured.address}, logger=silent())
+    producer = secured.producer()
     producer.produce(topics.shots, b"shot", b"key")
     assert producer.flush(PATIENCE) == 0
     log = ShotLog(address, use, topics.positions_group)

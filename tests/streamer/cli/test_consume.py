@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
 from connectors.kafka.message import to_message
 from streamer.cli.app import run
@@ -18,12 +17,12 @@ from streamer.cli.consume import BATCH
 from streamer.events.cloudevent import to_line
 from streamer.events.validate import problems
 from tests.connectors.sinks.test_kafka import events, ids
-from tests.kafka import PASSWORD, ROOT, USER, Broker, free_port, silent
+from tests.kafka import PASSWORD, ROOT, USER, Broker, free_port
 
 
 def fill(broker: Broker, topic: str, *lines: bytes | tuple[bytes | None, dict[str, bytes]]) -> None:
     """Produces events, and records that are none as value and headers."""
-    producer = Producer({"bootstrap.servers": broker.address}, logger=silent())
+    producer = broker.producer()
     for line in lines:
         if isinstance(line, bytes):
             message = to_message(line)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from models.checkpoint import save_moae
 from streamer.config.sections import FleetSection, KafkaSection
@@ -41,9 +41,7 @@ class Fleet:
         )
         self.topics: Topics = TopicMaker(section, KafkaSection()).make()
         self.workers: list[Worker] = []
-        self._producer = Producer(
-            {"bootstrap.servers": broker.address, "partitioner": "murmur2_random"}, logger=silent()
-        )
+        self._producer = broker.producer()
 
     def config(self, **changes: str) -> Path:
         lines = {

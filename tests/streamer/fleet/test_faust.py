@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import FleetError
 from tests.kafka import PATIENCE, Broker, silent
@@ -35,7 +35,7 @@ def committed(broker: Broker, group: str, topic: str) -> int:
 def test_faust_commits_past_what_it_never_delivered(broker: Broker, tmp_path: Path) -> None:
     source, sink = broker.topic(), broker.topic()
     group = f"naive-{source}"
-    producer = Producer({"bootstrap.servers": broker.address}, logger=silent())
+    producer = broker.producer()
     for number in range(COUNT):
         producer.produce(source, str(number), "stream", 0)
     assert producer.flush(PATIENCE) == 0
