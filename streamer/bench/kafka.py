@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.request
 import uuid
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -42,6 +43,7 @@ _BASE: Final = Fraction(1, 25)
 _FRAMES: Final = 100
 _TOKENS: Final = 4
 _ADMIN_SECONDS: Final = 30.0
+_QUIET_SECONDS: Final = 5.0
 _TICK: Final = 0.1
 _FIRST: Final = 4
 """Shots of a stream before each further one decides a boundary; they cost less."""
@@ -305,16 +307,15 @@ def _paced(
     produced: dict[tuple[str, int], float] = {}
     delays: list[float] = []
     # Written beforehand: the machine is the worker's while it is measured.
-    ready = [load.next() for _ in range(int(seconds * offered) + 1)]
+    ready = deque(load.next() for _ in range(int(seconds * offered) + 1))
     began = time.monotonic()
-    count = 0
     heard = began
-    while (now := time.monotonic()) - began < seconds or now - heard < 5.0:
-        while now - began < seconds and count < (now - began) * offered:
-            stream, index, value = ready[count]
+    while ready or time.monotonic() - heard < _QUIET_SECONDS:
+        due = (time.monotonic() - began) * offered
+        while ready and len(produced) < due:
+            stream, index, value = ready.popleft()
             _produce(producer, topics.shots, stream, value)
             produced[stream, index] = time.time()
-            count += 1
         producer.poll(0)
         message = consumer.poll(0.001)
         if message is None or message.error() is not None:

@@ -266,6 +266,7 @@ class FleetSection(Section):
     replicas: int = Field(default=1, ge=1, le=9)
     shots_hours: PositiveFloat = 24.0
     batch: int = Field(default=128, ge=1, le=1024)
+    batch_wait: float = Field(default=0.02, ge=0.0, le=1.0)
     snapshot_shots: int = Field(default=16, ge=1, le=10_000)
     rebuild_seconds: PositiveFloat = 3600.0
     recovery_seconds: PositiveFloat = 60.0

@@ -13,12 +13,13 @@ from yarl import URL
 from connectors.kafka.address import KafkaAddress
 from connectors.kafka.rights import not_allowed
 from streamer.errors import ConfigError, FleetError
+from streamer.fleet.transport import BatchingTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from streamer.config.sections import KafkaSection
+    from streamer.config.sections import FleetSection, KafkaSection
 
 _BUFFER: Final = 512
 _REQUEST_BYTES: Final = 32 << 20
@@ -27,7 +28,7 @@ _REBALANCE_SECONDS: Final = 60.0
 
 
 def make_app(
-    group: str, address: KafkaAddress, section: KafkaSection, partitions: int, data: Path
+    group: str, address: KafkaAddress, section: KafkaSection, fleet: FleetSection, data: Path
 ) -> faust.App:
     """Builds an application that decides nothing by itself.
 
@@ -38,16 +39,17 @@ def make_app(
         group: Consumer group.
         address: Any topic of the cluster.
         section: TLS, login and the session's length.
-        partitions: Of tables' changelogs.
+        fleet: How many partitions tables' changelogs have, and how long records are gathered.
         data: A folder for the few files that Faust wants.
 
     Raises:
         ConfigError: A certificate's file cannot be used.
     """
     request = max(90.0, 2 * section.session_seconds)
-    return faust.App(
+    urls = [URL(f"kafka://{server}") for server in address.servers]
+    app = faust.App(
         group,
-        broker=[URL(f"kafka://{server}") for server in address.servers],
+        broker=urls,
         broker_credentials=_credentials(address, section),
         broker_session_timeout=section.session_seconds,
         broker_heartbeat_interval=section.session_seconds / _HEARTBEATS,
@@ -65,12 +67,14 @@ def make_app(
         stream_buffer_maxsize=_BUFFER,
         stream_wait_empty=False,
         table_standby_replicas=0,
-        topic_partitions=partitions,
+        topic_partitions=fleet.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
         autodiscover=False,
     )
+    app.transport = BatchingTransport(urls, app, fleet.batch_wait)
+    return app
 
 
 async def take_part(app: faust.App) -> NoReturn:

@@ -59,7 +59,7 @@ class Ingester:
         self._settings, self._topics, self._pool = settings.fleet, topics, pool
         self._metrics, self._warn = metrics, warn
         self.app = make_app(
-            topics.ingest_group, address, settings.kafka, settings.fleet.partitions, data / "ingest"
+            topics.ingest_group, address, settings.kafka, settings.fleet, data / "ingest"
         )
         self._log = ShotLog(address, settings.kafka, topics.ingest_group)
         self._requests: dict[int, dict[str, StreamRequest]] = {}

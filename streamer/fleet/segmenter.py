@@ -79,9 +79,7 @@ class Segmenter:
         self._settings, self._address, self._topics = fleet, address, topics
         self._tally, self._metrics, self._warn = tally, metrics, warn
         self._note = mixture.model.digest[:16]
-        self.app = make_app(
-            topics.segment_group, address, settings.kafka, fleet.partitions, data / "segment"
-        )
+        self.app = make_app(topics.segment_group, address, settings.kafka, fleet, data / "segment")
         self._windows = self.app.Table(
             "windows",
             key_type=bytes,
