@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
 _QUIET_SECONDS: Final = 30.0
 _BEAT_SECONDS: Final = 1.0
+_STILL_SECONDS: Final = 60.0
 _END_SECONDS: Final = 60.0
 _REST_SECONDS: Final = 5.0
 
@@ -146,9 +147,8 @@ class Worker:
 
     async def _beat(self) -> None:
         """Says that the loop runs."""
-        seconds = self._settings.fleet.recovery_seconds
         while True:
-            self._allow(seconds, f"the worker's loop stood still for {seconds:g} s")
+            self._allow(_STILL_SECONDS, f"the worker stood still for {_STILL_SECONDS:g} s")
             await asyncio.sleep(_BEAT_SECONDS)
 
     def _serve(self, stack: ExitStack) -> tuple[Metrics, Checks]:

@@ -15,7 +15,7 @@ from tests.soak.run import Sample, Soaked, soak
 from tests.soak.verdict import judge
 
 STREAMS = 8
-MEDIA_SECONDS = 720.0
+MEDIA_SECONDS = 480.0
 """For each stream, where the machine is quick enough."""
 LEAST_SECONDS = 300.0
 WALL_SECONDS = 180.0
