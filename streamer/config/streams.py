@@ -31,9 +31,9 @@ class StreamEntry(Section):
         emit: Kinds of events; those of ``[output]`` when None.
         threshold: That of ``[segment]`` when None.
         lookahead: That of ``[segment]`` when None.
-        follow: Wait for a growing file.
+        follow: Wait for a growing file; as in ``[source]`` when None.
         idle_timeout: With ``follow``; that of ``[source]`` when None.
-        realtime: Play a file at the speed of life.
+        realtime: Play a file at the speed of life; as in ``[source]`` when None.
     """
 
     name: Name
@@ -42,9 +42,9 @@ class StreamEntry(Section):
     emit: EmitList | None = None
     threshold: Unit | None = None
     lookahead: int | None = Field(default=None, ge=0, le=9)
-    follow: bool = False
+    follow: bool | None = None
     idle_timeout: PositiveFloat | None = None
-    realtime: bool = False
+    realtime: bool | None = None
 
     @field_validator("source")
     @classmethod
@@ -55,9 +55,11 @@ class StreamEntry(Section):
 
     def settings(self, base: Settings) -> Settings:
         """The stream's settings: the file's, with its own in their place."""
-        source: dict[str, object] = {"follow": self.follow, "realtime": self.realtime}
-        if self.idle_timeout is not None:
-            source["idle_timeout"] = self.idle_timeout
+        source = {
+            key: value
+            for key in ("follow", "idle_timeout", "realtime")
+            if (value := getattr(self, key)) is not None
+        }
         output: dict[str, object] = {"sinks": self.sinks, "file": None}
         if self.emit is not None:
             output["emit"] = self.emit

@@ -90,16 +90,16 @@ class StreamHost:
 
     def describe(self) -> dict[str, object]:
         """Everything that may be shown, as plain values."""
-        entry = self.entry
+        entry, settings = self.entry, self._settings
         return {
             "name": entry.name,
             "source": redact(self._location),
             "sinks": [redact(sink) for sink in entry.sinks],
-            "emit": list(self._settings.output.emit),
-            "threshold": entry.threshold,
-            "lookahead": entry.lookahead,
-            "follow": entry.follow,
-            "realtime": entry.realtime,
+            "emit": list(settings.output.emit),
+            "threshold": settings.segment.threshold,
+            "lookahead": settings.segment.lookahead,
+            "follow": settings.source.follow,
+            "realtime": settings.source.realtime,
             **self.status.fields(),
         }
 
