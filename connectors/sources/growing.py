@@ -42,6 +42,7 @@ class GrowingSource(SourceBase):
         self._idle_timeout = idle_timeout
         self._file: FileIO | None = None
         self._fault: SourceError | None = None
+        self._over = False
 
     def open(self) -> Opening:
         """Opens the file.
@@ -75,7 +76,7 @@ class GrowingSource(SourceBase):
             raise ValueError("read before open")
         began = time.monotonic()
         replaced_at: float | None = None
-        while not self._stopped:
+        while not (self._stopped or self._over):
             # Asked first: what a recorder wrote before the file was replaced is still read.
             change = self._change(file)
             data = file.read(size)
@@ -91,6 +92,8 @@ class GrowingSource(SourceBase):
             if now >= began + self._idle_timeout:
                 break
             time.sleep(POLL_SECONDS)
+        # Demuxers ask again at the end, and would wait as long again.
+        self._over = True
         return b""
 
     def _change(self, file: FileIO) -> str:

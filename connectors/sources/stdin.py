@@ -30,6 +30,7 @@ class PipeSource(SourceBase):
         super().__init__(name, live=True, endless=False)
         self._pipe = pipe
         self._idle_timeout = idle_timeout
+        self._over = False
         self._fd = -1
         self._heard_anything = False
         self._wake_read = self._wake_write = -1
@@ -70,11 +71,13 @@ class PipeSource(SourceBase):
         if self._fd < 0:
             raise ValueError("read before open")
         started = time.monotonic()
-        while not self._stopped:
+        while not (self._stopped or self._over):
             left = WAIT_SECONDS
             if self._idle_timeout is not None:
                 left = min(left, started + self._idle_timeout - time.monotonic())
                 if left <= 0:
+                    # Demuxers ask again at the end, and would wait as long again.
+                    self._over = True
                     break
             ready, _, _ = select.select([self._fd, self._wake_read], [], [], left)
             if self._fd not in ready:

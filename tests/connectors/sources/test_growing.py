@@ -44,6 +44,9 @@ def test_ends_when_nothing_comes_for_the_idle_timeout(tmp_path: Path) -> None:
     began = time.monotonic()
     assert source.read(2) == b""
     assert time.monotonic() - began >= 0.2
+    # A demuxer asks again; what has ended stays so, and nobody waits twice.
+    path.write_bytes(b"one more")
+    assert source.read(2) == b""
     source.close()
 
 
