@@ -180,11 +180,14 @@ def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port:
     load = _Load(read_header(DEFAULT_CHECKPOINT).config, streams)
     first = _FIRST * streams
     with tempfile.TemporaryDirectory() as folder, _topics(maker) as (topics, servers):
-        # Else topics that are new would get records twice, out of order or not at all.
-        orderly = {"enable.idempotence": True, "acks": "all"}
         producer = Producer(
-            {"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 2}
-            | orderly
+            {
+                "bootstrap.servers": servers,
+                "partitioner": "murmur2_random",
+                "linger.ms": 2,
+                # Else topics that are new would get records twice, out of order or not at all.
+                "enable.idempotence": True,
+            }
         )
         sizes = [_send(producer, topics.shots, load) for _ in range(first + backlog)]
         _settle(producer)

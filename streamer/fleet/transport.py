@@ -29,8 +29,9 @@ class _Thread(driver.AIOKafkaConsumerThread):
         # Read for every fetch. Nothing for a second: the next record is wanted at once.
         fetcher = consumer._fetcher
         wait = round(1000 * cast("BatchingTransport", self.transport).batch_wait)
-        _change(fetcher, "_fetch_min_bytes", _ENOUGH_BYTES if found else 1)
-        _change(fetcher, "_fetch_max_wait_ms", wait if found else _LONG_POLL_MS)
+        gather = bool(found) and wait > 0
+        _change(fetcher, "_fetch_min_bytes", _ENOUGH_BYTES if gather else 1)
+        _change(fetcher, "_fetch_max_wait_ms", wait if gather else _LONG_POLL_MS)
         return found
 
 

@@ -24,16 +24,10 @@ class Watchdog:
     Args:
         code: Exit code of a process that it ends.
         say: Takes one line for people, from its thread.
-        end: Ends the process.
     """
 
-    def __init__(
-        self,
-        code: int,
-        say: Callable[[str], None],
-        end: Callable[[int], object] = os._exit,
-    ) -> None:
-        self._code, self._say, self._end = code, say, end
+    def __init__(self, code: int, say: Callable[[str], None]) -> None:
+        self._code, self._say = code, say
         self._lock = threading.Lock()
         self._until: tuple[float, str] | None = None
 
@@ -61,5 +55,4 @@ class Watchdog:
                 said = threading.Thread(target=self._say, args=(reason,), daemon=True)
                 said.start()
                 said.join(_SAY_SECONDS)
-                self._end(self._code)
-                return
+                os._exit(self._code)
