@@ -43,3 +43,15 @@ def lengthen(film: Path, out: Path, seconds: float) -> Path:
                     target.mux(packet)
             offset = end - begin
     return out
+
+
+def as_broadcast(film: Path, out: Path) -> Path:
+    """The same packets as a transport stream."""
+    with av.open(str(film)) as source, av.open(str(out), "w", format="mpegts") as target:
+        kept = [*source.streams.video[:1], *source.streams.audio[:1]]
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in kept}
+        for packet in source.demux(kept):
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return out

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
+from streamer.bench.streams import Stopwatch
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
-from streamer.pipeline.observer import Unwatched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cloudevents.core.v1.event import CloudEvent
-
     from streamer.config.settings import Settings
-    from streamer.events.payload import BoundaryData
     from streamer.pipeline.engine import Engine
 
 
@@ -37,31 +34,6 @@ class Delays:
     p99: float
 
 
-@dataclass(slots=True)
-class _Stopwatch(Unwatched):
-    """An observer that keeps delays, and a sink that takes everything."""
-
-    name: str = "nowhere"
-    delays: list[float] = field(default_factory=list)
-
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
-        """Keeps the delay."""
-        if delay is not None:
-            self.delays.append(delay)
-
-    def open(self) -> None:
-        """Nothing to open."""
-
-    def add(self, event: CloudEvent) -> None:
-        """The event has left."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 def measure_latency(film: Path, settings: Settings, engine: Engine) -> Delays:
     """Plays a film at the speed of life with every shot's end reported.
 
@@ -70,7 +42,7 @@ def measure_latency(film: Path, settings: Settings, engine: Engine) -> Delays:
         settings: Must be paced (``source.realtime``), with a threshold of 0.
         engine: Loaded networks.
     """
-    watch = _Stopwatch()
+    watch = Stopwatch()
     connect = Connector(str(film), settings.source)
     StreamRun("bench", connect, settings, engine, [watch], watch).run()
     if len(watch.delays) < 2:

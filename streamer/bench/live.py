@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
-import av
-
+from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
 from streamer.pipeline.engine import share
-from streamer.pipeline.observer import Unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cloudevents.core.v1.event import CloudEvent
-
     from streamer.config.settings import Settings
-    from streamer.events.payload import BoundaryData, DiscontinuityData
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.observer import Progress
-
-SETTLE_SECONDS: Final = 10.0
-"""At the beginning, when all streams start at once; lag in it does not count."""
 
 _ANSWER: Final = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
 
@@ -59,45 +49,14 @@ class LiveCost:
     events: int
 
 
-@dataclass(slots=True)
-class _Stopwatch(Unwatched):
-    """Keeps lags and delays of one stream; also a sink that takes everything."""
-
-    name: str = "nowhere"
-    began: float = field(default_factory=time.monotonic)
-    lags: list[float] = field(default_factory=list)
-    delays: list[float] = field(default_factory=list)
-    back: float | None = None
-
-    def progressed(self, progress: Progress) -> None:
-        """Keeps the lag."""
-        if time.monotonic() - self.began > SETTLE_SECONDS:
-            self.lags.append(progress.lag)
-
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
-        """Keeps the delay."""
-        if delay is not None:
-            self.delays.append(delay)
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        """Notes when."""
-        self.back = time.monotonic()
-
-    def open(self) -> None:
-        """Nothing to open."""
-
-    def add(self, event: CloudEvent) -> None:
-        """The event has left."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 def measure_streams(
-    film: Path, settings: Settings, engine: Engine, streams: int, seconds: float
+    film: Path,
+    settings: Settings,
+    engine: Engine,
+    streams: int,
+    seconds: float,
+    *,
+    settle: float = SETTLE_SECONDS,
 ) -> LiveCost:
     """Plays a film at the speed of life on several streams that share the networks.
 
@@ -107,12 +66,13 @@ def measure_streams(
         engine: Loaded networks.
         streams: How many.
         seconds: After which all are stopped.
+        settle: Seconds at the beginning whose lag does not count.
 
     Raises:
         ValueError: The film has too few shots to measure.
     """
     with share(engine, settings.runtime) as shared:
-        watches = [_Stopwatch() for _ in range(streams)]
+        watches = [Stopwatch(settle=settle) for _ in range(streams)]
         runs = [
             StreamRun(
                 f"bench-{number}",
@@ -124,23 +84,7 @@ def measure_streams(
             )
             for number, watch in enumerate(watches)
         ]
-        before, began = _cpu(), time.monotonic()
-        errors: list[Exception] = []
-        threads = [
-            threading.Thread(target=_guarded, args=(run, errors), daemon=True) for run in runs
-        ]
-        for thread in threads:
-            thread.start()
-        deadline = began + seconds
-        while time.monotonic() < deadline and any(thread.is_alive() for thread in threads):
-            time.sleep(0.1)
-        cpu, wall = _cpu() - before, time.monotonic() - began
-        for run in runs:
-            run.stop()
-        for thread in threads:
-            thread.join(30.0)
-    if errors:
-        raise errors[0]
+        cpu, wall = play(runs, seconds)
     delays = [delay for watch in watches for delay in watch.delays]
     lags = [lag for watch in watches for lag in watch.lags]
     if len(delays) < 2 or len(lags) < 2:
@@ -176,21 +120,9 @@ def measure_outage(
     return median(waits), max(waits)
 
 
-def as_broadcast(film: Path, out: Path) -> Path:
-    """The same packets as a transport stream."""
-    with av.open(str(film)) as source, av.open(str(out), "w", format="mpegts") as target:
-        kept = [*source.streams.video[:1], *source.streams.audio[:1]]
-        streams = {stream.index: target.add_stream_from_template(stream) for stream in kept}
-        for packet in source.demux(kept):
-            if packet.dts is not None:
-                packet.stream = streams[packet.stream.index]
-                target.mux(packet)
-    return out
-
-
 def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed: int) -> float:
     data = film.read_bytes()
-    watch = _Stopwatch()
+    watch = Stopwatch()
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     connect = Connector(f"http://127.0.0.1:{port}/live", settings.source)
@@ -213,23 +145,11 @@ def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed:
     return watch.back - up
 
 
-def _guarded(run: StreamRun, errors: list[Exception]) -> None:
-    try:
-        run.run()
-    except Exception as error:  # noqa: BLE001  (it crosses to the measuring thread)
-        errors.append(error)
-
-
 def _send(server: socket.socket, data: bytes) -> None:
     connection, _ = server.accept()
     with connection, contextlib.suppress(OSError):
         connection.recv(65536)
         connection.sendall(_ANSWER + data)
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def enough(costs: Sequence[LiveCost], lag: float = 1.0) -> int:

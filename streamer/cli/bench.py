@@ -289,8 +289,8 @@ def live(
 ) -> None:
     """Play a film in real time on many streams: lag, CPU, delay of events, time to reconnect."""
     from models.weights.store import WeightStore
-    from streamer.bench.film import lengthen
-    from streamer.bench.live import as_broadcast, enough, measure_outage, measure_streams
+    from streamer.bench.film import as_broadcast, lengthen
+    from streamer.bench.live import enough, measure_outage, measure_streams
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
     from streamer.pipeline.engine import load_engine
@@ -323,6 +323,45 @@ def live(
                 f"median {usual:.2f} s, most {most:.2f} s of {rounds}"
             )
     _show("live", rows)
+
+
+@app.command()
+def thinning(
+    film: Film,
+    streams: Annotated[
+        list[int] | None, typer.Option(min=1, help="How many at once; may be repeated; 8.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.5, help="For each number of streams.")] = 3.0,
+    checkpoint: Checkpoint = None,
+) -> None:
+    """Feed more live streams than the machine carries: lag, levels, boundaries that are left."""
+    from models.weights.store import WeightStore
+    from streamer.bench.film import as_broadcast, lengthen
+    from streamer.bench.thinning import EASING_SECONDS, full_quality, measure_thinning
+    from streamer.config.load import load_settings
+    from streamer.heap import keep_level
+    from streamer.pipeline.engine import load_engine
+
+    # As `streamer serve` runs.
+    keep_level()
+    settings = load_settings(None, {"segment.checkpoint": checkpoint, "runtime.device": "cpu"})
+    engine = load_engine(settings, WeightStore())
+    rows: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = minutes * 60 + EASING_SECONDS + 30
+        longer = lengthen(film, Path(folder) / "longer.mkv", seconds)
+        feed = as_broadcast(longer, Path(folder) / "feed.ts")
+        whole = full_quality(feed, settings, engine)
+        for count in streams or [8]:
+            cost = measure_thinning(feed, settings, engine, count, minutes * 60, whole)
+            eased = "not yet" if cost.eased is None else f"{cost.eased:.0f} s"
+            rows[f"{count} feeds for {minutes:g} minutes"] = (
+                f"lag p50 {cost.lag_p50:.2f}, p99 {cost.lag_p99:.2f}, most {cost.lag_most:.2f} s; "
+                f"level mean {cost.level:.1f}, most {cost.level_most}; "
+                f"{cost.kept} of {cost.wanted} boundaries kept, {cost.more} more; "
+                f"full quality again after {eased}"
+            )
+    _show("thinning", rows)
 
 
 def _show(title: str, rows: Mapping[str, str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from streamer.bench import live
+from streamer.bench.film import as_broadcast
 from streamer.config.sections import ReconnectSection, SegmentSection, SourceSection
 from streamer.config.settings import Settings
 from tests.streamer.live.conftest import engine, film
@@ -21,12 +20,9 @@ __all__ = ["engine", "film"]
 SEGMENT = SegmentSection(threshold=0.0, lookahead=0)
 
 
-def test_lag_cpu_and_delays_of_streams_side_by_side(
-    engine: Engine, film: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "SETTLE_SECONDS", 0.0)
+def test_lag_cpu_and_delays_of_streams_side_by_side(engine: Engine, film: Path) -> None:
     settings = Settings(source=SourceSection(realtime=True), segment=SEGMENT)
-    cost = live.measure_streams(film, settings, engine, 2, 6.0)
+    cost = live.measure_streams(film, settings, engine, 2, 6.0, settle=0.0)
     assert cost.streams == 2
     assert cost.seconds >= 6.0
     assert cost.events >= 2
@@ -43,6 +39,6 @@ def test_an_outage_is_measured_from_when_the_server_is_back(
     settings = Settings(
         segment=SEGMENT, reconnect=ReconnectSection(first_wait_seconds=0.05, max_wait_seconds=0.1)
     )
-    fed = live.as_broadcast(film, tmp_path / "feed.ts")
+    fed = as_broadcast(film, tmp_path / "feed.ts")
     usual, most = live.measure_outage(fed, settings, engine, 0.3, 2)
     assert 0 <= usual <= most < 30

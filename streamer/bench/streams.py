@@ -1,0 +1,133 @@
+"""Several streams at once in one process, watched while they run."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from streamer.pipeline.observer import Unwatched
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cloudevents.core.v1.event import CloudEvent
+
+    from streamer.events.payload import BoundaryData, DiscontinuityData
+    from streamer.live.stream import StreamRun
+    from streamer.pipeline.observer import Progress
+
+SETTLE_SECONDS: Final = 10.0
+"""At the beginning, when all streams start at once; lag in it does not count."""
+
+_STOP_SECONDS: Final = 30.0
+
+
+@dataclass(slots=True)
+class Stopwatch(Unwatched):
+    """Keeps what happens to one stream; also a sink that takes everything.
+
+    Attributes:
+        name: As a sink.
+        settle: Seconds at the beginning in which lags and levels are not kept.
+        began: When it was made, on the monotonic clock.
+        lags: Seconds behind, up to ten times a second.
+        levels: How far aspects are thinned, as often.
+        delays: Of events, seconds from the end of the shot that an event waited for.
+        found: Seconds of the boundaries that were reported.
+        skipped: Pieces left out, by aspect.
+        back: When input went on behind a gap.
+    """
+
+    name: str = "nowhere"
+    settle: float = SETTLE_SECONDS
+    began: float = field(default_factory=time.monotonic)
+    lags: list[float] = field(default_factory=list)
+    levels: list[int] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    found: list[float] = field(default_factory=list)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    back: float | None = None
+
+    def progressed(self, progress: Progress) -> None:
+        """Keeps lag and level."""
+        self.skipped = progress.skipped
+        if time.monotonic() - self.began > self.settle:
+            self.lags.append(progress.lag)
+            self.levels.append(progress.thinning)
+
+    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+        """Keeps where and how late."""
+        self.found.append(boundary.seconds)
+        if delay is not None:
+            self.delays.append(delay)
+
+    def returned(self, discontinuity: DiscontinuityData) -> None:
+        """Notes when."""
+        self.back = time.monotonic()
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def add(self, event: CloudEvent) -> None:
+        """The event has left."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def play(
+    runs: Sequence[StreamRun], seconds: float, also: Callable[[float], None] | None = None
+) -> tuple[float, float]:
+    """Runs streams on a thread each, and stops those that have not ended in time.
+
+    Args:
+        runs: Not started yet.
+        seconds: After which all are stopped.
+        also: Called ten times a second with the seconds since the beginning.
+
+    Returns:
+        CPU seconds of this process, and seconds on the wall.
+
+    Raises:
+        Exception: The first that ended a stream.
+    """
+    errors: list[Exception] = []
+    before, began = _cpu(), time.monotonic()
+    threads = [threading.Thread(target=_guarded, args=(run, errors), daemon=True) for run in runs]
+    for thread in threads:
+        thread.start()
+    while (passed := time.monotonic() - began) < seconds and any(map(_lives, threads)):
+        if also is not None:
+            also(passed)
+        time.sleep(0.1)
+    cpu, wall = _cpu() - before, time.monotonic() - began
+    for run in runs:
+        run.stop()
+    for thread in threads:
+        thread.join(_STOP_SECONDS)
+    if errors:
+        raise errors[0]
+    return cpu, wall
+
+
+def _lives(thread: threading.Thread) -> bool:
+    return thread.is_alive()
+
+
+def _guarded(run: StreamRun, errors: list[Exception]) -> None:
+    try:
+        run.run()
+    except Exception as error:  # noqa: BLE001  (it crosses to the measuring thread)
+        errors.append(error)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
