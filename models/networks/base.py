@@ -53,6 +53,8 @@ class Architecture:
         tensors: Mapping[str, torch.Tensor],
         device: torch.device,
         interval: Fraction,
+        *,
+        few_bits: bool = True,
     ) -> TorchExtractor:
         """Puts weights into the network and wraps it as an extractor.
 
@@ -61,6 +63,7 @@ class Architecture:
             tensors: Its weights by name, float32; none when it has no ``weights``.
             device: Where it runs.
             interval: Seconds between key frames; pictures only.
+            few_bits: Cast it where it bears that, see `models.networks.precision`.
 
         Returns:
             The extractor.
@@ -90,7 +93,7 @@ class Architecture:
             module=module,
             device=device,
             max_rows=self.max_rows if device.type == "cpu" else self.max_rows * _GPU_ROWS,
-            half=half(self.name, device),
+            half=half(self.name, device) if few_bits else None,
             stream=_own_stream(device),
         )
 

@@ -105,6 +105,8 @@ def build(
     store: Weights,
     device: torch.device,
     interval: Fraction,
+    *,
+    few_bits: bool = True,
 ) -> Extractor:
     """Makes the extractor that fills a slot.
 
@@ -114,6 +116,7 @@ def build(
         store: Where the weights are.
         device: Where it runs.
         interval: Seconds between two key frames of a shot; only pictures use it.
+        few_bits: Whether a GPU may compute in half precision where the network bears it.
 
     Returns:
         An extractor ready to embed.
@@ -131,4 +134,4 @@ def build(
             f" {aspect} can be filled by {fitting or 'no network there is'}"
         )
     tensors = store.load(network) if found.weights else {}
-    return found.build(aspect, tensors, device, interval)
+    return found.build(aspect, tensors, device, interval, few_bits=few_bits)

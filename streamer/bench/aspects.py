@@ -188,7 +188,8 @@ def cosine(extractor: Extractor, rows: int = 16) -> float | None:
     if not isinstance(extractor, TorchExtractor) or extractor.half is None:
         return None
     pieces = make_pieces(extractor, rows)
-    full = replace(extractor, half=None).embed(pieces)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        full = replace(extractor, half=None).embed(pieces)
     return float(torch.cosine_similarity(full, extractor.embed(pieces), dim=1).min())
 
 

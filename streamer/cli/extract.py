@@ -120,7 +120,9 @@ def _one(
     boundaries = read_boundaries(scenes, frame_rate=rate, shots=shots)
     store = WeightStore(offline=settings.runtime.offline)
     device = choose_device(settings.runtime)
-    extractors = load_extractors(settings.aspects, store, device)
+    extractors = load_extractors(
+        settings.aspects, store, device, few_bits=settings.runtime.few_bits
+    )
     network = load_shot_network(settings.shots, store, device)
     source = open_source(str(video), settings.source)
     film = extract_shots(source, settings, extractors, lambda position, duration: None, network)

@@ -289,8 +289,14 @@ class RuntimeSection(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, le=256)
+    precision: Literal["auto", "float32"] = "auto"
     batch_wait: float = Field(default=0.05, ge=0.0, le=1.0)
     offline: bool = False
+
+    @property
+    def few_bits(self) -> bool:
+        """Whether a GPU may round, where networks bear it."""
+        return self.precision == "auto"
 
 
 class LoggingSection(Section):

@@ -49,12 +49,15 @@ class Engine:
 
 
 def choose_device(settings: RuntimeSection) -> torch.device:
-    """Turns ``auto|cpu|cuda`` into a device and sets the number of compute threads.
+    """Turns ``auto|cpu|cuda`` into a device, and sets for the process how torch computes.
+
+    That is the number of threads, and whether a GPU may round what goes into a convolution.
 
     Raises:
         DeviceError: CUDA was asked for and is not there.
     """
     torch.set_num_threads(settings.threads or default_threads())
+    torch.backends.cudnn.allow_tf32 = settings.few_bits
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available; use --device auto or --device cpu")
     use_cuda = settings.device != "cpu" and torch.cuda.is_available()
@@ -67,9 +70,15 @@ def default_threads() -> int:
 
 
 def load_extractors(
-    settings: AspectsSection, store: WeightStore, device: torch.device
+    settings: AspectsSection, store: WeightStore, device: torch.device, *, few_bits: bool = True
 ) -> tuple[Extractor, ...]:
     """Builds the extractor of every enabled aspect.
+
+    Args:
+        settings: Which aspects, and what fills them.
+        store: Where the weights are.
+        device: Where they run.
+        few_bits: Whether a GPU may compute in half precision.
 
     Raises:
         ConfigError: A network is unknown or does not fit its slot.
@@ -77,7 +86,7 @@ def load_extractors(
     """
     interval = Fraction(settings.key_frame_interval).limit_denominator(1000)
     return tuple(
-        build(aspect, section.network, store, device, interval)
+        build(aspect, section.network, store, device, interval, few_bits=few_bits)
         for aspect, section in settings.slots.items()
         if section.enabled
     )
@@ -124,7 +133,9 @@ def load_engine(settings: Settings, store: WeightStore) -> Engine:
     """
     device = choose_device(settings.runtime)
     model = load(settings.segment.checkpoint, device)
-    extractors = load_extractors(settings.aspects, store, device)
+    extractors = load_extractors(
+        settings.aspects, store, device, few_bits=settings.runtime.few_bits
+    )
     for extractor in extractors:
         expected = model.config.aspects.get(extractor.aspect)
         if expected is not None and (expected.network, expected.dim) != (

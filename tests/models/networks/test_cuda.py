@@ -78,6 +78,21 @@ def test_tokens_are_those_of_the_cpu(aspect: str, weight_store: WeightStore) -> 
 
 
 @needs_gpu
+def test_float32_gives_the_numbers_of_the_cpu(weight_store: WeightStore) -> None:
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for aspect in ("place", "panns", "speaker"):
+            network = DEFAULTS[aspect]
+            wanted, got = (
+                build(aspect, network, weight_store, torch.device(name), Fraction(2), few_bits=few)
+                for name, few in (("cpu", True), ("cuda", False))
+            )
+            pieces = make_pieces(wanted, 6)
+            torch.testing.assert_close(
+                got.embed(pieces), wanted.embed(pieces), rtol=1e-4, atol=1e-4
+            )
+
+
+@needs_gpu
 def test_streams_share_a_gpu(weight_store: WeightStore) -> None:
     extractors = [on(GPU, aspect, weight_store) for aspect in ("place", "vggish", "speaker")]
     with (
