@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, nullcontext
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer.lines import one_line, report
@@ -12,6 +11,7 @@ from streamer.lines import one_line, report
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from fractions import Fraction
 
     import structlog
     from rich.console import Console, RenderableType
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from streamer.cli.statistics import Summary
     from streamer.config.sections import LoggingSection
+    from streamer.pipeline.observer import Progress
 
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
@@ -27,24 +28,8 @@ _LOG_SECONDS: Final = 10.0
 class Reporter(Protocol):
     """Tells how a run goes. All calls come from one thread."""
 
-    def update(
-        self,
-        position: Fraction,
-        *,
-        duration: Fraction | None,
-        shots: int,
-        scenes: int,
-        lag: float,
-    ) -> None:
-        """Says how far the run is; cheap enough to call for every picture.
-
-        Args:
-            position: Seconds of input read.
-            duration: Seconds of input in all, None when not known.
-            shots: Closed shots so far.
-            scenes: Complete scenes so far.
-            lag: Seconds that the run is behind its input (live and ``--realtime``), else 0.
-        """
+    def update(self, progress: Progress) -> None:
+        """Says how far the run is; cheap enough to call for every picture."""
 
     def warn(self, message: str, **fields: object) -> None:
         """Says that something is odd, in one line.
@@ -91,15 +76,7 @@ def make_reporter(stream: str, settings: LoggingSection) -> Reporter:
 class QuietReporter:
     """Says nothing; errors still end the run with their line."""
 
-    def update(
-        self,
-        position: Fraction,
-        *,
-        duration: Fraction | None,
-        shots: int,
-        scenes: int,
-        lag: float,
-    ) -> None:
+    def update(self, progress: Progress) -> None:
         """Says nothing."""
 
     def warn(self, message: str, **fields: object) -> None:
@@ -149,23 +126,14 @@ class LiveReporter(PlainReporter):
         )
         self._live.start()
 
-    def update(
-        self,
-        position: Fraction,
-        *,
-        duration: Fraction | None,
-        shots: int,
-        scenes: int,
-        lag: float,
-    ) -> None:
+    def update(self, progress: Progress) -> None:
         """Redraws the line, at most ten times a second."""
         now = time.monotonic()
         if now - self._drawn < _REDRAW_SECONDS:
             return
         self._drawn = now
-        factor = float(position) / max(now - self._started, 1e-9)
-        line = progress_line(self._stream, position, duration, factor, shots, scenes, lag)
-        self._live.update(line, refresh=True)
+        factor = float(progress.position) / max(now - self._started, 1e-9)
+        self._live.update(progress_line(self._stream, progress, factor), refresh=True)
 
     def warn(self, message: str, **fields: object) -> None:
         """Prints the message above the line."""
@@ -206,15 +174,7 @@ class JsonReporter:
         self._quiet = quiet
         self._started = self._logged = time.monotonic()
 
-    def update(
-        self,
-        position: Fraction,
-        *,
-        duration: Fraction | None,
-        shots: int,
-        scenes: int,
-        lag: float,
-    ) -> None:
+    def update(self, progress: Progress) -> None:
         """Logs ``progress``."""
         now = time.monotonic()
         if self._quiet or now - self._logged < _LOG_SECONDS:
@@ -222,12 +182,12 @@ class JsonReporter:
         self._logged = now
         self._logger.info(
             "progress",
-            position_seconds=float(position),
-            duration_seconds=None if duration is None else float(duration),
-            realtime_factor=round(float(position) / (now - self._started), 3),
-            shots=shots,
-            scenes=scenes,
-            lag_seconds=lag,
+            position_seconds=float(progress.position),
+            duration_seconds=None if progress.duration is None else float(progress.duration),
+            realtime_factor=round(float(progress.position) / (now - self._started), 3),
+            shots=progress.shots,
+            scenes=progress.scenes,
+            lag_seconds=progress.lag,
         )
 
     def warn(self, message: str, **fields: object) -> None:
@@ -247,25 +207,23 @@ class JsonReporter:
         """There is nothing to end."""
 
 
-def progress_line(
-    stream: str,
-    position: Fraction,
-    duration: Fraction | None,
-    factor: float,
-    shots: int,
-    scenes: int,
-    lag: float,
-) -> Text:
-    """Draws the live line; the arguments are those of `Reporter.update`."""
+def progress_line(stream: str, progress: Progress, factor: float) -> Text:
+    """Draws the live line.
+
+    Args:
+        stream: The stream's name.
+        progress: How far it is.
+        factor: Seconds of input a second.
+    """
     from rich.text import Text
 
-    whole = f" / {_clock(duration)}" if duration is not None else ""
+    whole = f" / {_clock(progress.duration)}" if progress.duration is not None else ""
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(stream, style="bold")
-    line.append(f"  {_clock(position)}{whole}", style="cyan")
+    line.append(f"  {_clock(progress.position)}{whole}", style="cyan")
     line.append(f"  {factor:.1f}× real time")
-    line.append(f"  {shots} shots  {scenes} scenes", style="green")
-    line.append(f"  lag {lag:.1f} s", style="yellow" if lag > 1 else "dim")
+    line.append(f"  {progress.shots} shots  {progress.scenes} scenes", style="green")
+    line.append(f"  lag {progress.lag:.1f} s", style="yellow" if progress.lag > 1 else "dim")
     return line
 
 

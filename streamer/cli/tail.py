@@ -144,6 +144,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
     from connectors.sinks.registry import open_sink
     from connectors.sinks.use import SinkUse
     from connectors.sources.registry import open_source
+    from streamer.cli.beside import BesideProgress
     from streamer.cli.monitor import Monitor
     from streamer.cli.progress import make_reporter
     from streamer.cli.watch import Watch
@@ -166,6 +167,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         for place in (*settings.output.sinks, printed):
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
+        sinks[-1] = BesideProgress(sinks[-1], reporter)
         connect = Connector(location, settings.source, source)
         return _watch(stream, connect, settings, sinks, watch, monitor, interruption)
 

@@ -44,13 +44,7 @@ class Watch:
     def progressed(self, progress: Progress) -> None:
         """Moves the progress line."""
         self.tell()
-        self._reporter.update(
-            progress.position,
-            duration=progress.duration,
-            shots=progress.shots,
-            scenes=progress.scenes,
-            lag=progress.lag,
-        )
+        self._reporter.update(progress)
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """Notes the latency."""

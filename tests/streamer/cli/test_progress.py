@@ -20,6 +20,7 @@ from streamer.cli.progress import (
 from streamer.cli.statistics import RunStatistics, Summary
 from streamer.config.sections import LoggingSection
 from streamer.logs import json_logger
+from streamer.pipeline.observer import Progress
 
 SUMMARY = Summary(
     stream="film",
@@ -37,16 +38,17 @@ SUMMARY = Summary(
 
 
 def test_the_line() -> None:
-    text = progress_line("film", Fraction(3725), Fraction(7200), 8.25, 153, 21, 0.4).plain
+    film = Progress(Fraction(3725), Fraction(7200), shots=153, scenes=21, lag=0.4)
+    text = progress_line("film", film, 8.25).plain
     assert text == "film  01:02:05 / 02:00:00  8.2× real time  153 shots  21 scenes  lag 0.4 s"
-    live = progress_line("camera", Fraction(1), None, 1.0, 0, 0, 2.0).plain
+    live = progress_line("camera", Progress(Fraction(1), lag=2.0), 1.0).plain
     assert live == "camera  00:00:01  1.0× real time  0 shots  0 scenes  lag 2.0 s"
 
 
 def test_plain_reporter_writes_warnings_and_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     reporter = make_reporter("film", LoggingSection())
     assert type(reporter) is PlainReporter
-    reporter.update(Fraction(1), duration=None, shots=1, scenes=0, lag=0.0)
+    reporter.update(Progress(Fraction(1), shots=1))
     reporter.warn("sound ends\nearly", second=3)
     reporter.finish(SUMMARY)
     reporter.close()
@@ -91,7 +93,7 @@ def test_json_progress_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     reporter = JsonReporter(json_logger(file=file))
     for step in range(1, 251):
         now[0] = 100.0 + step / 10
-        reporter.update(Fraction(step), duration=Fraction(500), shots=step, scenes=0, lag=0.0)
+        reporter.update(Progress(Fraction(step), Fraction(500), shots=step))
     lines = [json.loads(line) for line in file.getvalue().splitlines()]
     assert [line["shots"] for line in lines] == [100, 200]
     assert lines[0]["realtime_factor"] == 10.0
@@ -113,14 +115,14 @@ def test_the_live_line_gives_way_and_ends(monkeypatch: pytest.MonkeyPatch) -> No
     reporter = LiveReporter("film", console)
     for step in range(1, 11):
         now[0] = step / 16
-        reporter.update(Fraction(step), duration=None, shots=step, scenes=0, lag=0.0)
+        reporter.update(Progress(Fraction(step), shots=step))
     drawn = screen.getvalue()
     assert [f" {step} shots" in drawn for step in range(1, 11)] == [False, True] * 5
     with reporter.aside():
         cleared = screen.getvalue()[len(drawn) :]
         assert "\x1b[2K" in cleared
     now[0] = 2.0
-    reporter.update(Fraction(11), duration=None, shots=11, scenes=1, lag=0.0)
+    reporter.update(Progress(Fraction(11), shots=11, scenes=1))
     assert "11 shots" in screen.getvalue()
     reporter.finish(SUMMARY)
     assert "peak memory" in screen.getvalue()
