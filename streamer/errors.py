@@ -23,6 +23,7 @@
     │   ├── WeightsCorrupt           32   a checksum, a shape or a name is wrong
     │   └── WeightsUnavailable       33   could not be fetched
     ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
+    ├── StateError                   36   what a stream saved of itself is unusable
     ├── DeviceError                  40   the requested device is not there
     ├── ExtractionError              42   a network gave no tokens in time
     ├── HttpError                    45   metrics, health and state cannot be served
@@ -180,6 +181,12 @@ class CheckpointError(StreamerError):
     """A checkpoint of experts and mixer is missing, wrong or does not fit the configuration."""
 
     exit_code = 35
+
+
+class StateError(StreamerError):
+    """Saved state is damaged, does not fit, is in use by another process or cannot be written."""
+
+    exit_code = 36
 
 
 class DeviceError(StreamerError):

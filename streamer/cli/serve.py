@@ -104,13 +104,13 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
 
 def _wait(config: Path, service: Service, log: ServeLog, wanted: set[signal.Signals]) -> None:
     from streamer.config.streams import load_streams
-    from streamer.errors import CheckpointError, ConfigError
+    from streamer.errors import ConfigError, StateError
     from streamer.serve.service import Busy
 
     while signal.sigwait(wanted) == signal.SIGHUP:
         try:
             service.reload(load_streams(config))
-        except (ConfigError, CheckpointError, Busy) as error:
+        except (ConfigError, StateError, Busy) as error:
             log.error(f"not reloaded: {error}")
         else:
             log.info(f"reloaded: {len(service.hosts)} streams")

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from streamer.errors import CheckpointError
+from streamer.errors import CheckpointError, StateError
 from streamer.events.cloudevent import cloud_event
 from streamer.fleet.record import RecordRefused, decode
 from streamer.fleet.window import StreamWindow
@@ -242,7 +242,7 @@ class SegmentLane:
             window = StreamWindow(stream, self._mixture)
             try:
                 window.load(saved)
-            except CheckpointError as error:
+            except StateError as error:
                 self._tally.rebuilt("refused", f"{stream}: {error}")
                 return None
             self._keep(place, window)

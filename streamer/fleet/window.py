@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.fleet.record import RecordRefused
 from streamer.pipeline.segmentation import StreamSegmentation
 
@@ -164,18 +164,18 @@ class StreamWindow:
         """Goes on where `save` was; a window that could not is unchanged.
 
         Raises:
-            CheckpointError: It is damaged, or of another version, checkpoint or look-ahead.
+            StateError: It is damaged, or of another version, checkpoint or look-ahead.
         """
         if len(saved) < _PREFIX.size:
-            raise CheckpointError("the saved window is damaged")
+            raise StateError("the saved window is damaged")
         version, length = _PREFIX.unpack_from(saved)
         if version != VERSION:
-            raise CheckpointError(f"the saved window has version {version}, not {VERSION}")
+            raise StateError(f"the saved window has version {version}, not {VERSION}")
         try:
             text = saved[_PREFIX.size : _PREFIX.size + length]
             about = _Saved.model_validate(json.loads(text), strict=False)
         except (ValidationError, ValueError, RecursionError) as error:
-            raise CheckpointError("the saved window is damaged") from error
+            raise StateError("the saved window is damaged") from error
         if not about.ended:
             self.segmentation.restore(saved[_PREFIX.size + length :])
         self.offset, self.sequence = about.offset, about.sequence

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from streamer.errors import CheckpointError
-from streamer.live.checkpoint import Head, Saved
+from streamer.errors import StateError
+from streamer.live.state import Head, Saved
 
 if TYPE_CHECKING:
-    from streamer.live.checkpoint import CheckpointFile
+    from streamer.live.state import StateFile
     from streamer.pipeline.mark import Mark
     from streamer.pipeline.run import Counts
     from streamer.pipeline.segmentation import StreamSegmentation
@@ -67,7 +67,7 @@ class Keeping:
         segmentation: The stream's; restored when what was saved fits it.
     """
 
-    def __init__(self, file: CheckpointFile, source: str, segmentation: StreamSegmentation) -> None:
+    def __init__(self, file: StateFile, source: str, segmentation: StreamSegmentation) -> None:
         self._file, self._source, self._segmentation = file, source, segmentation
 
     def restore(self, number: int, counts: Counts) -> Place:
@@ -78,7 +78,7 @@ class Keeping:
             counts: Restored.
 
         Raises:
-            CheckpointError: The file is damaged. Going on without it would give new events the
+            StateError: The file is damaged. Going on without it would give new events the
                 ids of old ones.
         """
         saved = self._file.load()
@@ -88,7 +88,7 @@ class Keeping:
         counts.shots, counts.scenes, counts.boundaries = head.shots, head.scenes, head.boundaries
         try:
             self._segmentation.restore(saved.segmentation)
-        except CheckpointError:
+        except StateError:
             # Other weights or another look-ahead: the window says nothing to them.
             return Place(head.epoch, base=head.base, lost_at=head.wall)
         return Place(
@@ -109,7 +109,7 @@ class Keeping:
             exact: Times in the input do not depend on what came before.
 
         Raises:
-            CheckpointError: It cannot be written.
+            StateError: It cannot be written.
         """
         segmentation = self._segmentation
         if segmentation.epoch is None:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.aspects.sound_place import SoundPlace
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.shots.fixed import WindowState
 from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
 from streamer.shots.splitter import SeenPicture, SplitterState
@@ -139,7 +139,7 @@ def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> Mark:
     """Reads what `dump` wrote.
 
     Raises:
-        CheckpointError: It is not such a state.
+        StateError: It is not such a state.
     """
     try:
         saved = _Mark.model_validate_json(text)
@@ -147,7 +147,7 @@ def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> Mark:
         splitter = _state(saved.splitter, arrays)
         return Mark(saved.start.instant(), saved.windows, splitter, sound)
     except (ValidationError, ValueError, KeyError) as error:
-        raise CheckpointError("the saved place in the input is unusable") from error
+        raise StateError("the saved place in the input is unusable") from error
 
 
 def _state(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
 from streamer.pipeline.epoch import Epoch, Gap
 from streamer.pipeline.scenes import KnownShot, OpenEpoch, OpenScene, TrackerState
@@ -105,7 +105,7 @@ def load(text: str) -> TrackerState:
     """Reads what `dump` wrote.
 
     Raises:
-        CheckpointError: The text is not such a state.
+        StateError: The text is not such a state.
     """
     try:
         saved = _State.model_validate_json(text)
@@ -125,7 +125,7 @@ def load(text: str) -> TrackerState:
         )
     except (ValidationError, ValueError, KeyError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise CheckpointError(f"the saved stream state is unusable: {reason}") from error
+        raise StateError(f"the saved stream state is unusable: {reason}") from error
 
 
 def dump_epoch(epoch: Epoch) -> str:
@@ -137,12 +137,12 @@ def load_epoch(text: str) -> Epoch:
     """Reads what `dump_epoch` wrote.
 
     Raises:
-        CheckpointError: The text is not an epoch.
+        StateError: The text is not an epoch.
     """
     try:
         return _load_epoch(_Epoch.model_validate_json(text)).epoch
     except (ValidationError, ValueError) as error:
-        raise CheckpointError("the saved epoch is unusable") from error
+        raise StateError("the saved epoch is unusable") from error
 
 
 def _dump_epoch(within: OpenEpoch) -> _Epoch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import safetensors
 import safetensors.numpy
 
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.events.payload import ModelRef
 from streamer.pipeline import remember
 from streamer.pipeline.scenes import SceneTracker
@@ -142,21 +142,21 @@ class StreamSegmentation:
         """Goes on from a saved state; a segmentation that could not is unchanged.
 
         Raises:
-            CheckpointError: It is damaged, or belongs to another stream, checkpoint, look-ahead
+            StateError: It is damaged, or belongs to another stream, checkpoint, look-ahead
                 or version of this program.
         """
         metadata = _metadata(state)
         if metadata.get("version") != str(STATE_VERSION):
-            raise CheckpointError(
+            raise StateError(
                 f"the saved stream state has version {metadata.get('version')}, not {STATE_VERSION}"
             )
         if metadata.get("stream") != self.stream:
-            raise CheckpointError("the saved stream state belongs to another stream")
+            raise StateError("the saved stream state belongs to another stream")
         tracker = remember.load(metadata.get(_TRACKER, ""))
         try:
             arrays = safetensors.numpy.load(state)
         except (safetensors.SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointError("the saved stream state is damaged") from error
+            raise StateError("the saved stream state is damaged") from error
         self.segmenter.restore(arrays)
         self._tracker.state = tracker
 
@@ -164,11 +164,11 @@ class StreamSegmentation:
 def _metadata(state: bytes) -> dict[str, str]:
     size = int.from_bytes(state[:8], "little")
     if len(state) > MAX_STATE_BYTES or not 2 <= size <= len(state) - 8:
-        raise CheckpointError("the saved stream state is damaged")
+        raise StateError("the saved stream state is damaged")
     try:
         metadata = json.loads(state[8 : 8 + size])["__metadata__"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError("the saved stream state is damaged") from error
+        raise StateError("the saved stream state is damaged") from error
     if not isinstance(metadata, dict):
-        raise CheckpointError("the saved stream state is damaged")
+        raise StateError("the saved stream state is damaged")
     return {str(key): str(value) for key, value in metadata.items()}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from models.experts.tokens import pad_tokens
-from streamer.errors import CheckpointError
+from streamer.errors import CheckpointError, StateError
 from streamer.segment.decision import Decision, ExpertVote
 from streamer.window.buffer import SlidingBuffer
 
@@ -120,25 +120,25 @@ class CausalSegmenter:
             state: From ``state`` of a segmenter with the same checkpoint and look-ahead.
 
         Raises:
-            CheckpointError: The state is incomplete or belongs to another checkpoint or
+            StateError: The state is incomplete or belongs to another checkpoint or
                 look-ahead; this segmenter is then unchanged.
         """
         try:
             counters = [int(value) for value in state["counters"]]
             digest = bytes(np.asarray(state["model"], dtype=np.uint8)).decode("ascii")
         except (KeyError, ValueError, TypeError) as error:
-            raise CheckpointError(f"the saved stream state is incomplete: {error}") from error
+            raise StateError(f"the saved stream state is incomplete: {error}") from error
         if digest != self.model.digest:
-            raise CheckpointError("the saved stream state belongs to another checkpoint")
+            raise StateError("the saved stream state belongs to another checkpoint")
         if len(counters) != 4 or not 0 <= counters[1] <= max(0, counters[0] - 1):
-            raise CheckpointError("the saved stream state has impossible counters")
+            raise StateError("the saved stream state has impossible counters")
         if counters[3] != self.lookahead:
-            raise CheckpointError(
+            raise StateError(
                 f"the saved stream state has a look-ahead of {counters[3]}, not {self.lookahead}"
             )
         restored = [self._rows(name, buffer.width, state) for name, buffer in self._buffers()]
         if any((len(rows) > 0) != (counters[0] > 0) for rows in restored):
-            raise CheckpointError("the saved stream state is incomplete")
+            raise StateError("the saved stream state is incomplete")
         for (_, buffer), rows in zip(self._buffers(), restored, strict=True):
             buffer.fill(rows)
         self._pushed, self._decided = counters[:2]
@@ -174,7 +174,7 @@ class CausalSegmenter:
         length = size.embedding if name == "shots" else size.relation
         branches = len(self.model.branches)
         if values.shape != (width, branches, length) or present.shape != (width, branches):
-            raise CheckpointError(f"the saved stream state has {name} of another shape")
+            raise StateError(f"the saved stream state has {name} of another shape")
         device = self.model.device
         return list(
             zip(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,19 +24,19 @@ def state_folder(settings: ServeSection) -> Iterator[Path]:
     with the process, however it ends.
 
     Raises:
-        CheckpointError: It cannot be used, or another process uses it.
+        StateError: It cannot be used, or another process uses it.
     """
     folder = settings.state or _default()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be used: {error.strerror}") from error
+        raise StateError(f"{folder}: cannot be used: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise CheckpointError(f"{folder}: another streamer serve uses it") from error
+            raise StateError(f"{folder}: another streamer serve uses it") from error
         yield folder
     finally:
         os.close(descriptor)

@@ -15,9 +15,9 @@ from connectors.sources.address import redact
 from streamer.errors import ExtractionError, SinkError, StreamerError
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
-from streamer.live.checkpoint import CheckpointFile, fingerprint
 from streamer.live.connector import Connector
 from streamer.live.keeping import Keeping
+from streamer.live.state import StateFile, fingerprint
 from streamer.live.stream import StreamRun
 from streamer.metrics.observer import MeteredObserver
 from streamer.metrics.sinks import Stateful
@@ -73,7 +73,7 @@ class StreamHost:
         self._engine, self._house = engine, house
         self._settings = entry.settings(house.settings)
         self._location = entry.source.get_secret_value()
-        self._file = CheckpointFile(house.folder, entry.name)
+        self._file = StateFile(house.folder, entry.name)
         self._observer = StatusObserver(self._warn)
         self._metrics = house.metrics.stream(entry.name)
         self._watched: set[str] = set()

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from streamer.config.streams import parse_entry
-from streamer.errors import CheckpointError, ConfigError
-from streamer.live.checkpoint import write_atomically
+from streamer.errors import ConfigError, StateError
+from streamer.live.state import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,19 +47,19 @@ class Roster:
         """At the start: the file's entries, and the changes that were kept.
 
         Raises:
-            CheckpointError: The kept changes are damaged.
+            StateError: The kept changes are damaged.
         """
         self._file = {entry.name: entry for entry in written}
         try:
             if self._path.stat().st_size > MAX_BYTES:
-                raise CheckpointError(f"{self._path}: too large")
+                raise StateError(f"{self._path}: too large")
             kept = json.loads(self._path.read_text("utf-8"))
             put = [parse_entry(json.dumps(entry), str(self._path)) for entry in kept["put"]]
             self._deleted = {str(name) for name in kept["deleted"]}
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
-            raise CheckpointError(f"{self._path}: cannot be read as a list of streams") from error
+            raise StateError(f"{self._path}: cannot be read as a list of streams") from error
         self._put = {entry.name: entry for entry in put}
 
     def reload(self, written: Iterable[StreamEntry]) -> None:
@@ -90,4 +90,4 @@ class Roster:
         try:
             write_atomically(self._path, json.dumps(kept).encode())
         except OSError as error:
-            raise CheckpointError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise StateError(f"{self._path}: cannot be written: {error.strerror}") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from streamer.config.streams import parse_entry
-from streamer.errors import CheckpointError, ConfigError
+from streamer.errors import ConfigError, StateError
 from streamer.serve.service import Busy
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Routes:
             new = await asyncio.to_thread(self._service.put, entry)
         except ConfigError as error:
             return _refuse(400, str(error))
-        except (Busy, CheckpointError) as error:
+        except (Busy, StateError) as error:
             return _refuse(503, str(error))
         host = self._service.hosts.get(name)
         shown = {"name": name} if host is None else host.describe()
@@ -84,7 +84,7 @@ class Routes:
             return refusal
         try:
             found = await asyncio.to_thread(self._service.delete, request.match_info["name"])
-        except (Busy, CheckpointError) as error:
+        except (Busy, StateError) as error:
             return _refuse(503, str(error))
         return web.Response(status=204) if found else _refuse(404, "there is no such stream")
 

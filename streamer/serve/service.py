@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, StreamerError
 from streamer.serve.host import STOP_SECONDS, StreamHost
 from streamer.serve.roster import Roster
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamer.serve.host import House
 
 
-class Busy(Exception):
+class Busy(StreamerError):
     """A stream does not end in time; nothing was changed."""
 
 
@@ -49,7 +49,7 @@ class Service:
 
         Raises:
             ConfigError: There are too many.
-            CheckpointError: The changes kept from before are damaged.
+            StateError: The changes kept from before are damaged.
         """
         with self._lock:
             self._roster.load(entries)

@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import SegmentSection
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.fleet.ports import Raw
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import Mixture, StreamWindow
@@ -190,11 +190,11 @@ def test_a_damaged_window_is_refused_whole() -> None:
     saved = window.save()
     for wrong in (b"", saved[:3], b"\x02" + saved[1:], saved[:40], saved[:-5], saved[:9] + b"{"):
         fresh = StreamWindow("s0", mixture)
-        with pytest.raises(CheckpointError):
+        with pytest.raises(StateError):
             fresh.load(wrong)
         assert fresh.offset == -1
     other = StreamWindow("s1", mixture)
-    with pytest.raises(CheckpointError, match="another stream"):
+    with pytest.raises(StateError, match="another stream"):
         other.load(saved)
     again = StreamWindow("s0", mixture)
     again.load(saved)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 import torch
 
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
-from streamer.live.checkpoint import CheckpointFile
 from streamer.live.keeping import Keeping
+from streamer.live.state import StateFile
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.segmentation import StreamSegmentation
 from tests.models.toy import DIMS, toy_model
@@ -71,7 +71,7 @@ class Kept(TypedDict):
 
 def kept(folder: Path, stream: str, engine: Engine, settings: Settings) -> Kept:
     segmentation = StreamSegmentation(stream, engine.model, settings.segment)
-    keeping = Keeping(CheckpointFile(folder, stream), "here", segmentation)
+    keeping = Keeping(StateFile(folder, stream), "here", segmentation)
     return {"keeping": keeping, "segmentation": segmentation}
 
 

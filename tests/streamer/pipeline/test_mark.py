@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import ShotsSection
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.pipeline import mark
 from streamer.pipeline.mark import Mark
 from streamer.shots.fixed import FixedSplitter
@@ -133,7 +133,7 @@ def test_what_is_no_mark_is_refused() -> None:
         (whole, few),
         (whole[:-20], arrays),
     ):
-        with pytest.raises(CheckpointError):
+        with pytest.raises(StateError):
             mark.load(wrong, given_arrays)
     assert mark.load(text, {}) == windows
     assert replace(windows, windows=2) != windows

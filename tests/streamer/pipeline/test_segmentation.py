@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import SegmentSection
-from streamer.errors import CheckpointError
+from streamer.errors import CheckpointError, StateError
 from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData, ShotData
 from streamer.pipeline.epoch import Epoch, Gap
 from streamer.pipeline.segmentation import StreamSegmentation
@@ -115,13 +115,13 @@ def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
     for shot in shots(model, 5, 0):
         one.push(shot)
     state = one.state()
-    with pytest.raises(CheckpointError, match="another stream"):
+    with pytest.raises(StateError, match="another stream"):
         StreamSegmentation("other", model, section).restore(state)
-    with pytest.raises(CheckpointError, match="look-ahead"):
+    with pytest.raises(StateError, match="look-ahead"):
         StreamSegmentation("film", model, SegmentSection(lookahead=2)).restore(state)
     for broken in (b"", state[:40], state[: len(state) // 2], b"\xff" * 100):
         fresh = StreamSegmentation("film", model, section)
-        with pytest.raises(CheckpointError):
+        with pytest.raises(StateError):
             fresh.restore(broken)
         assert fresh.shots == 0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.scoring import score_movie
-from streamer.errors import CheckpointError
+from streamer.errors import CheckpointError, StateError
 from streamer.segment.causal import CausalSegmenter
 from tests.models.toy import DIMS, toy_model, toy_movie
 
@@ -144,7 +144,7 @@ def test_foreign_states_are_refused_and_change_nothing() -> None:
         "look-ahead of 4": {**state, "counters": np.array([5, 1, 0, 4])},
     }
     for message, bad in wrong.items():
-        with pytest.raises(CheckpointError, match=message):
+        with pytest.raises(StateError, match=message):
             target.restore(bad)
     assert target.state().keys() == CausalSegmenter(MODEL, 2).state().keys()
 

@@ -24,7 +24,7 @@ from streamer.config.sections import (
 )
 from streamer.config.settings import Settings
 from streamer.config.streams import StreamEntry, load_streams
-from streamer.errors import CheckpointError, ConfigError
+from streamer.errors import ConfigError, StateError
 from streamer.http.app import make_app
 from streamer.http.health import Checks
 from streamer.http.listen import Listen
@@ -248,7 +248,7 @@ def test_a_folder_serves_one_process_at_a_time(tmp_path: Path) -> None:
     section = ServeSection(state=tmp_path / "state")
     with state_folder(section) as folder:
         assert folder == tmp_path / "state"
-        with pytest.raises(CheckpointError, match="another"), state_folder(section):
+        with pytest.raises(StateError, match="another"), state_folder(section):
             pass
     with state_folder(section):
         pass

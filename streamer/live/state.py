@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.errors import CheckpointError
+from streamer.errors import StateError
 from streamer.pipeline import mark as marks
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Saved:
     mark: Mark | None
 
 
-class CheckpointFile:
+class StateFile:
     """One stream's file; it always holds one whole state, whenever the process dies.
 
     Args:
@@ -99,27 +99,27 @@ class CheckpointFile:
             None when there is none.
 
         Raises:
-            CheckpointError: It is damaged, of another version or another stream's.
+            StateError: It is damaged, of another version or another stream's.
         """
         try:
             if self.path.stat().st_size > MAX_BYTES:
-                raise CheckpointError(f"{self.path}: too large for a stream's state")
+                raise StateError(f"{self.path}: too large for a stream's state")
             with safetensors.safe_open(self.path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
         except FileNotFoundError:
             return None
         except (OSError, safetensors.SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{self.path}: cannot be read as a stream's state") from error
+            raise StateError(f"{self.path}: cannot be read as a stream's state") from error
         try:
             head = Head.model_validate_json(metadata[_HEAD])
             segmentation = np.asarray(arrays[_SEGMENTATION], dtype=np.uint8).tobytes()
         except (KeyError, ValidationError, ValueError) as error:
-            raise CheckpointError(f"{self.path}: not a stream's state") from error
+            raise StateError(f"{self.path}: not a stream's state") from error
         if head.version != VERSION:
-            raise CheckpointError(f"{self.path}: version {head.version}, not {VERSION}")
+            raise StateError(f"{self.path}: version {head.version}, not {VERSION}")
         if head.stream != self._stream:
-            raise CheckpointError(f"{self.path}: belongs to another stream")
+            raise StateError(f"{self.path}: belongs to another stream")
         text = metadata.get(_MARK)
         return Saved(head, segmentation, None if text is None else marks.load(text, arrays))
 
@@ -127,7 +127,7 @@ class CheckpointFile:
         """Replaces the state; it is on the disk when this returns.
 
         Raises:
-            CheckpointError: It cannot be written.
+            StateError: It cannot be written.
         """
         metadata = {_HEAD: saved.head.model_dump_json()}
         arrays: dict[str, NDArray[Any]] = {
@@ -139,7 +139,7 @@ class CheckpointFile:
         try:
             write_atomically(self.path, safetensors.numpy.save(arrays, metadata))
         except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be written: {error.strerror}") from error
+            raise StateError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def delete(self) -> None:
         """Forgets the stream."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamer.errors import CheckpointError
-from streamer.live import checkpoint
-from streamer.live.checkpoint import CheckpointFile, Head, Saved, file_name, write_atomically
+from streamer.errors import StateError
+from streamer.live import state
+from streamer.live.state import Head, Saved, StateFile, file_name, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ SAVED = Saved(HEAD, bytes(range(256)), None)
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
-    file = CheckpointFile(tmp_path / "deep" / "folder", "a")
+    file = StateFile(tmp_path / "deep" / "folder", "a")
     assert file.load() is None
     file.save(SAVED)
     assert file.load() == SAVED
@@ -35,37 +35,37 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
-    file = CheckpointFile(tmp_path, "a")
+    file = StateFile(tmp_path, "a")
     file.save(SAVED)
     whole = file.path.read_bytes()
     for damaged in (b"", b"{}", whole[:50], whole[:-1], whole[10:], b"\xff" * 200):
         file.path.write_bytes(damaged)
-        with pytest.raises(CheckpointError):
+        with pytest.raises(StateError):
             file.load()
-    CheckpointFile(tmp_path, "b").save(Saved(HEAD, b"", None))
-    with pytest.raises(CheckpointError, match="another stream"):
-        CheckpointFile(tmp_path, "b").load()
+    StateFile(tmp_path, "b").save(Saved(HEAD, b"", None))
+    with pytest.raises(StateError, match="another stream"):
+        StateFile(tmp_path, "b").load()
 
 
 def test_too_large_a_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = CheckpointFile(tmp_path, "a")
+    file = StateFile(tmp_path, "a")
     file.save(SAVED)
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", 10)
-    with pytest.raises(CheckpointError, match="too large"):
+    monkeypatch.setattr(state, "MAX_BYTES", 10)
+    with pytest.raises(StateError, match="too large"):
         file.load()
 
 
 def test_a_write_that_fails_leaves_the_old_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = CheckpointFile(tmp_path, "a")
+    file = StateFile(tmp_path, "a")
     file.save(SAVED)
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(CheckpointError, match="No space left"):
+    with pytest.raises(StateError, match="No space left"):
         file.save(Saved(HEAD, b"new", None))
     monkeypatch.undo()
     assert file.load() == SAVED
