@@ -156,7 +156,7 @@ class Decoder:
             corrupt_frames=self._placement.corrupt_frames,
             dropped_frames=sum(clock.dropped for clock in clocks),
             derived_times=sum(clock.derived for clock in clocks),
-            restarts=max(clock.restarts for clock in clocks),
+            restarts=max((clock.restarts for clock in clocks), default=0),
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import BaseModel, ConfigDict
 
 from streamer.events.payload import GapReason
-from streamer.pipeline.observer import Progress
+from streamer.pipeline.observer import Fault, Progress
 
 if TYPE_CHECKING:
     from streamer.pipeline.stages import Stage
@@ -27,6 +27,7 @@ class Numbers(BaseModel):
     spent: dict[str, float]
     thinning: int
     skipped: dict[str, int]
+    faults: dict[Fault, int]
 
     @classmethod
     def of(cls, progress: Progress) -> Self:
@@ -40,6 +41,7 @@ class Numbers(BaseModel):
             spent={str(stage): seconds for stage, seconds in progress.spent.items()},
             thinning=progress.thinning,
             skipped=dict(progress.skipped),
+            faults=dict(progress.faults),
         )
 
     def progress(self) -> Progress:
@@ -53,6 +55,7 @@ class Numbers(BaseModel):
             spent=cast("dict[Stage, float]", self.spent),
             thinning=self.thinning,
             skipped=self.skipped,
+            faults=self.faults,
         )
 
 

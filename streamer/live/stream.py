@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streamer.live.keeping import Keeper
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.mark import Mark
-    from streamer.pipeline.observer import Observer
+    from streamer.pipeline.observer import Fault, Observer
     from streamer.pipeline.segmenting import Segmenting
     from streamer.timeline import Instant, Picture, Sound
 
@@ -101,6 +101,8 @@ class StreamRun:
         self._reported = 0.0
         self._connection: Connection | None = None
         self._decoder: Decoder | None = None
+        # Of the connections before this one.
+        self._faulty: dict[Fault, int] = {}
         self._abandoned: list[Connection] = []
         # Plain values: `stop` is called from signal handlers.
         self._stopped = self._final = self._endless = False
@@ -203,6 +205,7 @@ class StreamRun:
 
     def _open(self, source: Source) -> Connection:
         paced = self._settings.source.realtime
+        self._faulty = self._faults()
         self._decoder = Decoder(
             source, self._settings.decode, realtime=paced, begin=self._where(source)
         )
@@ -359,9 +362,21 @@ class StreamRun:
             spent=dict(self._times.spent),
             thinning=self._burden.thinner.level,
             skipped=dict(self._burden.skipped),
+            faults=self._faults(),
             drift=self._drift(),
         )
         self._observer.progressed(self._progress)
+
+    def _faults(self) -> dict[Fault, int]:
+        if self._decoder is None:
+            return dict(self._faulty)
+        stats = self._decoder.stats
+        seen: dict[Fault, int] = {
+            "packet": stats.failed_packets,
+            "picture": stats.corrupt_frames,
+            "time": stats.dropped_frames,
+        }
+        return {fault: self._faulty.get(fault, 0) + times for fault, times in seen.items()}
 
     def _drift(self) -> float:
         drift = None if self._decoder is None else self._decoder.drift

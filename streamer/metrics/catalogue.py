@@ -99,7 +99,7 @@ RECONNECTIONS: Final = Definition(
 STAGE: Final = Definition(
     "streamer_stage_seconds_total",
     "counter",
-    "Wall seconds spent in a stage: source, decode, shots, aspects, segment, sinks.",
+    "Wall seconds in source, shots, aspects, segment and sinks; CPU seconds of the decoder.",
     ("stream", "stage"),
 )
 LATENCY: Final = Definition(
@@ -117,6 +117,12 @@ SKIPPED: Final = Definition(
     "counter",
     "Key frames, clips and windows left out by thinning.",
     ("stream", "aspect"),
+)
+FAULTS: Final = Definition(
+    "streamer_decode_faults_total",
+    "counter",
+    "Packets not decoded, pictures with concealed errors, frames dropped for their time.",
+    ("stream", "fault"),
 )
 BATCH_ROWS: Final = Definition(
     "streamer_batch_rows", "histogram", "Pieces embedded in one pass.", ("aspect",), _ROWS

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from streamer.metrics.catalogue import Definition, Stage
     from streamer.metrics.series import Series
+    from streamer.pipeline.observer import Fault
 
 _REASONS: Final = 16
 _ASPECTS: Final = 64
@@ -110,8 +111,12 @@ class StreamMetrics:
         """Thinning left pieces out."""
         self._count(names.SKIPPED, self._aspects(aspect), pieces)
 
+    def fault(self, fault: Fault, times: int = 1) -> None:
+        """The input had something wrong with it."""
+        self._count(names.FAULTS, fault, times)
+
     def stage_seconds(self, stage: Stage, seconds: float) -> None:
-        """A stage took so much wall time."""
+        """A stage took so much time: of the wall, in decoding of the processor."""
         with self._lock:
             self._stages[stage] = self._stages.get(stage, 0.0) + seconds
         self._count(names.STAGE, stage, seconds)

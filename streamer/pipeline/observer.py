@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
+
+
+Fault = Literal["packet", "picture", "time"]
+"""A packet that could not be read or decoded; a picture in which the decoder concealed errors; a
+frame that was dropped because its time was not after the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Progress:
         spent: Seconds by stage since the run began.
         thinning: How far aspects are thinned; 0 is full quality.
         skipped: Pieces left out by thinning, by aspect.
+        faults: What the input had wrong with it, see `Fault`.
     """
 
     position: Fraction = Fraction(0)
@@ -43,6 +49,7 @@ class Progress:
     spent: Mapping[Stage, float] = field(default_factory=dict)
     thinning: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    faults: Mapping[Fault, int] = field(default_factory=dict)
 
 
 class Observer(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +12,10 @@ import pytest
 from connectors.sources.file import FileSource
 from streamer.config.sections import OutputSection, ReconnectSection, SegmentSection
 from streamer.config.settings import Settings
-from streamer.errors import SourceInterrupted, SourceUnreachable
+from streamer.errors import SourceDamaged, SourceInterrupted, SourceUnreachable
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
-from streamer.pipeline.observer import Unwatched
+from streamer.pipeline.observer import Progress, Unwatched
 from tests.streamer.live.engine import Collected, kept, kinds
 
 if TYPE_CHECKING:
@@ -167,3 +169,36 @@ class Breaking(FileSource):
 
     def close(self) -> None:
         self._file.close()
+
+
+@dataclass
+class Counting(Unwatched):
+    """Keeps the latest numbers."""
+
+    latest: Progress = field(default_factory=Progress)
+
+    def progressed(self, progress: Progress) -> None:
+        self.latest = progress
+
+
+def test_faults_of_the_input_are_counted_over_all_connections(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    sound = Counting()
+    run(engine, Connector(str(film), EVERYTHING.source), Collected(), observer=sound)
+    assert not any(sound.latest.faults.values())
+    data = bytearray(film.read_bytes())
+    for at in range(len(data) // 8, len(data) // 2, len(data) // 40):
+        data[at : at + 60] = bytes(60)
+    scratched = tmp_path / "scratched.ts"
+    scratched.write_bytes(data)
+    totals = []
+    for shares in ([2.0], [0.7, 2.0]):
+        sources = [Breaking(scratched, share) for share in shares]
+        watch = Counting()
+        with contextlib.suppress(SourceDamaged):
+            run(engine, partial(sources.pop, 0), Collected(), observer=watch)
+        totals.append(watch.latest.faults)
+    once, twice = totals
+    assert once["packet"] + once["picture"] > 0
+    assert sum(twice.values()) >= sum(once.values())

@@ -63,6 +63,7 @@ def exercised() -> Metrics:
     stream.reconnected()
     stream.discontinuity("gap")
     stream.skipped("place", 3)
+    stream.fault("picture", 2)
     with stream.stage("aspects"):
         pass
     metrics.watch_sink("channel-4", State)
@@ -95,7 +96,8 @@ def test_names_follow_the_conventions() -> None:
         assert (each.kind == "counter") == each.name.endswith("_total")
         assert not re.search(r"_(ms|millis|minutes|kb|mb|percent)(_|$)", each.name)
         assert set(each.labels) <= {
-            *("stream", "stage", "reason", "aspect", "topic", "partition", "error", "version")
+            *("stream", "stage", "reason", "aspect", "topic", "partition", "error", "fault"),
+            "version",
         }
     assert len({each.name for each in CATALOGUE}) == len(CATALOGUE)
 
