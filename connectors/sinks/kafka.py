@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connectors.kafka.address import KafkaAddress
@@ -14,11 +10,13 @@ from connectors.kafka.message import size, to_message
 from connectors.kafka.sender import Sender, max_batch_bytes
 from connectors.kafka.topic import TopicFacts, TopicProbe
 from connectors.sinks.spool import ENDING, Spool
+from streamer.config.folders import safe_file_name, state_home
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from cloudevents.core.v1.event import CloudEvent
 
@@ -208,18 +206,11 @@ def kafka_sink(url: str, use: SinkUse) -> KafkaSink:
 
 
 def spool_folder(section: KafkaSection) -> Path:
-    """Where spools lie: ``kafka.spool``, ``$STREAMER_HOME/spool``, or the user's state folder."""
-    if section.spool is not None:
-        return section.spool
-    if home := os.environ.get("STREAMER_HOME"):
-        return Path(home) / "spool"
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "streamer" / "spool"
+    """Where spools lie: ``kafka.spool``, or the folder for it in the user's state."""
+    return section.spool or state_home("spool")
 
 
 def spool_path(address: KafkaAddress, stream: str, section: KafkaSection) -> Path:
     """One file for each stream and topic, so that the order within a stream is kept."""
     whole = "\n".join((*sorted(address.servers), address.topic, stream))
-    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", stream)[:60].strip("-.")
-    return spool_folder(section) / f"{readable or 'stream'}-{digest}{ENDING}"
+    return spool_folder(section) / f"{safe_file_name(stream, distinct=whole)}{ENDING}"

@@ -26,7 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.errors import StateError
 from streamer.pipeline.remember import dump_epoch, load_epoch
-from streamer.timeline import EmbeddedShot, Instant, Shot, ShotEnd
+from streamer.timeline import EmbeddedShot, Shot, ShotEnd
+from streamer.wire import Ratio, WireInstant, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,6 @@ Reason = Literal[
 """Why a record is a dead letter."""
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
-Ratio = Annotated[str, Field(pattern=r"^-?[0-9]{1,40}/[1-9][0-9]{0,39}$")]
 Kind = Literal["f2", "f4"]
 
 
@@ -94,18 +94,10 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class _At(_Model):
-    pts: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
-    time_base: Ratio
-
-    def instant(self) -> Instant:
-        return Instant(self.pts, Fraction(self.time_base))
-
-
 class _Shot(_Model):
     index: Count
-    start: _At
-    end: _At
+    start: WireInstant
+    end: WireInstant
     ended_by: ShotEnd
     closed_at: Ratio
     compute_seconds: Annotated[float, Field(ge=0.0)]
@@ -212,10 +204,10 @@ def _describe(embedded: EmbeddedShot) -> _Shot:
     shot = embedded.shot
     return _Shot(
         index=shot.index,
-        start=_at(shot.start),
-        end=_at(shot.end),
+        start=WireInstant.of(shot.start),
+        end=WireInstant.of(shot.end),
         ended_by=shot.ended_by,
-        closed_at=_ratio(embedded.closed_at),
+        closed_at=ratio(embedded.closed_at),
         compute_seconds=embedded.compute_seconds,
     )
 
@@ -240,11 +232,3 @@ def _blocks(header: _Header, body: memoryview) -> dict[str, NDArray[np.float32]]
         tokens[each.aspect] = rows
         at += each.size
     return tokens
-
-
-def _at(instant: Instant) -> _At:
-    return _At(pts=instant.pts, time_base=_ratio(instant.time_base))
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"

@@ -18,6 +18,7 @@ from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.ports import LaneOptions, Raw
 from streamer.fleet.takeover import Takeover
+from streamer.pipeline.outlet import ASKED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,11 +41,6 @@ _IDLE: Final = 0.25
 _KEEP_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 10.0
-_KINDS: Final[dict[str, EventKind]] = {
-    "boundaries": "boundary",
-    "shots": "shot",
-    "scenes": "scene",
-}
 
 
 class Segmenter:
@@ -89,7 +85,7 @@ class Segmenter:
         self._log = ShotLog(address, settings.kafka, topics.positions_group)
         self._out = Outbox(address, settings.kafka, topics)
         kinds: set[EventKind] = {"discontinuity"}
-        kinds.update(_KINDS[kind] for kind in settings.output.emit)
+        kinds.update(ASKED_FOR[kind] for kind in settings.output.emit)
         options = LaneOptions(
             frozenset(kinds),
             fleet.batch,

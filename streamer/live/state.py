@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,6 +13,7 @@ import safetensors
 import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.config.folders import safe_file_name
 from streamer.errors import StateError
 from streamer.pipeline import mark as marks
 
@@ -89,7 +88,7 @@ class StateFile:
     """
 
     def __init__(self, folder: Path, stream: str) -> None:
-        self.path = folder / f"{file_name(stream)}{ENDING}"
+        self.path = folder / f"{safe_file_name(stream)}{ENDING}"
         self._stream = stream
 
     def load(self) -> Saved | None:
@@ -169,15 +168,3 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def file_name(stream: str) -> str:
-    """A file name that no other stream has."""
-    digest = fingerprint(stream)[:16]
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", stream)[:60].strip("-.")
-    return f"{readable or 'stream'}-{digest}"
-
-
-def fingerprint(text: str) -> str:
-    """SHA-256 in hex: tells two apart without saying what they are."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

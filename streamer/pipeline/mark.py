@@ -16,6 +16,7 @@ from streamer.shots.fixed import WindowState
 from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
 from streamer.shots.splitter import SeenPicture, SplitterState
 from streamer.timeline import Instant
+from streamer.wire import Ratio, WireInstant, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ MAX_PICTURES = 256
 """More than any splitter remembers."""
 
 Count = Annotated[int, Field(ge=0)]
-Ratio = Annotated[str, Field(pattern=r"^-?[0-9]{1,20}/[1-9][0-9]{0,19}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +55,24 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _At(_Model):
-    pts: int
-    time_base: Ratio
-
-    def instant(self) -> Instant:
-        return Instant(self.pts, Fraction(self.time_base))
-
-
 class _Seen(_Model):
-    start: _At
+    start: WireInstant
     change: float
     flat: bool
 
 
 class _Pictures(_Model):
     index: Count
-    start: _At
-    last_cut: _At
-    flat_since: _At | None
+    start: WireInstant
+    last_cut: WireInstant
+    flat_since: WireInstant | None
     past: Annotated[tuple[_Seen, ...], Field(max_length=MAX_PICTURES)]
     gradual_next: float | None
 
 
 class _Windows(_Model):
-    origin: _At
-    start: _At
+    origin: WireInstant
+    start: WireInstant
     count: Count
     index: Count
 
@@ -94,14 +86,14 @@ class _Sound(_Model):
     def of(cls, place: SoundPlace | None) -> Self | None:
         if place is None:
             return None
-        return cls(block=_ratio(place.block), anchor=_ratio(place.anchor), before=place.before)
+        return cls(block=ratio(place.block), anchor=ratio(place.anchor), before=place.before)
 
     def place(self) -> SoundPlace:
         return SoundPlace(Fraction(self.block), Fraction(self.anchor), self.before)
 
 
 class _Mark(_Model):
-    start: _At
+    start: WireInstant
     windows: Count
     splitter: _Pictures | _Windows
     sound: _Sound | None = None
@@ -114,16 +106,19 @@ def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
     arrays: dict[str, NDArray[np.float32]] = {}
     if isinstance(state, WindowState):
         saved = _Windows(
-            origin=_at(state.origin), start=_at(state.start), count=state.count, index=state.index
+            origin=WireInstant.of(state.origin),
+            start=WireInstant.of(state.start),
+            count=state.count,
+            index=state.index,
         )
     else:
         saved = _Pictures(
             index=state.index,
-            start=_at(state.start),
-            last_cut=_at(state.last_cut),
-            flat_since=None if state.flat_since is None else _at(state.flat_since),
+            start=WireInstant.of(state.start),
+            last_cut=WireInstant.of(state.last_cut),
+            flat_since=None if state.flat_since is None else WireInstant.of(state.flat_since),
             past=tuple(
-                _Seen(start=_at(seen.start), change=seen.change, flat=seen.flat)
+                _Seen(start=WireInstant.of(seen.start), change=seen.change, flat=seen.flat)
                 for seen in state.past
             ),
             gradual_next=state.gradual_next if math.isfinite(state.gradual_next) else None,
@@ -131,7 +126,9 @@ def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
         arrays = _stack("past", [seen.signature for seen in state.past])
         arrays |= _stack("gradual", state.gradual_kept)
     sound = _Sound.of(mark.sound)
-    whole = _Mark(start=_at(mark.start), windows=mark.windows, splitter=saved, sound=sound)
+    whole = _Mark(
+        start=WireInstant.of(mark.start), windows=mark.windows, splitter=saved, sound=sound
+    )
     return whole.model_dump_json(), arrays
 
 
@@ -168,14 +165,6 @@ def _state(
         gradual_next=-math.inf if saved.gradual_next is None else saved.gradual_next,
         gradual_kept=tuple(_unstack("gradual", arrays)),
     )
-
-
-def _at(instant: Instant) -> _At:
-    return _At(pts=instant.pts, time_base=_ratio(instant.time_base))
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"
 
 
 def _stack(name: str, signatures: Sequence[Signature]) -> dict[str, NDArray[np.float32]]:

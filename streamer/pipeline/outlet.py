@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from streamer.events.cloudevent import cloud_event
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.pipeline.stages import StageTimes
 
-# Kinds of events that are sent when asked for; the others always are.
-EMITTED: Final[dict[EventKind, Emit]] = {
-    "boundary": "boundaries",
-    "shot": "shots",
-    "scene": "scenes",
+ASKED_FOR: Final[Mapping[Emit, EventKind]] = {
+    "boundaries": "boundary",
+    "shots": "shot",
+    "scenes": "scene",
 }
+"""What each choice of `output.emit` sends; kinds that are not here are sent always."""
 
 
 class Outlet:
@@ -34,7 +35,8 @@ class Outlet:
     """
 
     def __init__(self, sinks: Sequence[Sink], emit: Iterable[Emit], times: StageTimes) -> None:
-        self._sinks, self._emit, self._times = sinks, frozenset(emit), times
+        self._sinks, self._times = sinks, times
+        self._withheld = {*ASKED_FOR.values()} - {ASKED_FOR[each] for each in emit}
 
     def send(self, data: EventData) -> None:
         """Returns when every sink has taken the event.
@@ -43,7 +45,7 @@ class Outlet:
             SinkError: One could not.
             ConsumerGone: Nobody reads them any more.
         """
-        if data.kind in EMITTED and EMITTED[data.kind] not in self._emit:
+        if data.kind in self._withheld:
             return
         began = time.perf_counter()
         event = cloud_event(data)

@@ -11,7 +11,8 @@ from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
 from streamer.pipeline.epoch import Epoch, Gap
 from streamer.pipeline.scenes import KnownShot, OpenEpoch, OpenScene, TrackerState
-from streamer.timeline import Instant, Shot, ShotEnd
+from streamer.timeline import Shot, ShotEnd
+from streamer.wire import Ratio, WireInstant, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,19 +21,10 @@ MAX_KNOWN: Final = 64
 """Shots that await a decision; more than any look-ahead asks for."""
 
 Count = Annotated[int, Field(ge=0)]
-Ratio = Annotated[str, Field(pattern=r"^-?[0-9]{1,40}/[1-9][0-9]{0,39}$")]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _At(_Model):
-    pts: int
-    time_base: Ratio
-
-    def instant(self) -> Instant:
-        return Instant(self.pts, Fraction(self.time_base))
 
 
 class _Gap(_Model):
@@ -46,7 +38,7 @@ class _Gap(_Model):
 class _Epoch(_Model):
     base: Ratio
     number: Count
-    start: _At
+    start: WireInstant
     frame_rate: Ratio | None
     networks: dict[str, str]
     wallclock: float | None
@@ -57,8 +49,8 @@ class _Epoch(_Model):
 class _Known(_Model):
     epoch: Count
     index: Count
-    start: _At
-    end: _At
+    start: WireInstant
+    end: WireInstant
     ended_by: ShotEnd
     observed: tuple[str, ...]
     wallclock: Wallclock
@@ -87,7 +79,7 @@ def dump(state: TrackerState) -> str:
         epochs[state.current.epoch.number] = state.current
     return _State(
         pushed=state.pushed,
-        read=_ratio(state.read),
+        read=ratio(state.read),
         epochs=tuple(_dump_epoch(epochs[number]) for number in sorted(epochs)),
         known=tuple(_dump_shot(shot) for shot in state.known),
         scene=None
@@ -149,10 +141,10 @@ def _dump_epoch(within: OpenEpoch) -> _Epoch:
     epoch = within.epoch
     gap = epoch.gap
     return _Epoch(
-        base=_ratio(within.base),
+        base=ratio(within.base),
         number=epoch.number,
-        start=_at(epoch.start),
-        frame_rate=None if epoch.frame_rate is None else _ratio(epoch.frame_rate),
+        start=WireInstant.of(epoch.start),
+        frame_rate=None if epoch.frame_rate is None else ratio(epoch.frame_rate),
         networks=dict(epoch.networks),
         wallclock=epoch.wallclock,
         arrival=epoch.arrival,
@@ -188,8 +180,8 @@ def _dump_shot(known: KnownShot) -> _Known:
     return _Known(
         epoch=known.within.epoch.number,
         index=known.shot.index,
-        start=_at(known.shot.start),
-        end=_at(known.shot.end),
+        start=WireInstant.of(known.shot.start),
+        end=WireInstant.of(known.shot.end),
         ended_by=known.shot.ended_by,
         observed=tuple(sorted(known.observed)),
         wallclock=known.wallclock,
@@ -199,11 +191,3 @@ def _dump_shot(known: KnownShot) -> _Known:
 def _load_shot(saved: _Known, epochs: Mapping[int, OpenEpoch]) -> KnownShot:
     shot = Shot(saved.index, saved.start.instant(), saved.end.instant(), saved.ended_by)
     return KnownShot(epochs[saved.epoch], shot, frozenset(saved.observed), saved.wallclock)
-
-
-def _at(instant: Instant) -> _At:
-    return _At(pts=instant.pts, time_base=_ratio(instant.time_base))
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamer.config.folders import state_home
 from streamer.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from streamer.config.sections import ServeSection
 
@@ -26,7 +27,7 @@ def state_folder(settings: ServeSection) -> Iterator[Path]:
     Raises:
         StateError: It cannot be used, or another process uses it.
     """
-    folder = settings.state or _default()
+    folder = settings.state or state_home("streams")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -40,11 +41,3 @@ def state_folder(settings: ServeSection) -> Iterator[Path]:
         yield folder
     finally:
         os.close(descriptor)
-
-
-def _default() -> Path:
-    """``$STREAMER_HOME/streams``, or the user's state folder."""
-    if home := os.environ.get("STREAMER_HOME"):
-        return Path(home) / "streams"
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "streamer" / "streams"

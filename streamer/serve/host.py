@@ -12,12 +12,13 @@ from connectors.sinks.registry import open_sink
 from connectors.sinks.sink import ConsumerGone
 from connectors.sinks.use import SinkUse
 from connectors.sources.address import redact
+from streamer.config.folders import fingerprint
 from streamer.errors import ExtractionError, SinkError, StreamerError
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.connector import Connector
 from streamer.live.keeping import Keeping
-from streamer.live.state import StateFile, fingerprint
+from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
 from streamer.metrics.observer import MeteredObserver
 from streamer.metrics.sinks import Stateful

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamer.config.folders import safe_file_name
 from streamer.errors import StateError
 from streamer.live import state
-from streamer.live.state import Head, Saved, StateFile, file_name, write_atomically
+from streamer.live.state import Head, Saved, StateFile, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +74,7 @@ def test_a_write_that_fails_leaves_the_old_state(
 
 def test_names_never_meet_and_never_leave_the_folder() -> None:
     names = ["a", "A", "a b", "a-b", "..", "../x", "é", "x" * 200, "x" * 199 + "y", ""]
-    files = [file_name(name) for name in names]
+    files = [safe_file_name(name) for name in names]
     assert len(set(files)) == len(names)
     assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in files)
 
