@@ -52,6 +52,8 @@ def properties(ports: dict[str, int], store: Path) -> str:
         "ssl.keystore.location": str(store),
         "ssl.keystore.password": STORE_PASSWORD,
         "ssl.keystore.type": "PKCS12",
+        # Kafka's default: who asks for a topic by name makes it, with one partition.
+        "auto.create.topics.enable": "true",
         "group.min.session.timeout.ms": "1000",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
     }
@@ -146,6 +148,11 @@ class Node:
         for future in admin.create_topics([new]).values():
             future.result(PATIENCE)
         return name
+
+    @property
+    def topics(self) -> set[str]:
+        """Names of those there are."""
+        return set(self.admin().list_topics(timeout=PATIENCE).topics)
 
     def make(self, *topics: str, partitions: int = 1) -> None:
         """Makes topics of these names."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from connectors.kafka.client import Complaints, client_settings, unfit
@@ -14,6 +14,8 @@ from connectors.kafka.rights import Needs, Right, lacking, not_allowed
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from confluent_kafka.admin import ClusterMetadata, TopicMetadata
 
     from connectors.kafka.address import KafkaAddress
@@ -23,6 +25,14 @@ _STEP: Final = 0.5
 _PAUSE: Final = 0.05
 _MAKING_SECONDS: Final = 2.0
 _MAKING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
+# Answers of a broker about the topic; everything else is trouble on the way to one.
+_REFUSALS: Final = _MAKING | {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError.UNKNOWN_TOPIC_ID,
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +131,31 @@ class TopicProbe:
         """
         patience = self._section.connect_seconds if seconds is None else seconds
         self._complaints.clear()
-        self._metadata(time.monotonic() + patience, patience)
+        self._ask(self._all, time.monotonic() + patience, patience)
 
-    def _metadata(self, deadline: float, patience: float) -> ClusterMetadata:
+    def _all(self) -> ClusterMetadata:
+        # Metadata of a topic that is asked for by name would make it, where brokers do that.
+        return self._client.list_topics(timeout=_STEP)
+
+    def _missing(self) -> KafkaError:
+        """Why a topic is not among all: there is none, or the login may not see it."""
+        asked = TopicCollection([self._address.topic])
+        future = self._client.describe_topics(asked, request_timeout=_STEP)[self._address.topic]
+        try:
+            future.result(_STEP + _PAUSE)
+        except KafkaException as error:
+            refusal: KafkaError = error.args[0]
+            if refusal.code() in _REFUSALS:
+                return refusal
+            raise
+        # It was made between the two questions.
+        return KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+
+    def _ask(self, question: Callable[[], T], deadline: float, patience: float) -> T:
         while True:
             try:
-                return self._client.list_topics(self._address.topic, timeout=_STEP)
-            except KafkaException as error:
+                return question()
+            except (KafkaException, TimeoutError) as error:
                 self._client.poll(0)
                 if self._complaints.certain or time.monotonic() >= deadline:
                     self._silent = not self._complaints.certain
@@ -137,10 +165,10 @@ class TopicProbe:
     def _topic(self, deadline: float, patience: float) -> TopicMetadata:
         began = time.monotonic()
         while True:
-            topic = self._metadata(deadline, patience).topics[self._address.topic]
-            refusal = topic.error
-            if refusal is None and topic.partitions:
+            topic = self._ask(self._all, deadline, patience).topics.get(self._address.topic)
+            if topic is not None and topic.error is None and topic.partitions:
                 return topic
+            refusal = topic.error if topic else self._ask(self._missing, deadline, patience)
             # A topic made a moment ago is not known to every broker yet.
             making = refusal is None or refusal.code() in _MAKING
             if not making or time.monotonic() >= min(deadline, began + _MAKING_SECONDS):

@@ -47,6 +47,7 @@ def test_addresses_where_nobody_answers(tmp_path: Path) -> None:
 def test_a_topic_that_is_not_there(broker: Broker, tmp_path: Path) -> None:
     text = refused(f"kafka://{broker.address}/scenes.none", section(tmp_path))
     assert "there is no topic scenes.none; create it first" in text
+    assert "scenes.none" not in broker.topics
 
 
 def test_tls_and_login(broker: Broker, tmp_path: Path) -> None:

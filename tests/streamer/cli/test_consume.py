@@ -101,6 +101,7 @@ def test_poison_is_reported_and_stops_nothing(
     assert "2 events, 0 repeats, 5 invalid records" in errors
     for words in ("offset 1: skipped: not an event", "offset 2: skipped: a record without a value"):
         assert words in errors
+    assert "scenes.none" not in broker.topics
     assert "offset 4: skipped: data.score: 7 is greater than" in errors
     assert "offset 5: skipped: type: 'other' is not one of" in errors
 
