@@ -7,11 +7,13 @@ import re
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from confluent_kafka import Producer
+
     from connectors.kafka.address import KafkaAddress
     from streamer.config.sections import KafkaSection
 
@@ -113,6 +115,25 @@ class Complaints:
         """Takes an error; a client's ``error_cb``."""
         self.counts[error_kind(error)] += 1
         self._errors.append(error)
+
+    def poll(self, producer: Producer, seconds: float) -> None:
+        """Serves a producer's callbacks; a fatal error is noted.
+
+        The client raises that one here instead of telling it its ``error_cb``.
+
+        Args:
+            producer: Whose errors are noted here.
+            seconds: To wait for something to serve.
+
+        Raises:
+            KafkaException: Any other error.
+        """
+        try:
+            producer.poll(seconds)
+        except KafkaException as raised:
+            if not raised.args[0].fatal():
+                raise
+            self.note(raised.args[0])
 
     def hear(self, line: str) -> None:
         """Takes a log line: some causes are told nowhere else."""

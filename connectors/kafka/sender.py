@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -146,9 +147,9 @@ class Sender:
             while not self._stopping.is_set():
                 self._fill(producer)
                 if self._flying:
-                    producer.poll(_POLL)
+                    self._complaints.poll(producer, _POLL)
                 else:
-                    producer.poll(0)
+                    self._complaints.poll(producer, 0)
                     self._heard = time.monotonic()
                     self._spool.wait(self._cursor, _IDLE)
                 if self._settle() or self._complaints.fatal:
@@ -156,9 +157,12 @@ class Sender:
                     return
                 self._watch()
         finally:
-            # What is still in flight is sent again by the next one; its id tells.
+            # What is still in flight is sent again by the next one; its id tells. That this one
+            # gave it up is no failure of the next.
             producer.purge()
-            producer.poll(0)
+            with suppress(KafkaException):
+                producer.poll(0)
+            self._failed.clear()
 
     def _fill(self, producer: Producer) -> None:
         room = IN_FLIGHT - len(self._flying)

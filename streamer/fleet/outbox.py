@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -111,7 +112,7 @@ class Outbox:
         """
         deadline = time.monotonic() + seconds
         while self.waiting:
-            self._producer.poll(_POLL)
+            self._complaints.poll(self._producer, _POLL)
             self._check()
             if time.monotonic() > deadline:
                 raise FleetError(
@@ -123,7 +124,9 @@ class Outbox:
     def close(self) -> None:
         """Forgets what is not acknowledged; whoever needs it sends it again."""
         self._producer.purge()
-        self._producer.poll(0)
+        # Why it could not go on was said by whoever waited for it.
+        with suppress(KafkaException):
+            self._producer.poll(0)
 
     @property
     def errors(self) -> Counter[ErrorKind]:
@@ -145,13 +148,13 @@ class Outbox:
                 )
                 break
             except BufferError:
-                self._producer.poll(_POLL)
+                self._complaints.poll(self._producer, _POLL)
                 self._check()
             except KafkaException as error:
                 self._complaints.counts[error_kind(error.args[0])] += 1
                 raise FleetError(_words(topic, error.args[0])) from error
         self._waiting[topic] += 1
-        self._producer.poll(0)
+        self._complaints.poll(self._producer, 0)
 
     def _done(self, error: KafkaError | None, message: Message) -> None:
         self._waiting[message.topic() or ""] -= 1
