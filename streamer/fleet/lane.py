@@ -339,16 +339,8 @@ class SegmentLane:
     def _prepare(self, window: StreamWindow, raw: Raw, record: ShotRecord, *, quiet: bool) -> bool:
         """Begins the record's epoch, and ends the stream; whether there is a shot to push."""
         try:
-            if record.shot is not None:
-                window.segmentation.segmenter.check(record.shot.tokens)
-            events = window.begin(record)
-            if record.shot is None:
-                events = events + ([] if window.ended else window.segmentation.finish())
-                window.took(record, raw.offset)
-            else:
-                shot = window.segmentation.take(record.shot, record.wallclock, record.arrival)
-                events = [*events, shot]
-        except (CheckpointError, ValueError) as error:
+            events = window.prepare(record, raw.offset)
+        except (CheckpointError, ValueError, ArithmeticError) as error:
             if not quiet:
                 self._refuse(raw, RecordRefused("unfit", str(error)))
             return False

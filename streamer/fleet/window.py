@@ -122,17 +122,30 @@ class StreamWindow:
         self.ended = False
         return events
 
-    def begin(self, record: ShotRecord) -> list[EventData]:
-        """Prepares for a record: begins its epoch when that is a new one.
+    def prepare(self, record: ShotRecord, offset: int) -> list[EventData]:
+        """Begins the record's epoch when that is a new one, and takes its shot; or ends the stream.
+
+        A shot's decisions come of the segmenter, which may run many streams in one batch; then
+        `took` has to be called.
 
         Raises:
-            ValueError: The epoch cannot follow.
+            CheckpointError: Its tokens do not fit the checkpoint.
+            ValueError: It cannot follow, or its numbers are impossible.
+            ArithmeticError: Its numbers are too large. The window is as it was, each time.
         """
-        if record.epoch.number == self.epoch:
-            return []
-        if self.ended:
+        new = record.epoch.number != self.epoch
+        if new and self.ended:
             self.restart(record)
-        return self.segmentation.begin(record.epoch)
+        segmentation = self.segmentation
+        with segmentation.whole():
+            events = segmentation.begin(record.epoch) if new else []
+            if record.shot is not None:
+                shot = segmentation.take(record.shot, record.wallclock, record.arrival)
+                return [*events, shot]
+        if not self.ended:
+            events = events + segmentation.finish()
+        self.took(record, offset)
+        return events
 
     def took(self, record: ShotRecord, offset: int) -> None:
         """Notes that a record is part of the window now."""

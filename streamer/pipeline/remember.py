@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_KNOWN: Final = 64
 """Shots that await a decision; more than any look-ahead asks for."""
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
 
 
 class _Model(BaseModel):

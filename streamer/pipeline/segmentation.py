@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import safetensors
@@ -16,7 +18,7 @@ from streamer.pipeline.scenes import SceneTracker
 from streamer.segment.causal import CausalSegmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from models.mixture import Moae
     from streamer.config.sections import SegmentSection
@@ -109,6 +111,16 @@ class StreamSegmentation:
         """The first half of `push`, for callers that run many streams' segmenters in one batch."""
         self.segmenter.check(shot.tokens)
         return self._tracker.shot(shot, wallclock, arrival)
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """What fails within it, of `begin` and `take`, has changed nothing."""
+        before = replace(self._tracker.state)
+        try:
+            yield
+        except BaseException:
+            self._tracker.state = before
+            raise
 
     def decided(self, decisions: Sequence[Decision], began: float) -> list[EventData]:
         """The second half of `push`.

@@ -183,9 +183,9 @@ def test_a_damaged_window_is_refused_whole() -> None:
     window = StreamWindow("s0", mixture)
     for raw in laid_out([STREAMS[0]])[:6]:
         record = decode(raw.value)
-        window.begin(record)
+        window.prepare(record, raw.offset)
         assert record.shot is not None
-        window.segmentation.push(record.shot)
+        window.segmentation.segmenter.push(record.shot.tokens)
         window.took(record, raw.offset)
     saved = window.save()
     for wrong in (b"", saved[:3], b"\x02" + saved[1:], saved[:40], saved[:-5], saved[:9] + b"{"):
