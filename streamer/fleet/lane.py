@@ -37,6 +37,7 @@ _NEAR: Final = 1000
 
 @dataclass(slots=True)
 class _Partition:
+    number: int
     next: int
     done: int
     loaded: bool = False
@@ -88,10 +89,10 @@ class SegmentLane:
         for number, at in positions.items():
             known = before.get(number)
             if known is None:
-                known = _Partition(at, at)
+                known = _Partition(number, at, at)
             elif known.next < at:
                 # Somebody else had it meanwhile; the windows catch up when they are asked for.
-                known = _Partition(at, at, windows=known.windows)
+                known = _Partition(number, at, at, windows=known.windows)
             self._partitions[number] = known
 
     def process(self, records: Iterable[Raw]) -> int:
@@ -245,8 +246,15 @@ class SegmentLane:
             except StateError as error:
                 self._tally.rebuilt("refused", f"{stream}: {error}")
                 return None
+            if self._beyond(place, window):
+                self._tally.rebuilt("foreign", f"{stream}: the log of shots was made anew")
+                return None
             self._keep(place, window)
         return window
+
+    def _beyond(self, place: _Partition, window: StreamWindow) -> bool:
+        """Whether a saved window has seen more than there is: it is of another log."""
+        return window.offset >= place.next and window.offset >= self._log.ends(place.number)[1]
 
     def _keep(self, place: _Partition, window: StreamWindow) -> None:
         if len(place.windows) >= _MANY:

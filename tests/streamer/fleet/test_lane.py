@@ -178,6 +178,24 @@ def test_a_window_of_another_mixture_is_rebuilt() -> None:
     assert newer._tally.counts["rebuilt refused"] >= 2
 
 
+def test_windows_of_a_log_that_was_made_anew_are_not_trusted() -> None:
+    old, saved = laid_out([records("s0", 3, 30, ends=False)]), {}
+    lane = make_lane(MODEL, MemoryLog(old), MemoryOut(), snapshot=1)
+    lane.own({0: 0})
+    lane.process(old)
+    saved.update({stream: held for _, stream, held in lane.to_save()})
+    # Whoever reads the stream goes on counting; offsets begin at 0.
+    later = [each for each in records("s0", 3, 30, epochs=2, ends=False) if each.epoch.number == 1]
+    new, out = laid_out([later[:20]]), MemoryOut()
+    again = make_lane(MODEL, MemoryLog(new), out, saved)
+    again.own({0: 0})
+    again.process(new)
+    assert again._tally.counts["rebuilt foreign"] > 0
+    assert again._tally.counts["repeats"] == 0
+    shots = [event for event in out.events if ".shot." in str(event.get_type())]
+    assert len(shots) == 20
+
+
 def test_a_damaged_window_is_refused_whole() -> None:
     mixture = Mixture(MODEL, SegmentSection())
     window = StreamWindow("s0", mixture)
