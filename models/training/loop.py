@@ -72,7 +72,7 @@ def run_epochs(
     """Trains a module with Adam, from where an earlier run was killed.
 
     After every epoch the whole state is replaced atomically; a run that goes on gives the same
-    weights, bit for bit, as one that was never killed (on one kind of machine).
+    weights, bit for bit, as one that was never killed (on CPUs of one kind).
 
     Args:
         module: Holds fresh weights on entry, the kept ones on return.
