@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.errors import CheckpointError
+from streamer.files import PRIVATE, write_atomically
 from streamer.pipeline import mark as marks
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ class CheckpointFile:
             metadata[_MARK], more = marks.dump(saved.mark)
             arrays |= more
         try:
-            write_atomically(self.path, safetensors.numpy.save(arrays, metadata))
+            content = safetensors.numpy.save(arrays, metadata)
+            write_atomically(self.path, content, mode=PRIVATE)
         except OSError as error:
             raise CheckpointError(f"{self.path}: cannot be written: {error.strerror}") from error
 
@@ -145,30 +146,6 @@ class CheckpointFile:
         """Forgets the stream."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces a file by another that is whole and synced, readable for its owner only.
-
-    Raises:
-        OSError: It could not be written; the old one is then as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def file_name(stream: str) -> str:
