@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,15 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from models.files import write_atomically
 from models.mixture import Moae, MoaeConfig
 from streamer.errors import CheckpointError, ConfigError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEY = "moae"
 _MAX_BYTES = 1 << 30
+_TYPES = ("F32", "F16")
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "moae_a.safetensors"
 """The mixture that ships with the package."""
@@ -123,28 +124,21 @@ def load(path: Path | None = None, device: torch.device | str = "cpu") -> Moae:
     """
     where = DEFAULT_CHECKPOINT if path is None else path
     header = read_header(where)
-    model = Moae(header.config, digest=hashlib.sha256(_content(where)).hexdigest())
-    expected = model.state_dict()
-    tensors: dict[str, torch.Tensor] = {}
+    # The header may ask for any width: nothing is allocated before the tensors are known to fit.
+    with torch.device("meta"):
+        model = Moae(header.config, digest=hashlib.sha256(_content(where)).hexdigest())
     try:
         with safe_open(where, framework="pt") as file:
-            names = set(file.keys())
-            _compare(where, names, set(expected))
-            for name in sorted(names):
-                tensors[name] = file.get_tensor(name)
+            _compare(where, file, model.state_dict())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
+            for name, tensor in tensors.items():
+                if not bool(torch.isfinite(tensor).all()):
+                    raise CheckpointError(f"{where}: tensor {name} is not finite")
+                # A copy: what the file gives is mapped from it.
+                tensors[name] = tensor.to(torch.float32, copy=True)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{where} is damaged: {error}") from error
-    for name, tensor in tensors.items():
-        wanted = expected[name]
-        if tensor.shape != wanted.shape or tensor.dtype not in (wanted.dtype, torch.float16):
-            raise CheckpointError(
-                f"{where}: tensor {name} is {tensor.dtype} {tuple(tensor.shape)}, "
-                f"expected {wanted.dtype} {tuple(wanted.shape)}"
-            )
-        if not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{where}: tensor {name} is not finite")
-        tensors[name] = tensor.to(wanted.dtype)
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)
     return model.eval().to(device).stack()
 
 
@@ -165,9 +159,18 @@ def _content(path: Path) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _compare(path: Path, found: set[str], expected: set[str]) -> None:
-    missing, surplus = sorted(expected - found), sorted(found - expected)
+def _compare(path: Path, file: Any, expected: Mapping[str, torch.Tensor]) -> None:
+    """Names, shapes and types by the file's header alone; every tensor is expected as float32."""
+    found = set(file.keys())
+    missing, surplus = sorted(set(expected) - found), sorted(found - set(expected))
     if missing:
         raise CheckpointError(f"{path}: tensor {missing[0]} is missing")
     if surplus:
         raise CheckpointError(f"{path}: tensor {surplus[0]} is not expected")
+    for name in sorted(found):
+        held, shape = file.get_slice(name), tuple(expected[name].shape)
+        if tuple(held.get_shape()) != shape or held.get_dtype() not in _TYPES:
+            raise CheckpointError(
+                f"{path}: tensor {name} is {held.get_dtype()} {tuple(held.get_shape())}, "
+                f"expected F32 {shape}"
+            )

@@ -38,7 +38,19 @@ def mixture(position: int, boundary: int, before: int, after: int) -> float:
 
 
 def blend(first: NDArray[np.uint8], second: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    """Linear mix of two pictures; ``share`` belongs to the second."""
+    """Linear mix of two pictures.
+
+    Args:
+        first: uint8, of any shape.
+        second: uint8, of the same shape.
+        share: Of the second, within [0, 1]; rounded to 1/256.
+
+    Returns:
+        The mix, rounded down.
+
+    Shape:
+        That of both.
+    """
     weight = round(256 * share)
     mixed = first.astype(np.uint16) * np.uint16(256 - weight)
     mixed += second.astype(np.uint16) * np.uint16(weight)

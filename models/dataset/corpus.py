@@ -14,8 +14,8 @@ from torch import Tensor
 
 from models.dataset.sequences import sequence_boundaries, sequence_shots
 from models.experts.tokens import TokenBatch, thinned
-from models.files import write_atomically
 from streamer.errors import DatasetError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

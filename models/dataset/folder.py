@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models.dataset.movie import AspectTokens, Movie
-from models.files import write_atomically
 from streamer.errors import DatasetError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

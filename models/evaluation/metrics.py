@@ -102,7 +102,15 @@ class Metrics:
 
 
 def average_precision(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
-    """Area under the precision-recall curve by the step rule; None without a true boundary."""
+    """Area under the precision-recall curve by the step rule.
+
+    Args:
+        labels: True boundaries, bool ``(boundaries,)``.
+        scores: Of the same, ``(boundaries,)``; only their order matters.
+
+    Returns:
+        Within (0, 1]; None without a true boundary.
+    """
     if not labels.any():
         return None
     return float(average_precision_score(labels, scores))
@@ -123,6 +131,9 @@ def miou(
         end: Seconds, ``(shots,)``.
         labels: Bool ``(shots - 1,)``.
         predicted: Bool ``(shots - 1,)``.
+
+    Returns:
+        Within (0, 1].
     """
     true, found = _scenes(start, end, labels), _scenes(start, end, predicted)
     low = np.maximum(true[:, None, 0], found[None, :, 0])
@@ -139,7 +150,17 @@ def recall_within(
     predicted: NDArray[np.bool_],
     seconds: float = RECALL_SECONDS,
 ) -> float:
-    """Share of true boundaries with a predicted one at most some seconds away, in media time."""
+    """Share of true boundaries with a predicted one at most some seconds away, in media time.
+
+    Args:
+        end: Of each shot, seconds, ``(shots,)``; a boundary lies where its shot ends.
+        labels: True boundaries, bool ``(shots - 1,)``.
+        predicted: Predicted ones, bool ``(shots - 1,)``.
+        seconds: Largest distance that counts, ≥ 0.
+
+    Returns:
+        Within [0, 1]; 0 without a true boundary or a predicted one.
+    """
     true, found = end[:-1][labels], end[:-1][predicted]
     if not true.size or not found.size:
         return 0.0

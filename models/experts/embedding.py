@@ -54,34 +54,6 @@ class ShotEmbedding(nn.Module):
         vectors: Tensor = final[0]
         return vectors.masked_fill(~batch.present[:, None], 0.0)
 
-    def start(self, shots: int = 1) -> tuple[Tensor, Tensor]:
-        """State of shots that have no token yet.
-
-        Shape:
-            Hidden and cell state, each ``(S, D)``.
-        """
-        zero = torch.zeros(shots, self.width, device=next(self.parameters()).device)
-        return zero, zero
-
-    def advance(self, state: tuple[Tensor, Tensor], tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Continues running shots by the tokens that arrived; any split gives the same vectors.
-
-        Args:
-            state: From ``start`` or an earlier call.
-            tokens: ``(S, t, dim)``, t ≥ 0.
-
-        Returns:
-            The new state; its first part is the shot vector so far.
-
-        Shape:
-            Each ``(S, D)``.
-        """
-        if tokens.shape[1] == 0:
-            return state
-        hidden, cell = (part.unsqueeze(0).contiguous() for part in state)
-        _, (hidden, cell) = self.lstm(tokens, (hidden, cell))
-        return hidden[0], cell[0]
-
     def _start_as_sum(self) -> None:
         """Starts close to a fading sum of the tokens *(choice)*.
 

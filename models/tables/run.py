@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from models.files import write_atomically
 from models.rows import ROWS
 from models.tables.fold import STUDIED, available_rows, run_fold
 from models.tables.folds import check_folds, count_boundaries, make_folds, named_fold
@@ -16,6 +15,7 @@ from models.tables.report import as_markdown, folds_csv, study_csv, table_csv
 from models.tables.results import FoldResult, load_fold, save_fold
 from models.training.run import file_digest
 from streamer.errors import ConfigError, DatasetError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

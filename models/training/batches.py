@@ -25,7 +25,12 @@ def epoch_batches(
     stride: int,
     random: np.random.Generator,
 ) -> Iterator[SequenceBatch]:
-    """Cuts all movies into sequences at a new random phase and shuffles them.
+    """Cuts all movies into sequences and shuffles them.
+
+    The first sequence of a movie begins up to ``L - 1`` boundaries before it, so that its edges
+    are seen as often as its middle. Where exactly is drawn as far as the stride leaves it open,
+    from ``(L - 1) % stride + 1`` phases: all at a stride of ``L``, a single one at 1 or at 3 of
+    10, where each boundary keeps its positions from epoch to epoch.
 
     Args:
         corpus: The movies.
@@ -39,7 +44,7 @@ def epoch_batches(
         boundaries = len(corpus.rows(movie)) - 1
         if boundaries < 1:
             continue
-        # Overlapping sequences start up to L - 1 before the film: edges are seen as often.
+        # Drawn where there is one phase, too: the order below follows from what was drawn before.
         spare = (settings.sequence - 1) // stride * stride
         phase = min(int(random.integers(stride)) + spare, settings.sequence - 1)
         starts = tile_starts(boundaries, stride, phase)

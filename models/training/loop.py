@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from models.files import write_atomically
 from models.training.settings import seed_of
 from streamer.errors import DatasetError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def run_epochs(
     """Trains a module with Adam, from where an earlier run was killed.
 
     After every epoch the whole state is replaced atomically; a run that goes on gives the same
-    weights, bit for bit, as one that was never killed (on one kind of machine).
+    weights, bit for bit, as one that was never killed (on CPUs of one kind).
 
     Args:
         module: Holds fresh weights on entry, the kept ones on return.

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save
 from models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
 from models.experts.projection import Moments, Projection
 from models.experts.spectrogram import SPECTROGRAM_DIM
-from models.files import write_atomically
 from streamer.errors import DatasetError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

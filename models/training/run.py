@@ -11,7 +11,6 @@ import torch
 
 from models.checkpoint import round_to_half, save_moae
 from models.evaluation.metrics import Metrics, best_threshold, measure
-from models.files import write_atomically
 from models.mixture import AspectInput, Moae, MoaeConfig
 from models.rows import EXPERT_ROWS
 from models.training.alpha import choose_alphas
@@ -23,6 +22,7 @@ from models.training.parallel import train_experts
 from models.training.prepare import CORPUS, check_labels, prepare
 from models.training.settings import TrainingSettings, seed_of
 from streamer.errors import DatasetError
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -37,13 +37,14 @@ class TrainingSettings(BaseModel):
         inner_folds: Groups of training movies; what trains the mixer is judged by experts that
             were trained on the other groups. 0 trains it on movies that the experts know, as
             the paper seems to *(choice)*.
-        inner_epochs: Epochs of those experts; None takes a third of ``epochs``. The learning
-            rate is divided after two thirds of them.
+        inner_epochs: Epochs of those experts; None takes half of ``epochs``. The learning rate
+            is divided after two thirds of them.
         class_weight: Loss of a scene boundary against 1 for others.
         batch: Sequences in a step *(choice)*.
         stride: Boundaries from one training sequence to the next; ``L`` lets every boundary
             count once an epoch, 1 lets it count at every position *(choice)*.
-        mixer_stride: The same for the mixer, which has fewer epochs *(choice)*.
+        mixer_stride: The same for the mixer, which has fewer epochs; 3 of 10 shows it a boundary
+            at the same three or four positions in each *(choice)*.
         drop_aspect: Share of sequences that lose an aspect altogether *(choice)*.
         drop_run: Share of sequences that lose an aspect for a run of shots *(choice)*.
         reverse: Share of sequences shown backwards *(choice)*.

@@ -20,6 +20,8 @@ Tensors = dict[str, NDArray[np.float32]]
 # Member contents in the manifest's order → tensors.
 Converter = Callable[[Sequence[bytes]], Tensors]
 
+_FLOATS = (torch.float32, np.dtype(np.float32))
+
 _KERAS_NORM = (
     ("gamma", "weight"),
     ("beta", "bias"),
@@ -356,25 +358,46 @@ def mapping(value: object) -> Mapping[str, object]:
     return value
 
 
-def floats(state: Mapping[str, object], name: str, network: str) -> NDArray[np.float32]:
+def floats(
+    state: Mapping[str, object], name: str, network: str, shape: tuple[int, ...] | None = None
+) -> NDArray[np.float32]:
     """Picks a tensor of finite float32 values.
 
     Args:
         state: Named tensors.
         name: Which.
         network: What to call the file in an error.
+        shape: What it must be; None allows any.
 
     Returns:
         Its values.
 
     Raises:
-        WeightsCorrupt: It is missing, of another type, or not finite.
+        WeightsCorrupt: It is missing, of another type or shape, repeats values instead of holding
+            them all, or is not finite.
     """
     value = state.get(name)
-    if isinstance(value, torch.Tensor):
-        value = value.detach().numpy()
-    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+    if not isinstance(value, torch.Tensor | np.ndarray) or value.dtype not in _FLOATS:
         raise WeightsCorrupt(f"{network}: {name} is not a float32 tensor")
-    if not np.isfinite(value).all():
+    # Before any value is looked at: a file of some bytes can announce billions.
+    if shape is not None and tuple(value.shape) != shape:
+        raise WeightsCorrupt(
+            f"weights of {network}: tensor {name} is {tuple(value.shape)}, expected {shape}"
+        )
+    try:
+        array, full = _array(value)
+    except (RuntimeError, TypeError) as error:
+        raise WeightsCorrupt(f"{network}: {name} is not a plain tensor") from error
+    if not full:
+        raise WeightsCorrupt(f"{network}: {name} is not stored in full")
+    if not np.isfinite(array).all():
         raise WeightsCorrupt(f"{network}: {name} is not finite")
-    return value
+    return array
+
+
+def _array(value: torch.Tensor | NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+    """Its values, and whether each is stored: views can show one value any number of times."""
+    if isinstance(value, np.ndarray):
+        return value, value.flags.c_contiguous or value.flags.f_contiguous
+    stored = value.untyped_storage().nbytes()
+    return value.detach().numpy(), stored >= value.numel() * value.element_size()

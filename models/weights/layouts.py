@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
 from models.networks.registry import architecture
@@ -34,7 +36,7 @@ class _Wanted:
     """One tensor of a published file.
 
     Attributes:
-        shape: As published; None stands for any.
+        shape: As published; None where it is not looked at and may be missing.
         ours: Name in this project, None for what is not used.
         axes: Order of its axes here, empty for the same.
     """
@@ -66,6 +68,8 @@ _UNUSED: Mapping[str, Mapping[str, tuple[int, ...] | None]] = {
 _PART = {"lgss-audnet": "audnet."}
 # What the tensors of a published file are called here before their own names.
 _WHERE = {"mtcnn-facenet": "descriptor."}
+# Values in the larger array of VGGish's second file.
+_PCA = 128 * 128
 
 
 def read_state(path: Path, data: bytes) -> dict[str, object]:
@@ -118,15 +122,11 @@ def adopt(network: str, states: Sequence[Mapping[str, object]]) -> Tensors:
     wanted = _deep_speaker() if network == "deep-speaker" else _torch_layout(network)
     tensors: Tensors = {}
     for name, tensor in wanted.items():
+        if tensor.shape is None:
+            continue
         if name not in state:
-            if tensor.shape is None:
-                continue
             raise WeightsCorrupt(f"weights of {network}: tensor {name} is missing")
-        values = floats(state, name, network)
-        if tensor.shape is not None and values.shape != tensor.shape:
-            raise WeightsCorrupt(
-                f"weights of {network}: tensor {name} is {values.shape}, expected {tensor.shape}"
-            )
+        values = floats(state, name, network, tensor.shape)
         if tensor.ours is not None:
             tensors[tensor.ours] = values.transpose(tensor.axes) if tensor.axes else values
     for name in state:
@@ -140,13 +140,23 @@ def _part(network: str, states: Sequence[Mapping[str, object]]) -> dict[str, obj
     if network == "vggish-pca":
         # Published as arrays of numpy, and used as single precision and as a column.
         for name in ("pca_eigen_vectors", "pca_means"):
-            if isinstance(value := state.get(name), torch.Tensor | np.ndarray):
-                array = np.asarray(value, np.float32)
-                state[name] = array.reshape(-1, 1) if name == "pca_means" else array
+            value = state.get(name)
+            if isinstance(value, torch.Tensor | np.ndarray) and math.prod(value.shape) <= _PCA:
+                state[name] = _single(value, name, network, column=name == "pca_means")
     part = _PART.get(network)
     if part is None or not any(part in name for name in state):
         return state
     return {name.partition(part)[2]: value for name, value in state.items() if part in name}
+
+
+def _single(
+    value: torch.Tensor | NDArray[np.generic], name: str, network: str, *, column: bool
+) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(value, np.float32)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise WeightsCorrupt(f"{network}: {name} is not a plain tensor") from error
+    return array.reshape(-1, 1) if column else array
 
 
 def _torch_layout(network: str) -> _Layout:

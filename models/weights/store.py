@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from models.weights.manifest import Pinned, Release, pinned
 from models.weights.published import PUBLISHED, published
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
+from streamer.files import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -140,7 +141,7 @@ class WeightStore:
         try:
             self.verify(network)
         except (WeightsMissing, WeightsCorrupt):
-            self._write(network, self.path(network), self._converted(pinned(network), progress))
+            self._write(self.path(network), self._converted(pinned(network), progress))
         return self.path(network)
 
     def add(self, network: str, files: Sequence[Path], digests: Sequence[str]) -> Path:
@@ -185,10 +186,10 @@ class WeightStore:
             ],
         }
         path = self._folder / f"{network}-{record['sha256'][:12]}.safetensors"
-        self._write(network, path, data)
+        self._write(path, data)
         # Last: what the record names is there.
         text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-        self._write(network, self._record(network), text.encode())
+        self._write(self._record(network), text.encode())
         return path
 
     def _record(self, network: str) -> Path:
@@ -270,22 +271,10 @@ class WeightStore:
         index.fetch(release, folder / release.file, progress)
         return folder / release.file
 
-    def _write(self, network: str, path: Path, data: bytes) -> None:
-        temporary: Path | None = None
+    def _write(self, path: Path, data: bytes) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{network}-", delete=False
-            ) as file:
-                temporary = Path(file.name)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            write_atomically(path, data)
         except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
             raise WeightsUnavailable(f"cannot write {path}: {error}") from error
 
 

@@ -49,9 +49,9 @@ def evaluate(
     from models.device import pick_device
     from models.evaluation.evaluate import as_csv, as_json
     from models.evaluation.evaluate import evaluate as run
-    from models.files import write_atomically
     from models.training.memory import SCORING_ADVICE, memory_errors
     from streamer.errors import CheckpointError
+    from streamer.files import write_atomically
 
     model = load(checkpoint, pick_device(device))
     position = model.config.lookahead if lookahead is None else lookahead

@@ -115,14 +115,10 @@ def training_place(device: str, jobs: int | None, size: Size) -> Place:
     """
     import os
 
-    import torch
-
     from models.device import pick_device
 
-    chosen = pick_device(device)
-    if size is Size.compact:
-        # Small steps gain nothing from threads and lose much when cores are shared.
-        torch.set_num_threads(1)
+    # Small steps gain nothing from threads and lose much when cores are shared.
+    chosen = pick_device(device, threads=1 if size is Size.compact else None)
     # Several processes on one accelerator would fight for it.
     return Place(chosen, 1 if chosen != "cpu" else jobs or os.cpu_count() or 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.config.folders import safe_file_name
 from streamer.errors import StateError
+from streamer.files import PRIVATE, write_atomically
 from streamer.pipeline import mark as marks
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class StateFile:
             metadata[_MARK], more = marks.dump(saved.mark)
             arrays |= more
         try:
-            write_atomically(self.path, safetensors.numpy.save(arrays, metadata))
+            content = safetensors.numpy.save(arrays, metadata)
+            write_atomically(self.path, content, mode=PRIVATE)
         except OSError as error:
             raise StateError(f"{self.path}: cannot be written: {error.strerror}") from error
 
@@ -144,27 +145,3 @@ class StateFile:
         """Forgets the stream."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces a file by another that is whole and synced, readable for its owner only.
-
-    Raises:
-        OSError: It could not be written; the old one is then as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from models.checkpoint import load
+from models.device import pick_device
 from models.networks.registry import build
 from models.networks.transnetv2 import ShotNetwork
 from streamer.aspects.batching import BatchPolicy
 from streamer.aspects.sharing import SharedExtractors
-from streamer.errors import CheckpointError, DeviceError
+from streamer.errors import CheckpointError
 
 if TYPE_CHECKING:
     from models.mixture import Moae
@@ -49,19 +50,13 @@ class Engine:
 
 
 def choose_device(settings: RuntimeSection) -> torch.device:
-    """Turns ``auto|cpu|cuda`` into a device, and sets for the process how torch computes.
-
-    That is the number of threads, and whether a GPU may round what goes into a convolution.
+    """The device that the settings ask for; see `pick_device`, which sets how torch computes.
 
     Raises:
         DeviceError: CUDA was asked for and is not there.
     """
-    torch.set_num_threads(settings.threads or default_threads())
-    torch.backends.cudnn.allow_tf32 = settings.few_bits
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("no CUDA device is available; use --device auto or --device cpu")
-    use_cuda = settings.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_cuda else "cpu")
+    threads = settings.threads or default_threads()
+    return torch.device(pick_device(settings.device, threads=threads, few_bits=settings.few_bits))
 
 
 def default_threads() -> int:

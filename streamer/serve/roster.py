@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamer.config.streams import parse_entry
 from streamer.errors import ConfigError, StateError
-from streamer.live.state import write_atomically
+from streamer.files import PRIVATE, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +88,6 @@ class Roster:
             "deleted": sorted(self._deleted),
         }
         try:
-            write_atomically(self._path, json.dumps(kept).encode())
+            write_atomically(self._path, json.dumps(kept).encode(), mode=PRIVATE)
         except OSError as error:
             raise StateError(f"{self._path}: cannot be written: {error.strerror}") from error

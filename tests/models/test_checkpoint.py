@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from models.checkpoint import load, read_header, round_to_half, save_moae
 from models.evaluation.scoring import score_movie
 from streamer.errors import CheckpointError
+from tests.limits import memory_limit
 from tests.models.toy import toy_model, toy_movie
 
 if TYPE_CHECKING:
@@ -100,13 +101,61 @@ def test_wrong_tensors_are_refused_by_name(tmp_path: Path) -> None:
     cases: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
         f"tensor {name} is missing": lambda held: held.pop(name),
         "tensor extra is not expected": lambda held: held.update(extra=torch.zeros(1)),
-        f"tensor {name} is torch.float32": lambda held: held.update({name: held[name][1:]}),
-        f"tensor {name} is torch.float64": lambda held: held.update({name: held[name].double()}),
+        rf"tensor {name} is F32 \(9, 8\), expected F32 \(10, 8\)": lambda held: held.update(
+            {name: held[name][1:]}
+        ),
+        f"tensor {name} is F64": lambda held: held.update({name: held[name].double()}),
+        f"tensor {name} is BF16": lambda held: held.update({name: held[name].bfloat16()}),
         f"tensor {name} is not finite": poison,
     }
     for message, edit in cases.items():
         with pytest.raises(CheckpointError, match=message):
             load(_edited(path, tensors=edit))
+
+
+WIDE = {"embedding": 8192, "channels": 8192, "standard": 8192, "recurrent": 8192, "hidden": 8192}
+
+
+@pytest.mark.parametrize("kept", ["all", "none"])
+def test_widths_that_the_file_does_not_hold_cost_nothing(tmp_path: Path, kept: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save_moae(toy_model(), path)
+
+    def widen(told: dict[str, Any]) -> None:
+        told["config"]["size"].update(WIDE)
+
+    def empty(held: dict[str, torch.Tensor]) -> None:
+        held.clear()
+        held["x"] = torch.zeros(1)
+
+    bomb = _edited(path, tensors=empty if kept == "none" else lambda _: None, header=widen)
+    message = "is missing" if kept == "none" else r"expected F32 \(8192,\)"
+    with memory_limit(256), pytest.raises(CheckpointError, match=message):
+        load(bomb)
+
+
+def test_what_is_loaded_is_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model = toy_model()
+    save_moae(model, path)
+    loaded = load(path)
+    # A file that is cut while it is mapped would end the process.
+    with path.open("r+b") as file:
+        file.truncate(0)
+    for name, tensor in [*loaded.named_parameters(), *loaded.named_buffers()]:
+        assert tensor.device.type == "cpu", name
+        assert bool(torch.isfinite(tensor).all()), name
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, loaded.get_parameter(name))
+        assert loaded.get_parameter(name).requires_grad
+
+
+def test_loading_draws_no_random_numbers() -> None:
+    torch.manual_seed(3)
+    load()
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1))
 
 
 def test_wrong_configurations_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from streamer.errors import WeightsCorrupt
 
 MAX_VALUES = 1 << 26
+"""Of all tensors together."""
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _WHOLE_MODEL = "model_weights"
 
@@ -18,8 +20,8 @@ _WHOLE_MODEL = "model_weights"
 def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
     """Reads every float32 tensor of a saved model, or of its saved weights.
 
-    Links to other files, data stored outside this one and filters that are not HDF5's own are
-    refused.
+    Links to other files, data stored outside this one or nowhere, and what several links lead to
+    are refused.
 
     Args:
         data: The ``.hdf5`` file.
@@ -32,14 +34,29 @@ def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
     Raises:
         WeightsCorrupt: It is not such a file, or asks for anything but its own tensors.
     """
-    tensors: dict[str, NDArray[np.float32]] = {}
+    collected = _Collected()
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             root = _member(file, _WHOLE_MODEL) if _WHOLE_MODEL in file else file
-            _collect(root, "", tensors, depth=0)
+            _collect(root, "", collected, depth=0)
     except Exception as error:  # a damaged file can raise anything
         raise WeightsCorrupt(f"{name}: {error}") from error
-    return tensors
+    return collected.tensors
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What was found so far.
+
+    Attributes:
+        tensors: By path.
+        values: How many they hold together.
+        seen: Addresses of groups and datasets.
+    """
+
+    tensors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    values: int = 0
+    seen: set[int] = field(default_factory=set)
 
 
 def _member(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
@@ -48,22 +65,26 @@ def _member(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
     return group[key]
 
 
-def _collect(
-    node: h5py.Group | h5py.Dataset,
-    path: str,
-    tensors: dict[str, NDArray[np.float32]],
-    depth: int,
-) -> None:
+def _collect(node: h5py.Group | h5py.Dataset, path: str, collected: _Collected, depth: int) -> None:
+    # Links may lead back up, or by many ways to the same place.
+    address = h5py.h5o.get_info(node.id).addr
+    if address in collected.seen:
+        raise ValueError(f"{path} is linked twice")
+    collected.seen.add(address)
     if isinstance(node, h5py.Dataset):
         if node.is_virtual or node.external or node.chunks:
             raise ValueError(f"{path} is not stored in one piece")
-        if node.size > MAX_VALUES:
+        if node.dtype != np.float32:
+            return
+        if node.id.get_storage_size() < node.nbytes:
+            raise ValueError(f"{path} is not stored in the file")
+        collected.values += node.size
+        if collected.values > MAX_VALUES:
             raise ValueError(f"{path} is too large")
-        if node.dtype == np.float32:
-            tensors[path.removesuffix(":0")] = node[...].astype(np.float32)
+        collected.tensors[path.removesuffix(":0")] = node[...].astype(np.float32)
         return
-    # A hard link may lead back up; Keras nests three deep.
+    # Keras nests three deep.
     if depth > 8:
         raise ValueError("groups are nested too deeply")
     for key in node:
-        _collect(_member(node, key), f"{path}/{key}" if path else key, tensors, depth + 1)
+        _collect(_member(node, key), f"{path}/{key}" if path else key, collected, depth + 1)

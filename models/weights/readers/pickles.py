@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ _NUMPY_NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
+
+
+_ZIP = b"PK\3\4"
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -65,6 +69,25 @@ def read_pickled_npy(data: bytes, name: str) -> Any:
         raise WeightsCorrupt(f"{name}: {error}") from error
 
 
+def _stored(data: bytes, name: str) -> bytes:
+    """A zip again, as this reader saw it: torch's own would inflate what is compressed."""
+    copy = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(copy, "w") as new:
+            members = old.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise WeightsCorrupt(f"{name}: its members are compressed")
+            if sum(member.file_size for member in members) > len(data):
+                raise WeightsCorrupt(f"{name}: its members hold more than the file")
+            for member in members:
+                new.writestr(member.filename, old.read(member))
+    except WeightsCorrupt:
+        raise
+    except Exception as error:  # a damaged zip can raise anything
+        raise WeightsCorrupt(f"{name} is damaged: {error}") from error
+    return copy.getvalue()
+
+
 def read_torch(data: bytes, name: str) -> Any:
     """Reads a ``torch.save`` file of tensors, containers, numpy arrays and numpy numbers.
 
@@ -76,8 +99,11 @@ def read_torch(data: bytes, name: str) -> Any:
         What was saved, on the CPU.
 
     Raises:
-        WeightsCorrupt: It is not such a file, or asks for any other class or function.
+        WeightsCorrupt: It is not such a file, its members are compressed, or it asks for any other
+            class or function.
     """
+    if data.startswith(_ZIP):
+        data = _stored(data, name)
     allowed: list[Any] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.experts.embedding import ShotEmbedding
@@ -29,20 +27,6 @@ def test_is_the_final_hidden_state_of_each_shot_alone() -> None:
         _, (final, _) = embedding.lstm(torch.from_numpy(shot)[None])
         torch.testing.assert_close(vector, final[0, 0], rtol=0, atol=1e-6)
     assert not vectors[3].any()
-
-
-@settings(max_examples=25, deadline=None)
-@given(cuts=st.lists(st.integers(0, 9), max_size=4))
-def test_advancing_while_the_shot_runs_gives_the_same_vector(cuts: list[int]) -> None:
-    torch.manual_seed(0)
-    embedding = ShotEmbedding(5, 7)
-    shot = _shots([9])[0]
-    state = embedding.start()
-    edges = [0, *sorted(cuts), 9]
-    for begin, end in itertools.pairwise(edges):
-        state = embedding.advance(state, torch.from_numpy(shot[None, begin:end]))
-    whole = embedding(pad_tokens([shot], 5, 16, CPU))
-    torch.testing.assert_close(state[0], whole, rtol=0, atol=1e-6)
 
 
 def test_padding_is_never_read() -> None:

@@ -58,6 +58,16 @@ def test_movies_are_dealt_out() -> None:
         inner_groups((1,), 3)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "asked", "inner", "step"), [(60, None, 30, 20), (1, None, 1, 30), (60, 60, 60, 30)]
+)
+def test_inner_folds_train_for_half_of_the_epochs(
+    epochs: int, asked: int | None, inner: int, step: int
+) -> None:
+    settings = TrainingSettings(epochs=epochs, inner_epochs=asked).inner
+    assert (settings.epochs, settings.step) == (inner, step)
+
+
 def test_a_movie_is_judged_by_experts_that_do_not_know_it(tmp_path: Path) -> None:
     folder = toy_folder(tmp_path / "data", 4, 40)
     settings, state = _settings(), tmp_path / "state"

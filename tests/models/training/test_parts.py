@@ -20,6 +20,7 @@ from streamer.errors import DatasetError
 from tests.models.toy import toy_movie
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -43,6 +44,43 @@ def test_an_epoch_covers_every_boundary(stride: int) -> None:
     counts = set(seen.values())
     # Every boundary counts equally often: once end to end, L times one by one.
     assert counts <= {1: {10}, 3: {3, 4}, 10: {1}}[stride]
+
+
+@pytest.mark.parametrize(
+    ("stride", "phases"), [(10, range(10)), (5, range(5, 10)), (4, (8, 9)), (3, (9,)), (1, (9,))]
+)
+def test_a_phase_is_drawn_as_far_as_the_stride_leaves_it_open(
+    stride: int, phases: Sequence[int]
+) -> None:
+    corpus = build_corpus(lambda: iter([toy_movie("a", 33, 1)]), {"place": Projection(14, 0)}, 4)
+    settings = TrainingSettings(batch=4)
+    first = set()
+    for seed in range(100):
+        batches = epoch_batches(corpus, (0,), settings, stride, np.random.default_rng(seed))
+        first.add(-min(min(batch.start.tolist()) for batch in batches))
+    assert sorted(first) == list(phases)
+
+
+@pytest.mark.parametrize(
+    ("stride", "starts"),
+    [
+        (10, [[12, -8, 2, 22], [17, -3, 27, 7]]),
+        (
+            3,
+            [
+                [0, -3, -9, 6, 3, 12, 30, 21, 24, 9, 18, 27, 15, -6],
+                [-3, 21, 30, 6, 24, 3, -6, -9, 15, 27, 9, 12, 18, 0],
+            ],
+        ),
+    ],
+)
+def test_sequences_are_those_that_the_shipped_mixture_learned_from(
+    stride: int, starts: list[list[int]]
+) -> None:
+    corpus = build_corpus(lambda: iter([toy_movie("a", 33, 1)]), {"place": Projection(14, 0)}, 4)
+    random = np.random.default_rng(0)
+    epochs = [epoch_batches(corpus, (0,), TrainingSettings(), stride, random) for _ in range(2)]
+    assert [[start for cut in epoch for start in cut.start.tolist()] for epoch in epochs] == starts
 
 
 def test_holes_are_as_frequent_as_asked() -> None:

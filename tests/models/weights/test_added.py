@@ -16,12 +16,13 @@ from safetensors.torch import save as save_safetensors
 from typer.testing import CliRunner
 
 from models.networks.registry import build
-from models.weights.layouts import read_state
+from models.weights.layouts import adopt, read_state
 from models.weights.published import PUBLISHED
 from models.weights.store import WeightStore
 from streamer.cli.weights import app
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
-from tests.models.networks.published import released, saved, state
+from tests.limits import memory_limit
+from tests.models.networks.published import as_read, released, saved, state
 
 NETWORK = "lgss-audnet"
 PREFIX = "module.bnet_aud.bnet.audnet."
@@ -114,6 +115,22 @@ def halved(tensors: dict[str, torch.Tensor]) -> None:
     tensors[PREFIX + "fc.bias"] = tensors[PREFIX + "fc.bias"].half()
 
 
+def spread(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[PREFIX + "conv1.weight"] = torch.zeros(1).expand(64, 1, 3, 3)
+
+
+def vast(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[PREFIX + "conv2.weight"] = torch.zeros(1).expand(1 << 20, 1 << 10)
+
+
+def flipped(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[PREFIX + "conv2.weight"] = torch._neg_view(tensors[PREFIX + "conv2.weight"])
+
+
+def sparse(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[PREFIX + "fc.bias"] = tensors[PREFIX + "fc.bias"].to_sparse()
+
+
 def broken(tensors: dict[str, torch.Tensor]) -> None:
     tensors[PREFIX + "bn1.running_var"][3] = torch.nan
 
@@ -121,6 +138,10 @@ def broken(tensors: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (spread, r"conv1\.weight is not stored in full"),
+        (vast, r"conv2\.weight is \(1048576, 1024\), expected \(192, 64, 3, 3\)"),
+        (flipped, r"conv2\.weight is not a plain tensor"),
+        (sparse, r"fc\.bias is not a plain tensor"),
         (without, r"tensor conv3\.bias is missing"),
         (misshapen, r"conv2\.weight is \(192, 64, 3, 2\), expected \(192, 64, 3, 3\)"),
         (extra, r"tensor conv7\.weight is unknown"),
@@ -136,9 +157,44 @@ def test_the_first_wrong_tensor_is_named(
 ) -> None:
     tensors = {name: tensor.clone() for name, tensor in state(NETWORK).items()}
     change(tensors)
-    with pytest.raises(WeightsCorrupt, match=said):
+    with memory_limit(512), pytest.raises(WeightsCorrupt, match=said):
         add(store, NETWORK, [saved(tensors)], tmp_path)
     assert not store.present(NETWORK)
+
+
+class View:
+    """Unpickles into an array whose values all lie at one place."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        nothing = (0,) * len(self.shape)
+        return np.ndarray, (self.shape, np.dtype(np.float32), bytes(4), 0, nothing)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("pca_eigen_vectors", (128, 128)),
+        ("pca_eigen_vectors", (1 << 20, 1 << 10)),
+        ("pca_means", (1 << 30,)),
+    ],
+)
+def test_arrays_that_are_not_stored_in_full_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    whole = as_read("vggish-pca")
+    hostile = saved({name: View(*shape)})
+    with memory_limit(512), pytest.raises(WeightsCorrupt, match=f"{name} is "):
+        adopt("vggish-pca", [whole, read_state(Path("pca.pth"), hostile)])
+
+
+def test_what_is_not_used_is_not_looked_at() -> None:
+    whole = as_read("mtcnn-facenet")
+    tensors = adopt("mtcnn-facenet", [whole])
+    with memory_limit(64):
+        large = {"logits.weight": torch.zeros(1).expand(3 << 30), "logits.bias": torch.zeros(1)}
+        again = adopt("mtcnn-facenet", [{**whole, **large}])
+    assert again.keys() == tensors.keys()
 
 
 class Hostile:

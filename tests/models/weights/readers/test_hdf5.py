@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from pathlib import Path
 
 import h5py
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.weights.readers import hdf5
 from models.weights.readers.hdf5 import read_keras
 from streamer.errors import WeightsCorrupt
+from tests.limits import memory_limit
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -77,16 +80,57 @@ def test_bombs_are_refused() -> None:
     file.close()
     with pytest.raises(WeightsCorrupt, match="not stored in one piece"):
         read_keras(stream.getvalue(), "x")
+    for size in (1 << 40, 1 << 24):
+        stream, file = model()
+        file["model_weights"].create_dataset("lazy", (size,), "f4")
+        file.close()
+        with memory_limit(32), pytest.raises(WeightsCorrupt, match="not stored in the file"):
+            read_keras(stream.getvalue(), "x")
+
+
+def test_all_tensors_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, file = model()
-    file["model_weights"].create_dataset("lazy", (1 << 40,), "f4")
+    file["model_weights"].create_dataset("more:0", data=KERNEL)
     file.close()
+    monkeypatch.setattr(hdf5, "MAX_VALUES", 2 * KERNEL.size)
+    assert len(read_keras(stream.getvalue(), "x")) == 2
+    monkeypatch.setattr(hdf5, "MAX_VALUES", 2 * KERNEL.size - 1)
     with pytest.raises(WeightsCorrupt, match="too large"):
         read_keras(stream.getvalue(), "x")
 
 
-def test_groups_that_hold_themselves_end() -> None:
+def test_what_is_linked_again_is_refused() -> None:
     stream, file = model()
     file["model_weights/again"] = file["model_weights"]
+    file.close()
+    with pytest.raises(WeightsCorrupt, match="is linked twice"):
+        read_keras(stream.getvalue(), "x")
+    stream, file = model()
+    file["model_weights/other:0"] = file["model_weights/dense_1/dense_1/kernel:0"]
+    file.close()
+    with pytest.raises(WeightsCorrupt, match="other:0 is linked twice"):
+        read_keras(stream.getvalue(), "x")
+
+
+def test_groups_that_share_groups_are_not_walked_again_and_again() -> None:
+    stream, file = model()
+    group = file["model_weights"]
+    for _ in range(7):
+        below = group.create_group("n")
+        for link in range(8):
+            group[f"l{link}"] = below
+        group = below
+    file.close()
+    began = time.process_time()
+    with pytest.raises(WeightsCorrupt, match="linked twice"):
+        read_keras(stream.getvalue(), "x")
+    # 9**7 visits would take an hour.
+    assert time.process_time() - began < 5
+
+
+def test_deep_nesting_is_refused() -> None:
+    stream, file = model()
+    file["model_weights"].create_group("/".join("a" * 12)).create_dataset("x", data=KERNEL)
     file.close()
     with pytest.raises(WeightsCorrupt, match="nested"):
         read_keras(stream.getvalue(), "x")

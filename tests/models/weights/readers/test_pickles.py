@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.lib import format as npy
 
 from models.weights.readers.pickles import read_pickled_npy, read_torch
 from streamer.errors import WeightsCorrupt
+from tests.limits import memory_limit
 
 
 class Runs:
@@ -88,6 +90,73 @@ def test_torch_file_of_tensors_and_numpy_numbers_is_read(zipped: bool) -> None:
     state, numbers = read_torch(stream.getvalue(), "fine.pth")
     assert torch.equal(state["a"], torch.arange(3.0))
     assert numbers == {"classes": (4, 9)}
+
+
+def repacked(data: bytes, compression: int) -> bytes:
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(data)) as old,
+        zipfile.ZipFile(stream, "w", compression) as new,
+    ):
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+    return stream.getvalue()
+
+
+def torch_file(tree: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(tree, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_compressed_members_are_refused_before_they_grow(compression: int) -> None:
+    data = repacked(torch_file({"w": torch.zeros(1 << 26)}), compression)
+    assert len(data) < 1 << 20
+    with memory_limit(64), pytest.raises(WeightsCorrupt, match="compressed"):
+        read_torch(data, "bomb.pth")
+
+
+def test_a_zip_with_two_tables_of_contents_does_not_hide_compressed_members() -> None:
+    def parts(tensor: torch.Tensor, compression: int) -> tuple[bytes, bytes]:
+        data = repacked(torch_file({"w": tensor}), compression)
+        end = data.rindex(b"PK\5\6")
+        return data[:end], data[end:]
+
+    # One reader believes the end record's offset and sees the first archive; one that looks right
+    # before the end record sees the second, when both are equally long.
+    packed, end = parts(torch.zeros(1 << 20), zipfile.ZIP_DEFLATED)
+    count = 1
+    while True:
+        plain, _ = parts(torch.ones(count, dtype=torch.uint8), zipfile.ZIP_STORED)
+        if len(plain) == len(packed):
+            break
+        count += len(packed) - len(plain)
+    with zipfile.ZipFile(io.BytesIO(packed + plain + end)) as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+    assert read_torch(packed + plain + end, "two.pth")["w"].numel() == count
+
+
+def test_members_that_share_their_bytes_are_refused() -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a/data.pkl", bytes(1 << 16))
+        for _ in range(64):
+            archive.filelist.append(archive.filelist[0])
+    with pytest.raises(WeightsCorrupt, match="more than the file"):
+        read_torch(stream.getvalue(), "shared.pth")
+
+
+def test_storage_that_is_only_announced_is_refused() -> None:
+    stream = io.BytesIO()
+    torch.save({"w": torch.zeros(77)}, stream, _use_new_zipfile_serialization=False)
+    data = stream.getvalue()
+    # The number of values, as a byte, becomes one of four bytes.
+    assert data.count(b"KM") >= 1
+    for large in (1 << 30, (1 << 31) - 1):
+        hostile = data.replace(b"KM", b"J" + large.to_bytes(4, "little"))
+        with memory_limit(64), pytest.raises(WeightsCorrupt):
+            read_torch(hostile, "old.pth")
 
 
 def test_plain_npy_is_refused() -> None:
