@@ -16,11 +16,11 @@ import pytest
 import torch
 from aiohttp import web
 
+from streamer.config.listen import Listen, parse_listen
 from streamer.errors import HttpError
 from streamer.http import health
 from streamer.http.app import make_app
 from streamer.http.health import Checks
-from streamer.http.listen import Listen, parse_listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 

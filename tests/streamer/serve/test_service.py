@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from streamer.aspects.batching import BatchPolicy
 from streamer.aspects.sharing import SharedExtractors
+from streamer.config.listen import Listen
 from streamer.config.sections import (
     OutputSection,
     ReconnectSection,
@@ -27,7 +28,6 @@ from streamer.config.streams import StreamEntry, load_streams
 from streamer.errors import CheckpointError, ConfigError
 from streamer.http.app import make_app
 from streamer.http.health import Checks
-from streamer.http.listen import Listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.serve.folder import state_folder
