@@ -17,8 +17,9 @@ from connectors.sources.registry import open_source
 from streamer.config.sections import DecodeSection, SourceSection
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError
-from tests.servers.process import Process, until
+from tests.servers.process import Process
 from tests.servers.pulse import Pulse
+from tests.waiting import until
 
 RECORD = """
 import json, sys

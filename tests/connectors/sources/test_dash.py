@@ -24,7 +24,8 @@ from streamer.errors import (
 )
 from tests.servers.film import FRAME, SHOTS, Watched, watch
 from tests.servers.nginx import Nginx
-from tests.servers.process import Process, until
+from tests.servers.process import Process
+from tests.waiting import until
 
 URL = "http://host/films/film.mpd"
 NOW = 1_772_396_100.0

@@ -13,7 +13,8 @@ from streamer.timeline import Picture
 from tests.servers import film
 from tests.servers.film import FRAME, SHOTS, watch
 from tests.servers.nginx import Nginx
-from tests.servers.process import Process, until
+from tests.servers.process import Process
+from tests.waiting import until
 
 BEGAN = datetime(2026, 3, 1, 20, 15, tzinfo=UTC)
 CUTS = [Fraction(sum(SHOTS[:shot]), 25) for shot in range(1, len(SHOTS))]

@@ -15,9 +15,10 @@ from streamer.errors import SourceClosed, SourceStalled
 from tests.servers.authority import Authority
 from tests.servers.film import FRAME, SHOTS, Watched, watch
 from tests.servers.nginx import Nginx
-from tests.servers.process import HOST, Process, free_port, receives, until
+from tests.servers.process import HOST, Process, free_port, receives
 from tests.servers.rtsp import RtspServer
 from tests.servers.sender import send
+from tests.waiting import until
 
 SEGMENTS = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "4")
 DATED = ("-hls_flags", "program_date_time+delete_segments")

@@ -27,6 +27,7 @@ from streamer.live.stream import StreamRun
 from tests.streamer.live.engine import Collected, kept
 from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
 from tests.streamer.live.test_stream import Noted, whole
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import socket
@@ -173,9 +174,7 @@ def test_a_restart_of_a_live_stream_is_a_gap_too(
         )  # fmt: skip
         thread = threading.Thread(target=run.run)
         thread.start()
-        deadline = time.monotonic() + 30
-        while run.progress.shots < 5 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: run.progress.shots >= 5, "five shots")
         run.stop(final=False)
         thread.join(20)
         assert not thread.is_alive()
