@@ -70,6 +70,15 @@ def silent() -> logging.Logger:
     return logger
 
 
+def headers_of(record: Message) -> dict[str, str]:
+    """Headers of a record, whose values are text."""
+    found: dict[str, str] = {}
+    for name, value in dict(record.headers() or ()).items():
+        assert isinstance(value, bytes)
+        found[name] = value.decode()
+    return found
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

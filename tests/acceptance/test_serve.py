@@ -67,8 +67,8 @@ def command(config: Path) -> Iterator[Served]:
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.PIPE, env=environment
         )
+        assert child.stderr is not None
         try:
-            assert child.stderr is not None
             port = 0
             while not port:
                 line = child.stderr.readline()

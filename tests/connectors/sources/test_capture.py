@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def pulse(folder: Path) -> Iterator[Pulse]:
     server.stop()
 
 
-def record(location: str, environment: dict[str, str]) -> dict[str, object]:
+def record(location: str, environment: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", RECORD, location],
         env=environment,
@@ -80,7 +81,7 @@ def record(location: str, environment: dict[str, str]) -> dict[str, object]:
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 

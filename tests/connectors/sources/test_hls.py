@@ -23,7 +23,8 @@ CUTS = [Fraction(sum(SHOTS[:shot]), 25) for shot in range(1, len(SHOTS))]
 def packaged(source: Path, folder: Path, name: str, *options: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     common = ("-hls_time", "1", "-hls_list_size", "0", "-hls_playlist_type", "vod")
-    command = ["ffmpeg", "-loglevel", "error", "-i", source, *options, "-f", "hls", *common]
+    command: list[str | Path] = ["ffmpeg", "-loglevel", "error", "-i", source]
+    command += [*options, "-f", "hls", *common]
     process = Process([*command, folder / name], folder / "log")
     until(lambda: process.ended, "a packaged film")
     return (folder / name).read_text()
