@@ -53,7 +53,9 @@ class Watchdog:
             with self._lock:
                 assert self._until is not None
                 until, reason = self._until
-            if self._clock() > until:
+                # Who is heard from meanwhile is not late.
+                late = self._clock() > until
+            if late:
                 # Whoever should read it may not.
                 said = threading.Thread(target=self._say, args=(reason,), daemon=True)
                 said.start()
