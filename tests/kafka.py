@@ -28,6 +28,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from tests.waiting import until
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 USER, PASSWORD = "alice", "correct horse"
@@ -68,6 +70,15 @@ def silent() -> logging.Logger:
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     return logger
+
+
+def headers_of(record: Message) -> dict[str, str]:
+    """Headers of a record, whose values are text."""
+    found: dict[str, str] = {}
+    for name, value in dict(record.headers() or ()).items():
+        assert isinstance(value, bytes)
+        found[name] = value.decode()
+    return found
 
 
 def free_port() -> int:
@@ -170,8 +181,12 @@ class Node:
             future.result(PATIENCE)
         # The broker applies it to the log a moment later, in the order of its metadata.
         asked = ConfigResource(ResourceType.TOPIC, topic)
-        while admin.describe_configs([asked])[asked].result(PATIENCE)[key].value != value:
-            pass
+
+        def applied() -> bool:
+            found = admin.describe_configs([asked])[asked].result(PATIENCE)
+            return bool(found[key].value == value)
+
+        until(applied, f"{key} = {value} for {topic}", seconds=PATIENCE)
 
     def read(self, topic: str, count: int | None = None, partitions: int = 1) -> list[Message]:
         """Records of a topic, in order within a partition.

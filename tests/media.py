@@ -11,6 +11,7 @@ from typing import IO
 
 import av
 import numpy as np
+from av.stream import Stream
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
@@ -169,15 +170,16 @@ def write_film(
         format=container,
         container_options=recipe.container_options,
     ) as output:
-        shown = _picture_packets(output, pictures, recipe) if recipe.codec else iter(())
+        codec = recipe.codec
+        shown = _picture_packets(output, pictures, codec, recipe) if codec else iter(())
         heard = _sound_packets(output, recipe.sound) if recipe.sound else iter(())
         _interleave(output, shown, heard)
 
 
 def _interleave(
     output: av.container.OutputContainer,
-    shown: Iterator[tuple[float, av.Packet]],
-    heard: Iterator[tuple[float, av.Packet]],
+    shown: Iterator[tuple[float, av.Packet[Stream]]],
+    heard: Iterator[tuple[float, av.Packet[Stream]]],
 ) -> None:
     picture, sound = next(shown, None), next(heard, None)
     while picture is not None or sound is not None:
@@ -191,11 +193,11 @@ def _interleave(
 
 
 def _picture_packets(
-    output: av.container.OutputContainer, pictures: Iterable[Pixels], recipe: Recipe
-) -> Iterator[tuple[float, av.Packet]]:
+    output: av.container.OutputContainer, pictures: Iterable[Pixels], codec: str, recipe: Recipe
+) -> Iterator[tuple[float, av.Packet[Stream]]]:
     source = iter(pictures)
     first = next(source)
-    stream = output.add_stream(recipe.codec, rate=recipe.rate, options=dict(recipe.options))
+    stream = output.add_stream(codec, rate=recipe.rate, options=dict(recipe.options))
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height = first.shape[1], first.shape[0]
     stream.pix_fmt = recipe.pixel_format
@@ -204,7 +206,7 @@ def _picture_packets(
     stream.codec_context.time_base = time_base
     step = 1 / recipe.rate / time_base
 
-    def packets() -> Iterator[tuple[float, av.Packet]]:
+    def packets() -> Iterator[tuple[float, av.Packet[Stream]]]:
         for number, picture in enumerate(itertools.chain([first], source)):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame = frame.reformat(format=recipe.pixel_format)
@@ -220,11 +222,11 @@ def _picture_packets(
 
 def _sound_packets(
     output: av.container.OutputContainer, tone: Tone
-) -> Iterator[tuple[float, av.Packet]]:
+) -> Iterator[tuple[float, av.Packet[Stream]]]:
     stream = output.add_stream(tone.codec, rate=tone.rate, layout=tone.layout)
     assert isinstance(stream, av.AudioStream)
 
-    def packets() -> Iterator[tuple[float, av.Packet]]:
+    def packets() -> Iterator[tuple[float, av.Packet[Stream]]]:
         total, block = round(tone.seconds * tone.rate), tone.rate // 10
         for first in range(0, total, block):
             second = np.arange(first, min(total, first + block)) / tone.rate
@@ -244,6 +246,6 @@ def _sound_packets(
     return packets()
 
 
-def _at(packet: av.Packet) -> float:
+def _at(packet: av.Packet[Stream]) -> float:
     ticks = packet.dts if packet.dts is not None else packet.pts or 0
     return float(ticks * packet.time_base)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+from streamer.config.listen import parse_listen
 from streamer.http.app import make_app
 from streamer.http.health import Checks
-from streamer.http.listen import parse_listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.metrics.observer import MeteredObserver
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from connectors.sinks.sink import Sink
+    from streamer.config.listen import Listen
     from streamer.config.sections import HttpSection
     from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
-    from streamer.http.listen import Listen
     from streamer.pipeline.observer import Observer, Progress
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo

@@ -67,10 +67,10 @@ def serve(
 
 def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int:
     from models.weights.store import WeightStore
+    from streamer.config.listen import parse_listen
     from streamer.config.streams import load_streams
     from streamer.http.app import make_app
     from streamer.http.health import Checks
-    from streamer.http.listen import parse_listen
     from streamer.http.server import HttpServer
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import load_engine, share

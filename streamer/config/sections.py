@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from streamer.http.listen import parse_listen
+from streamer.config.listen import parse_listen
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Emit = Literal["boundaries", "shots", "scenes"]

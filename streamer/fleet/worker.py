@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from connectors.kafka.topic import TopicProbe
+from streamer.config.listen import parse_listen
 from streamer.errors import FleetError, StreamerError
 from streamer.fleet.ingester import Ingester
 from streamer.fleet.pool import ReaderPool
@@ -23,7 +24,6 @@ from streamer.fleet.topics import TopicMaker
 from streamer.fleet.window import Mixture
 from streamer.http.app import make_app
 from streamer.http.health import Checks
-from streamer.http.listen import parse_listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 
+from streamer.config.listen import Listen
 from streamer.errors import HttpError
-from streamer.http.listen import Listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -239,6 +239,8 @@ class Connection:
             try:
                 self._queue.put(item, timeout=_POLL)
             except queue.Full:
+                # Who waits for room is not silent, however late they get to the next item.
+                self._heard = time.monotonic()
                 if self._stopped_at is not None and self._abandon():
                     return False
             else:

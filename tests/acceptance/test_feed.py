@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_a_feed_is_connected_again_until_somebody_ends_it(tail: Tail, feed: Path
             *("--name", "feed", "--threshold", "0", "--emit", "shots", "--json-logs"),
         ) as process,
     ):
-        told = []
+        told: list[dict[str, Any]] = []
         while len([one for one in told if one["data"]["epoch"] == 1]) < SHOTS - 1:
             told.append(process.next_event())
         process.child.send_signal(signal.SIGINT)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from tests.acceptance.command import EVERYTHING, PATIENCE, Outcome, Tail, read_event
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film
+from tests.waiting import until
 
 ALL = ("--name", "film", "--threshold", "0", *EVERYTHING)
 
@@ -138,26 +137,16 @@ def test_a_signal_is_how_following_ends(
     assert done.scenes[-1]["ended_by"] == "end"
 
 
-def wait_until(pid: int, holds: Callable[[Path], bool]) -> None:
-    """Waits until something can be seen of a process from outside."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds(Path(f"/proc/{pid}")):
-        assert time.monotonic() < deadline
-
-
 def handles_sigterm(process: Path) -> bool:
     status = (process / "status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def reads(file: Path) -> Callable[[Path], bool]:
-    def holds(process: Path) -> bool:
-        with contextlib.suppress(OSError):
-            return any(link.readlink() == file for link in (process / "fd").iterdir())
-        return False
-
-    return holds
+def reads(process: Path, file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(link.readlink() == file for link in (process / "fd").iterdir())
+    return False
 
 
 @pytest.mark.parametrize(("follow", "code"), [(True, 0), (False, 130)])
@@ -165,7 +154,8 @@ def test_a_signal_while_networks_are_loaded(
     tail: Tail, film: Path, follow: bool, code: int
 ) -> None:
     with tail.start(film, *["--follow"] * follow) as process:
-        wait_until(process.child.pid, handles_sigterm)
+        seen = Path(f"/proc/{process.child.pid}")
+        until(lambda: handles_sigterm(seen), "a handler of signals", seconds=PATIENCE)
         process.child.send_signal(signal.SIGTERM)
         done = process.finish()
     assert (done.code, done.events, done.errors) == (code, [], "")
@@ -175,7 +165,8 @@ def test_a_signal_while_nothing_has_come(tail: Tail, tmp_path: Path) -> None:
     empty = tmp_path / "empty.ts"
     empty.touch()
     with tail.start(empty, "--follow", "--idle-timeout", "600") as process:
-        wait_until(process.child.pid, reads(empty))
+        seen = Path(f"/proc/{process.child.pid}")
+        until(lambda: reads(seen, empty), "an open file", seconds=PATIENCE)
         process.child.send_signal(signal.SIGINT)
         done = process.finish()
     assert (done.code, done.events) == (0, [])

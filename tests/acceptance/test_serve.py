@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.acceptance.command import PATIENCE, SHOT, Tail, read_event
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film
 from tests.streamer.live.server import linger, play, serving
+from tests.waiting import until
 
 TOKEN = "0123456789abcdef"
 
@@ -31,13 +31,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = Recipe(rate=RATE, codec="mpeg2video", sound=Tone(SHOTS * 1.2))
     write_film(path, pictures(), recipe)
     return path
-
-
-def until(there: Callable[[], bool], told: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not there():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
 
 
 class Served:
@@ -58,6 +51,9 @@ class Served:
     def state(self, name: str) -> str:
         return str(self.ask("GET", f"/streams/{name}")[1].get("state"))
 
+    def streams(self) -> object:
+        return self.ask("GET", "/streams")
+
     def kill(self) -> None:
         self.child.send_signal(signal.SIGKILL)
         self.child.wait(PATIENCE)
@@ -71,8 +67,8 @@ def command(config: Path) -> Iterator[Served]:
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.PIPE, env=environment
         )
+        assert child.stderr is not None
         try:
-            assert child.stderr is not None
             port = 0
             while not port:
                 line = child.stderr.readline()
@@ -136,7 +132,8 @@ sinks = ["{tmp_path / "live.jsonl"}"]
                     len(events(tmp_path / "grow.jsonl")) >= 3
                     and len(events(tmp_path / "live.jsonl")) >= 3
                 ),
-                lambda: served.ask("GET", "/streams"),
+                served.streams,
+                seconds=PATIENCE,
             )
             served.kill()
         before = events(tmp_path / "grow.jsonl")
@@ -146,13 +143,15 @@ sinks = ["{tmp_path / "live.jsonl"}"]
             # The last shot of a file that may still grow is not over.
             until(
                 lambda: shots_of(tmp_path / "grow.jsonl") >= set(range(SHOTS - 1)),
-                lambda: served.ask("GET", "/streams"),
+                served.streams,
+                seconds=PATIENCE,
             )
             until(
                 lambda: any(
                     event["data"]["epoch"] == 1 for event in events(tmp_path / "live.jsonl")
                 ),
-                lambda: served.ask("GET", "/streams"),
+                served.streams,
+                seconds=PATIENCE,
             )
             # The end of the file comes with the end of the stream.
             assert served.ask("DELETE", "/streams/grow")[0] == 204
@@ -195,11 +194,11 @@ sinks = ["{tmp_path / name}.jsonl"]
 
     write("a")
     with command(config) as served:
-        until(lambda: served.state("a") == "ended", lambda: served.ask("GET", "/streams"))
+        until(lambda: served.state("a") == "ended", served.streams, seconds=PATIENCE)
         first = served.ask("GET", "/streams/a")[1]["since"]
         write("a", "b")
         served.child.send_signal(signal.SIGHUP)
-        until(lambda: served.state("b") == "ended", lambda: served.ask("GET", "/streams"))
+        until(lambda: served.state("b") == "ended", served.streams, seconds=PATIENCE)
         assert served.ask("GET", "/streams/a")[1]["since"] == first
         config.write_text("[streams")
         served.child.send_signal(signal.SIGHUP)

@@ -55,7 +55,7 @@ def typed(line: str) -> Iterator[Process]:
 
 
 def began(shot: dict[str, Any]) -> Fraction:
-    return shot["pts"] * Fraction(*map(int, shot["time_base"].split("/")))
+    return int(shot["pts"]) * Fraction(shot["time_base"])
 
 
 def test_both_pipelines_are_there() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from models.mixture import Moae
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "as shipped": {},
     "one convolution": {"size": SMALL.model_copy(update={"shared_difference": True})},
     "one direction": {"size": SMALL.model_copy(update={"bidirectional": False})},

@@ -16,7 +16,7 @@ from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError, SourceNotFound, SourceUnreachable
 from streamer.timeline import Picture, StreamInfo
 from tests.media import Clip, Pixels, Recipe, Tone, frames_of, still, texture, write_film
-from tests.servers.process import until
+from tests.waiting import until
 
 RATE = Fraction(25)
 SHOTS = (40, 35, 45, 30)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from tests.waiting import until
 
 PATIENCE = 30.0
 HOST = "127.0.0.1"
@@ -24,14 +25,6 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind((HOST, 0))
         return int(taken.getsockname()[1])
-
-
-def until(ready: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Polls until something is so."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 def answers(port: int) -> bool:
@@ -85,7 +78,7 @@ class Process:
             assert code is None, f"{what}: ended with {code}: {self._log.read_text()[-2000:]}"
             return False
 
-        until(check, what)
+        until(check, what, seconds=PATIENCE)
 
     @property
     def ended(self) -> bool:

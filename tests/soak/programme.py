@@ -14,6 +14,7 @@ from tests.media import texture
 
 if TYPE_CHECKING:
     from av.packet import Packet
+    from av.stream import Stream
 
 RATE = 10
 TICKS = 90_000
@@ -95,7 +96,7 @@ def make(seed: int, width: int, height: int, sample_rate: int) -> Programme:
         for packet in sound.encode():
             container.mux(packet)
     sink.seek(0)
-    with av.open(sink) as container:
+    with av.open(sink, "r") as container:
         extra = {s.type: bytes(s.codec_context.extradata or b"") for s in container.streams}
         units = [
             unit(packet, extra[packet.stream.type]) for packet in container.demux() if packet.size
@@ -105,7 +106,7 @@ def make(seed: int, width: int, height: int, sample_rate: int) -> Programme:
     return Programme(tuple(units), tuple(start * ticks for start in starts[1:]))
 
 
-def unit(packet: Packet, extra: bytes) -> Unit:
+def unit(packet: Packet[Stream], extra: bytes) -> Unit:
     """A packet as a broadcast carries it: H.264 with start codes and headers at key pictures."""
     assert packet.pts is not None
     assert packet.time_base is not None

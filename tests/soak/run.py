@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ class Soaked:
     verdict: Verdict
     samples: list[Sample]
     wall: float
-    states: dict[str, str]
+    states: Mapping[str, str]
     largest_state: int
     internal: list[str]
 

@@ -111,9 +111,9 @@ def judge(sent: list[dict[str, Any]], events: list[dict[str, Any]]) -> Verdict:
             delivered[connection["stream"]].append(connection)
     for stream, connections in delivered.items():
         stretches = [
-            _Stretch(*map(float, stretch), connection)
+            _Stretch(float(start), float(end), connection)
             for connection in connections
-            for stretch in connection["stretches"]
+            for start, end in connection["stretches"]
         ]
         verdict.delivering += len(stretches)
         every = [shot for epoch in range(len(stretches)) for shot in shots[stream, epoch]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from pathlib import Path
 from typing import get_args
@@ -32,6 +31,7 @@ from tests.connectors.kafka.secured import Secured
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
 from tests.kafka import PASSWORD, PATIENCE
 from tests.streamer.events.examples import boundary
+from tests.waiting import until
 
 
 def section(tmp_path: Path, account: Settings) -> KafkaSection:
@@ -183,10 +183,13 @@ def test_a_consumer_whose_right_is_withdrawn_ends(
 
 
 def read(reader: EventReader) -> list[Record]:
-    """Waits for a record, with a deadline."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := reader.batch(10, 0.2)):
-        assert time.monotonic() < deadline
+    found: list[Record] = []
+
+    def come() -> bool:
+        found.extend(reader.batch(10, 0.2))
+        return bool(found)
+
+    until(come, "a record", seconds=PATIENCE)
     return found
 
 

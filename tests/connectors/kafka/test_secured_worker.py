@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -24,6 +23,7 @@ from tests.kafka import PATIENCE, Broker
 from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, WAIT, Fleet, Worker
 from tests.streamer.fleet.shots import records
+from tests.waiting import until
 
 
 class SecuredFleet(Fleet):
@@ -102,16 +102,18 @@ def test_a_certificate_and_rights_to_topics_that_are_there_are_enough(
 
 def ready(worker: Worker) -> None:
     """Waits until every half has its partitions, each of which is a check of its own."""
-    deadline, url = time.monotonic() + WAIT, f"http://127.0.0.1:{worker.port}/readyz"
-    while True:
+    url = f"http://127.0.0.1:{worker.port}/readyz"
+
+    def says_so() -> bool:
         assert worker.child.poll() is None, worker.errors
-        assert time.monotonic() < deadline
         try:
             with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 assert json.load(answer)["checks"].keys() == {"ingest", "segment"}
-                return
+                return True
         except urllib.error.URLError:
-            time.sleep(0.1)
+            return False
+
+    until(says_so, "a worker that is ready", seconds=WAIT)
 
 
 def test_a_worker_that_may_not_make_topics_or_use_them(

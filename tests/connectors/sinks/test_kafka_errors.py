@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from cloudevents.core.v1.event import CloudEvent
 
 from connectors.sinks.kafka import KafkaSink, spool_folder
 from connectors.sinks.leftovers import leftovers
 from connectors.sinks.registry import open_sink
+from connectors.sinks.sink import Sink
 from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from streamer.errors import ConfigError, SinkError
@@ -168,6 +171,11 @@ def test_a_broker_that_stays_away_leaves_events_in_the_spool(tmp_path: Path) -> 
     assert (left.stream, left.target, left.events) == (STREAM, url, 3)
 
 
+def add_all(sink: Sink, events: Iterable[CloudEvent]) -> None:
+    for event in events:
+        sink.add(event)
+
+
 def test_a_full_spool_while_the_broker_is_away(tmp_path: Path) -> None:
     away = {"start_without_broker": True, "connect_seconds": 0.2, "flush_seconds": 0.1}
     small = away | {"spool_bytes": 6000, "spool_seconds": 0.05}
@@ -177,7 +185,7 @@ def test_a_full_spool_while_the_broker_is_away(tmp_path: Path) -> None:
     waiting.add(first)
     waiting.add(second)
     with pytest.raises(SinkError, match=r"spool full: [2-9] events"):
-        [waiting.add(event) for event in rest]
+        add_all(waiting, rest)
     waiting.close()
     assert leftovers(tmp_path / "spool")[0].size <= 6000
 

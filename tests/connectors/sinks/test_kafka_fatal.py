@@ -64,7 +64,8 @@ def test_a_new_producer_goes_on(
         return made[-1]
 
     monkeypatch.setattr(sender, "Producer", make)
-    topic, notices = broker.topic(), []
+    topic = broker.topic()
+    notices: list[str] = []
     options = KafkaSection(spool=tmp_path / "spool", flush_seconds=30.0)
     sink = open_sink(f"kafka://{broker.address}/{topic}", SinkUse(STREAM, options, notices.append))
     sink.add(events(1)[0])

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,9 @@ from connectors.sources.registry import open_source
 from streamer.config.sections import DecodeSection, SourceSection
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError
-from tests.servers.process import Process, until
+from tests.servers.process import Process
 from tests.servers.pulse import Pulse
+from tests.waiting import until
 
 RECORD = """
 import json, sys
@@ -70,7 +72,7 @@ def pulse(folder: Path) -> Iterator[Pulse]:
     server.stop()
 
 
-def record(location: str, environment: dict[str, str]) -> dict[str, object]:
+def record(location: str, environment: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", RECORD, location],
         env=environment,
@@ -79,7 +81,7 @@ def record(location: str, environment: dict[str, str]) -> dict[str, object]:
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 

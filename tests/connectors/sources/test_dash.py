@@ -24,7 +24,8 @@ from streamer.errors import (
 )
 from tests.servers.film import FRAME, SHOTS, Watched, watch
 from tests.servers.nginx import Nginx
-from tests.servers.process import Process, until
+from tests.servers.process import Process
+from tests.waiting import until
 
 URL = "http://host/films/film.mpd"
 NOW = 1_772_396_100.0
@@ -193,7 +194,8 @@ def packaged(nginx: Nginx, film: Path, log: Path, *options: str) -> Path:
     """A film of six segments in a folder of the server's; its description."""
     folder = nginx.root / log.parent.name
     folder.mkdir()
-    command = ["ffmpeg", "-loglevel", "error", "-i", film, "-c", "copy", "-f", "dash"]
+    command: list[str | Path] = ["ffmpeg", "-loglevel", "error", "-i", film]
+    command += ["-c", "copy", "-f", "dash"]
     description = folder / "film.mpd"
     process = Process([*command, "-seg_duration", "1", *options, description], log)
     until(lambda: process.ended, "a packaged film")

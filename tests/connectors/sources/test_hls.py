@@ -13,7 +13,8 @@ from streamer.timeline import Picture
 from tests.servers import film
 from tests.servers.film import FRAME, SHOTS, watch
 from tests.servers.nginx import Nginx
-from tests.servers.process import Process, until
+from tests.servers.process import Process
+from tests.waiting import until
 
 BEGAN = datetime(2026, 3, 1, 20, 15, tzinfo=UTC)
 CUTS = [Fraction(sum(SHOTS[:shot]), 25) for shot in range(1, len(SHOTS))]
@@ -22,7 +23,8 @@ CUTS = [Fraction(sum(SHOTS[:shot]), 25) for shot in range(1, len(SHOTS))]
 def packaged(source: Path, folder: Path, name: str, *options: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     common = ("-hls_time", "1", "-hls_list_size", "0", "-hls_playlist_type", "vod")
-    command = ["ffmpeg", "-loglevel", "error", "-i", source, *options, "-f", "hls", *common]
+    command: list[str | Path] = ["ffmpeg", "-loglevel", "error", "-i", source]
+    command += [*options, "-f", "hls", *common]
     process = Process([*command, folder / name], folder / "log")
     until(lambda: process.ended, "a packaged film")
     return (folder / name).read_text()

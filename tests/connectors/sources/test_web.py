@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable
 
 from connectors.sources.registry import open_source
 from connectors.sources.source import ByteStream
 from connectors.sources.web import Body
 from streamer.config.sections import SourceSection
 from tests.servers.silent import Misbehaving, request
+from tests.waiting import until
 
 ANSWER = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
 LIMITS = SourceSection(open_seconds=5.0, stall_seconds=5.0)
@@ -58,19 +57,12 @@ def test_closing_does_not_wait_for_a_read_under_way() -> None:
         assert body.read(100) == b"x" * 100
         reading = threading.Thread(target=body.read, args=(100,), daemon=True)
         reading.start()
-        until(lambda: isinstance(body, Body) and body.reading)
+        until(lambda: isinstance(body, Body) and body.reading, "a read under way")
         source.close()
         assert not feed.left.is_set()
         feed.word.set()
         reading.join(SECONDS)
         assert feed.left.wait(SECONDS)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def stream(target: str | ByteStream) -> ByteStream:

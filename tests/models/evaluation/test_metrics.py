@@ -21,7 +21,7 @@ GOLDEN_SCORES = [0.1, 0.2, 0.8, 0.3, 0.6, 0.1, 0.4, 0.2, 0.1]
 def _movie(
     truth: list[int], scores: list[float], name: str = "m", length: float = 10.0
 ) -> ScoredMovie:
-    start = np.arange(len(truth) + 1) * length
+    start = np.arange(len(truth) + 1, dtype=np.float64) * length
     return ScoredMovie(
         name, start, start + length, np.array(truth, dtype=np.bool_), np.array(scores)
     )
@@ -88,7 +88,7 @@ def test_the_truth_scores_one_everywhere(truth: list[bool], seed: int) -> None:
 )
 def test_miou_is_symmetric_and_bounded(truth: list[bool], found: list[bool]) -> None:
     labels, predicted = np.array(truth), np.array(found[: len(truth)])
-    end = np.arange(1, len(truth) + 2) * 2.5
+    end = np.arange(1, len(truth) + 2, dtype=np.float64) * 2.5
     one = miou(end - 2.5, end, labels, predicted)
     assert one == pytest.approx(miou(end - 2.5, end, predicted, labels))
     assert 0.0 < one <= 1.0

@@ -69,7 +69,7 @@ def test_aspects_may_come_in_any_order() -> None:
         movie.start,
         movie.end,
         movie.boundary,
-        dict(reversed(movie.aspects.items())),
+        dict(reversed(list(movie.aspects.items()))),
         movie.extractors,
     )
     one, two = score_movie(model, movie, 1), score_movie(model, turned, 1)

@@ -8,6 +8,7 @@ from models.experts.windows import boundary_windows, heal
 
 
 def _set(conv: torch.nn.Conv2d, weight: list[list[float]], bias: list[float]) -> None:
+    assert conv.bias is not None
     with torch.no_grad():
         conv.weight.copy_(torch.tensor(weight)[:, None, :, None])
         conv.bias.copy_(torch.tensor(bias))

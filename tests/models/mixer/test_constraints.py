@@ -51,7 +51,7 @@ def test_gradients_by_finite_differences() -> None:
 def test_equal_weights_cost_nothing_and_have_a_finite_gradient() -> None:
     weights = torch.full((3,), 1 / 3, requires_grad=True)
     value = variance_constraint(weights, ALL, 10.0)
-    value.backward()
+    torch.autograd.backward(value)
     assert value.item() == pytest.approx(0.0, abs=1e-7)
     assert weights.grad is not None
     assert bool(torch.isfinite(weights.grad).all())

@@ -75,7 +75,8 @@ def portrait(
 
     def oval(cx: float, cy: float, rx: float, ry: float, soft: float) -> NDArray[np.float64]:
         distance = np.sqrt(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2)
-        return ((1 - distance) / soft + 0.5).clip(0, 1)
+        inside: NDArray[np.float64] = np.clip((1 - distance) / soft + 0.5, 0, 1)
+        return inside
 
     skin, hair = np.array(sitter.skin), np.array(sitter.hair)
     lay(oval(0, 1.9, 1.5, 0.85, 0.05), np.array([60.0, 70.0, 110.0]))

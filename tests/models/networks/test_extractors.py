@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pytest
@@ -44,8 +45,8 @@ def noise(extractor: Extractor, rows: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     wanted = extractor.input
     if isinstance(wanted, ClipInput):
-        size = (rows, wanted.frames, 1, wanted.height, wanted.width)
-        return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+        clip = (rows, wanted.frames, 1, wanted.height, wanted.width)
+        return torch.randint(0, 256, clip, dtype=torch.uint8, generator=generator)
     if extractor.aspect == "cast":
         return portraits(extractor, rows)
     if isinstance(wanted, PictureInput):
@@ -213,13 +214,22 @@ def test_two_views_of_one_scene_are_closer_than_two_scenes(
         assert likeness[index, index ^ 1] > likeness[index, others].max()
 
 
+class Pose(TypedDict, total=False):
+    """How somebody is painted."""
+
+    size: float
+    at: tuple[float, float]
+    turn: float
+    light: float
+
+
 def test_one_person_is_closer_than_two(extractors: dict[str, Extractor]) -> None:
-    poses = (
+    poses: tuple[Pose, ...] = (
         {"size": 0.33},
         {"size": 0.2, "at": (0.45, 0.3), "turn": 0.15, "light": -0.7},
         {"size": 0.45, "at": (0.5, 0.6), "turn": -0.2, "light": 0.8},
     )
-    pictures = [portrait(sitter, 432, 768, **pose) for sitter in SITTERS for pose in poses]  # type: ignore[arg-type] - one type a key
+    pictures = [portrait(sitter, 432, 768, **pose) for sitter in SITTERS for pose in poses]
     tokens = extractors["mtcnn-dlib"].embed(torch.stack(pictures))
     distance = torch.cdist(tokens, tokens)
     who = torch.arange(len(tokens)) // len(poses)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -26,10 +28,8 @@ def test_all_look_aheads_are_those_of_single_passes(shots: int) -> None:
     for name, model in models.items():
         for lookahead in (0, 1, 5, 9, None):
             alone = score_relations(model, relations, lookahead)
-            for ours, theirs in (
-                (said.scores[name], alone.scores),
-                (said.weights[name], alone.weights),
-                (said.probability, alone.probability),
-                (said.present, alone.present),
-            ):
-                np.testing.assert_allclose(decided(ours, lookahead), theirs, atol=1e-5)
+            same = partial(np.testing.assert_allclose, atol=1e-5)
+            same(decided(said.scores[name], lookahead), alone.scores)
+            same(decided(said.weights[name], lookahead), alone.weights)
+            same(decided(said.probability, lookahead), alone.probability)
+            same(decided(said.present, lookahead), alone.present)

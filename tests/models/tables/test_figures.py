@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from models.rows import EXPERT_ROWS
 from models.tables.figures import rendered, stretches, weights_figure
@@ -15,7 +16,10 @@ from models.tables.results import WeightTrack
 from streamer.errors import SourceDamaged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from matplotlib.axes import Axes
 
 
 def _track(shots: int, true: tuple[int, ...]) -> WeightTrack:
@@ -64,12 +68,18 @@ def test_stretches_lie_around_true_boundaries(
     assert all(b - a >= 12 for a, b in pairwise(found))
 
 
+def bars(axes: Axes) -> Iterator[Rectangle]:
+    for patch in axes.patches:
+        assert isinstance(patch, Rectangle)
+        yield patch
+
+
 def test_weights_are_stacked_at_each_boundary() -> None:
     figure = weights_figure("heat", _track(9, (3,)), 0.5)
     shots, scores, weights = figure.axes
     assert len(shots.patches) == 9
-    assert [bar.get_height() for bar in scores.patches] == [0.5] * 8
-    stacks = np.array([[bar.get_y(), bar.get_height()] for bar in weights.patches])
+    assert [bar.get_height() for bar in bars(scores)] == [0.5] * 8
+    stacks = np.array([[bar.get_y(), bar.get_height()] for bar in bars(weights)])
     assert len(stacks) == 10 * 8
     assert stacks.sum(axis=1).max() == pytest.approx(1.0)
     assert rendered(figure, "png").startswith(b"\x89PNG")

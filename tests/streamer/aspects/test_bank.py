@@ -26,6 +26,8 @@ SECONDS = 3
 PICTURE_RATE = 12
 MS = Fraction(1, 1000)
 
+Samples = NDArray[np.float64] | NDArray[np.float32] | NDArray[np.int32] | NDArray[np.int16]
+
 
 @pytest.fixture(scope="module")
 def extractors(weight_store: WeightStore) -> list[Extractor]:
@@ -44,9 +46,7 @@ def frame(seed: int, width: int, height: int, pixel_format: str = "yuv420p") -> 
     return made.reformat(format=pixel_format)
 
 
-def sound(
-    second: Fraction, samples: NDArray[np.generic], rate: int, kind: str, layout: str
-) -> Sound:
+def sound(second: Fraction, samples: Samples, rate: int, kind: str, layout: str) -> Sound:
     made = av.AudioFrame.from_ndarray(samples, kind, layout)
     made.sample_rate = rate
     return Sound(Instant(round(second * rate), Fraction(1, rate)), made)
@@ -69,7 +69,8 @@ def run(
     bank = AspectBank(
         extractors, SETTINGS, batch=batch, max_interleave=Fraction(3), has_sound=bool(sounds)
     )
-    items = sorted([*sounds, *pictures], key=lambda item: item.start.seconds)
+    every: list[Picture | Sound] = [*sounds, *pictures]
+    items = sorted(every, key=lambda item: item.start.seconds)
     bank.begin(items[0].start.seconds)
     edges = [items[0].start.seconds, *cuts, Fraction(SECONDS)]
     shots = [
@@ -100,9 +101,9 @@ def run(
     return done
 
 
-def steady_sound(rate: int = 16000, **more: float) -> list[Sound]:
+def steady_sound(rate: int = 16000, level: float = 0.2) -> list[Sound]:
     block = rate // 10
-    whole = noise(rate, SECONDS * rate, **more)
+    whole = noise(rate, SECONDS * rate, level)
     return [
         sound(Fraction(start, rate), whole[:, start : start + block].copy(), rate, "flt", "mono")
         for start in range(0, SECONDS * rate, block)
@@ -173,7 +174,7 @@ def test_interlaced_pictures(extractors: list[Extractor]) -> None:
     recipe = Recipe(codec="mpeg2video", options={"flags": "+ildct+ilme"})
     write_film(film, [texture(index, 96, 64) for index in range(6)], recipe, container="mpegts")
     film.seek(0)
-    with av.open(film) as opened:
+    with av.open(film, "r") as opened:
         frames = list(opened.decode(video=0))
     assert all(each.interlaced_frame for each in frames)
     (shot,) = run(extractors, steady_pictures(frames), [])
@@ -194,7 +195,7 @@ def test_a_rotated_film_is_seen_upright(extractors: list[Extractor]) -> None:
             for packet in stream.encode(None):
                 output.mux(packet)
         film.seek(0)
-        with av.open(film) as opened:
+        with av.open(film, "r") as opened:
             return list(opened.decode(video=0))
 
     plain = decoded(np.ascontiguousarray(upright), 0)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import typer
+from typer.main import get_command
 
 import streamer.cli.app as cli
 from connectors.sinks.sink import ConsumerGone
@@ -95,7 +96,7 @@ def failing(error: BaseException) -> typer.Typer:
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, arguments: list[str]) -> int:
-    command = cli.get_command(failing(error))
+    command = get_command(failing(error))
     monkeypatch.setattr(cli, "load", lambda name: command)
     return cli.run(arguments)
 

@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.weights.store import WeightStore
 from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
+from tests.waiting import until
+
+PATIENCE = 120.0
 
 
 def free_port() -> int:
@@ -49,13 +50,6 @@ def number(text: str, name: str) -> float:
     )
 
 
-def eventually(wanted: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not wanted():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     rate = Fraction(25)
@@ -76,20 +70,24 @@ def test_numbers_and_health_of_a_followed_file(film: Path, weight_store: WeightS
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as child:
         try:
-            eventually(lambda: ask(port, "/livez") is not None)
+            until(lambda: ask(port, "/livez") is not None, "an answer", seconds=PATIENCE)
             assert ask(port, "/livez") == (200, '{"status": "alive"}')
 
             def shots() -> bool:
                 status, text = ask(port, "/metrics") or (0, "")
                 return status == 200 and number(text, "streamer_shots_total") >= 4
 
-            eventually(shots)
+            until(shots, "four shots", seconds=PATIENCE)
             _, text = ask(port, "/metrics") or (0, "")
             assert number(text, "streamer_stream_up") == 1
             assert number(text, "streamer_media_seconds_total") >= 4
             assert number(text, "process_resident_memory_bytes") > 1e7
             # Nothing is written to the file any more, which is noticed.
-            eventually(lambda: (ask(port, "/readyz") or (0, ""))[0] == 503)
+            until(
+                lambda: (ask(port, "/readyz") or (0, ""))[0] == 503,
+                "readiness to go",
+                seconds=PATIENCE,
+            )
             checks = json.loads((ask(port, "/readyz") or (0, "{}"))[1])["checks"]
             assert checks["model"] == {"ok": True}
             assert "no input for" in checks["source"]["reason"]

@@ -106,7 +106,8 @@ def test_pictures_that_pause_while_sound_goes_on_are_no_new_clock() -> None:
     for of in (picture, sound):
         instant = of.stamp(69_000, None, FRAME, TICK, passed=0.0)
         assert instant is not None
-        assert (instant.seconds, of.restarts) == (69, 0)
+        assert instant.seconds == 69
+        assert of.restarts == 0
     for of in (picture, sound):
         instant = of.stamp(99_000, None, FRAME, TICK, passed=0.0)
         assert instant is not None

@@ -15,7 +15,7 @@ from streamer.errors import (
     SourceDamaged,
     SourceError,
 )
-from streamer.timeline import Picture
+from streamer.timeline import Picture, Sound
 from tests.decoding import SETTINGS, collect, film
 from tests.media import Recipe, Tone, write_film
 
@@ -35,7 +35,7 @@ def test_a_truncated_file_gives_all_it_has_and_then_says_where_it_ends(
     write_film(tmp_path / name, film(150), replace(recipe, sound=Tone(6.0, codec=codec)))
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) * 6 // 10])
-    seen = []
+    seen: list[Picture | Sound] = []
     with Decoder(FileSource(tmp_path / name), SETTINGS) as decoder:
         with pytest.raises(SourceDamaged, match=r"damaged at \d+\.\d s") as caught:
             seen.extend(decoder)
@@ -62,7 +62,7 @@ def test_garbage_in_the_middle_is_survived_and_reported(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, third, dtype=np.uint8).tobytes()
     data[start + third : start + 2 * third] = noise
     path.write_bytes(bytes(data))
-    seen = []
+    seen: list[Picture | Sound] = []
     with Decoder(FileSource(path), SETTINGS) as decoder, pytest.raises(SourceDamaged):
         seen.extend(decoder)
     times = [item.start.seconds for item in seen]

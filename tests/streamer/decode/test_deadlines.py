@@ -22,10 +22,11 @@ from streamer.errors import (
 )
 from streamer.timeline import Picture
 from tests.servers import film
-from tests.servers.process import HOST, free_port, until
+from tests.servers.process import HOST, free_port
 from tests.servers.rtsp import RtspServer
 from tests.servers.sender import send
 from tests.servers.silent import Misbehaving, request
+from tests.waiting import until
 
 QUICK = SourceSection(open_seconds=0.6, stall_seconds=0.6)
 SLACK = 1.5

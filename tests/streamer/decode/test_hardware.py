@@ -47,7 +47,7 @@ def test_off_asks_nobody_and_cuda_insists() -> None:
     with pytest.raises(DeviceError, match=r"decode\.hardware = cuda"):
         accelerator("cuda", lambda: False)
     for wanted in ("auto", "cuda"):
-        assert accelerator(wanted, lambda: True) is not None  # type: ignore[arg-type]  # both are allowed
+        assert accelerator(wanted, lambda: True) is not None
 
 
 @NO_GPU

@@ -10,7 +10,8 @@ from connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from tests.decoding import SETTINGS, collect, film
 from tests.media import Recipe, Tone, write_film
-from tests.servers.process import Process, until
+from tests.servers.process import Process
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("larger", [0, 1])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.video.stream import VideoStream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,7 +158,8 @@ def test_jumps_are_no_gaps_and_no_repeats(
         items.extend(decoder)
     cuts, _ = split(items, rate)
     length = sum(SHOTS) / rate
-    wanted = [k * length + cut for k in range(len(starts)) for cut in (0, *made(rate))][1:]
+    begins = [k * length for k in range(len(starts))]
+    wanted = [begin + cut for begin in begins for cut in (Fraction(0), *made(rate))][1:]
     assert decoder.stats.restarts == len(starts) - 1
     agree(cuts, wanted, rate)
 
@@ -215,7 +217,9 @@ def test_a_gap_keeps_its_length(tmp_path: Path) -> None:
     assert cuts == [Fraction(times[sum(SHOTS[:k])], 25) for k in range(1, len(SHOTS))]
 
 
-def remux(source: Path, target: Path, change: Callable[[int, av.Packet], None]) -> None:
+def remux(
+    source: Path, target: Path, change: Callable[[int, av.Packet[VideoStream]], None]
+) -> None:
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         stream = given.streams.video[0]
         out = made.add_stream_from_template(stream)
@@ -229,8 +233,9 @@ def remux(source: Path, target: Path, change: Callable[[int, av.Packet], None]) 
 def test_repeated_timestamps_drop_a_picture_and_keep_the_cuts(tmp_path: Path) -> None:
     write_film(tmp_path / "film.mkv", pictures(), Recipe(codec="mjpeg", pixel_format="yuvj420p"))
 
-    def repeat(number: int, packet: av.Packet) -> None:
+    def repeat(number: int, packet: av.Packet[VideoStream]) -> None:
         if number % 20 == 10:
+            assert packet.pts is not None
             packet.pts = packet.dts = packet.pts - 40
 
     remux(tmp_path / "film.mkv", tmp_path / "repeats.mkv", repeat)

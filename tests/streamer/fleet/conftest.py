@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from models.checkpoint import save_moae
 from streamer.config.sections import FleetSection, KafkaSection
 from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.topics import TopicMaker, Topics
-from tests.kafka import PATIENCE, Broker, free_port, silent
+from tests.kafka import PATIENCE, Broker, free_port, headers_of, silent
 from tests.models.toy import toy_model
 from tests.streamer.fleet.expectation import expected
 
@@ -108,7 +108,7 @@ class Fleet:
     def wanted(self, streams: list[list[ShotRecord]]) -> set[str]:
         return {event for stream in streams for event in expected(stream)}
 
-    def read(self, topic: str) -> Iterator[Message]:
+    def read(self, topic: str) -> Generator[Message]:
         """Everything in a topic, then whatever comes; ends when nothing came for a while."""
         consumer = Consumer(
             {"bootstrap.servers": self.broker.address, "group.id": "unused"}, logger=silent()
@@ -132,7 +132,7 @@ class Fleet:
         found: list[str] = []
         with contextlib.closing(self.read(self.topics.boundaries)) as messages:
             for message in messages:
-                found.append(dict(message.headers() or [])["ce_id"].decode())
+                found.append(headers_of(message)["ce_id"])
                 if len(set(found)) >= enough:
                     break
         return found

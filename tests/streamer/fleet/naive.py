@@ -33,7 +33,7 @@ window = app.Table("window", partitions=int(partitions), key_type=bytes, value_t
 
 
 @app.agent(records)
-async def work(stream: faust.Stream[bytes]) -> None:
+async def work(stream: faust.types.StreamT[bytes]) -> None:
     async for event in stream.events():
         window[event.key] = event.value
         await (await results.send(key=event.key, value=event.value))

@@ -18,6 +18,7 @@ from streamer.errors import FleetError
 from tests.kafka import PATIENCE, Broker, silent
 from tests.streamer.fleet.conftest import SESSION, Fleet
 from tests.streamer.fleet.shots import records
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 LOST = range(10, 20)
@@ -45,9 +46,13 @@ def test_faust_commits_past_what_it_never_delivered(broker: Broker, tmp_path: Pa
         [sys.executable, *map(str, words)], cwd=tmp_path, stderr=subprocess.DEVNULL
     ) as child:
         try:
-            done = [int(each.value()) for each in broker.read(sink, COUNT - len(LOST))]
-            while committed(broker, group, source) < COUNT:
+            done = [int(each.value() or b"") for each in broker.read(sink, COUNT - len(LOST))]
+
+            def past_the_hole() -> bool:
                 assert child.poll() is None
+                return committed(broker, group, source) >= COUNT
+
+            until(past_the_hole, "a commit past what was lost", seconds=PATIENCE)
         finally:
             child.kill()
     assert done == [number for number in range(COUNT) if number not in LOST]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.checkpoint import save_moae
 from streamer.fleet.record import ShotRecord
-from tests.kafka import PATIENCE
+from tests.kafka import PATIENCE, headers_of
 from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet
 from tests.streamer.fleet.shots import records
@@ -106,9 +106,7 @@ def test_poison_and_another_checkpoint(fleet: Fleet, tmp_path: Path) -> None:
     for number in range(PARTITIONS):
         for reason, key, value in poison():
             if reason in letters:
-                fleet.produce_raw(
-                    key, value if len(value or b"") < 900_000 else value[:900_000], number
-                )
+                fleet.produce_raw(key, None if value is None else value[:900_000], number)
     first = fleet.worker(restarts=RESTARTS)
     fleet.ids(6 * STREAMS)
     assert first.stop() == 0
@@ -118,9 +116,9 @@ def test_poison_and_another_checkpoint(fleet: Fleet, tmp_path: Path) -> None:
     assert "another checkpoint" in worker.errors
     found: Counter[str] = Counter()
     for message in fleet.read(fleet.topics.dead_letters):
-        headers = dict(message.headers() or [])
-        found[headers["reason"].decode()] += 1
-        assert headers["topic"].decode() == fleet.topics.shots
+        headers = headers_of(message)
+        found[headers["reason"]] += 1
+        assert headers["topic"] == fleet.topics.shots
         if found.total() == PARTITIONS * letters.total():
             break
     assert worker.child.poll() is None

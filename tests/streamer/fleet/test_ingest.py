@@ -22,6 +22,8 @@ from tests.media import Recipe, Tone, write_film
 from tests.servers.process import Process, free_port
 from tests.streamer.fleet.conftest import Fleet, Worker
 
+CHECKPOINT = str(DEFAULT_CHECKPOINT)
+
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,9 +35,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_film_is_read_to_its_end_although_its_worker_is_killed(
     fleet: Fleet, film: Path, weight_store: WeightStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    changes = {"checkpoint": str(DEFAULT_CHECKPOINT), "realtime": "true"}
-    config = str(fleet.config(**changes))
-    assert run(["tail", str(film), "--quiet", "--config", str(fleet.config(**changes))]) == 0
+    config = str(fleet.config(checkpoint=CHECKPOINT, realtime="true"))
+    assert run(["tail", str(film), "--quiet", "--config", config]) == 0
     wanted = {json.loads(line)["id"] for line in capfd.readouterr().out.splitlines()}
     assert run(["streams", "add", "film", str(film), "--config", config]) == 0
     assert (
@@ -48,10 +49,10 @@ def test_a_film_is_read_to_its_end_although_its_worker_is_killed(
     assert "secret" not in listed
     assert run(["streams", "remove", "gone", "--config", config]) == 0
     assert run(["streams", "remove", "gone", "--config", config]) == 55
-    first = fleet.worker(only=None, restarts=3, **changes)
+    first = fleet.worker(only=None, restarts=3, checkpoint=CHECKPOINT, realtime="true")
     fleet.ids(2)
     first.kill()
-    second = fleet.worker(only=None, restarts=3, **changes)
+    second = fleet.worker(only=None, restarts=3, checkpoint=CHECKPOINT, realtime="true")
     assert set(fleet.ids(len(wanted))) == wanted
     told = scrape(second)
     assert told('streamer_shots_total{stream="film"}') > 0
@@ -62,14 +63,13 @@ def test_a_film_is_read_to_its_end_although_its_worker_is_killed(
 def test_streams_of_a_worker_share_a_process(
     fleet: Fleet, film: Path, weight_store: WeightStore
 ) -> None:
-    changes = {"checkpoint": str(DEFAULT_CHECKPOINT)}
-    config = str(fleet.config(**changes))
+    config = str(fleet.config(checkpoint=CHECKPOINT))
     for name in ("one", "two", "three"):
         assert run(["streams", "add", name, str(film), "--config", config]) == 0
-    worker = fleet.worker(only=None, restarts=3, **changes)
+    worker = fleet.worker(only=None, restarts=3, checkpoint=CHECKPOINT)
     with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
         scenes = (data for data in map(data_of, messages) if "continues" in data)
-        ended = set()
+        ended: set[str] = set()
         while len(ended) < 3:
             scene = next(scenes)
             ended |= {scene["stream"]} if scene["ended_by"] == "end" else set()
@@ -81,18 +81,17 @@ def test_streams_of_a_worker_share_a_process(
 def test_a_live_stream_goes_on_in_a_new_epoch(
     fleet: Fleet, film: Path, weight_store: WeightStore, tmp_path: Path
 ) -> None:
-    changes = {"checkpoint": str(DEFAULT_CHECKPOINT)}
     where = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
-    words = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", film]
-    words += ["-c", "copy", "-f", "mpegts", f"{where}?pkt_size=1316"]
+    words: list[str | Path] = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "-1"]
+    words += ["-i", film, "-c", "copy", "-f", "mpegts", f"{where}?pkt_size=1316"]
     sender = Process(words, tmp_path / "sender.log")
     try:
-        config = str(fleet.config(**changes))
+        config = str(fleet.config(checkpoint=CHECKPOINT))
         assert run(["streams", "add", "camera", where, "--config", config]) == 0
-        first = fleet.worker(only=None, restarts=3, **changes)
+        first = fleet.worker(only=None, restarts=3, checkpoint=CHECKPOINT)
         fleet.ids(3)
         first.kill()
-        fleet.worker(only=None, restarts=3, **changes)
+        fleet.worker(only=None, restarts=3, checkpoint=CHECKPOINT)
         with contextlib.closing(fleet.read(fleet.topics.boundaries)) as messages:
             events = itertools.takewhile(lambda data: data["epoch"] == 0, map(data_of, messages))
             assert all("reason" not in data for data in events)

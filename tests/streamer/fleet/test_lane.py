@@ -39,7 +39,8 @@ WANTED = {event for stream in STREAMS for event in expected(stream)}
 @given(st.data())
 def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> None:
     """Workers come and go, with or without a saved window; records are skipped and repeated."""
-    log, out, saved = MemoryLog(RAWS), MemoryOut(), {}
+    log, out = MemoryLog(RAWS), MemoryOut()
+    saved: dict[str, bytes] = {}
     position = 0
     keeps = data.draw(st.booleans())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -165,7 +166,8 @@ def test_a_stream_that_begins_again_after_its_log_was_emptied() -> None:
 
 
 def test_a_window_of_another_mixture_is_rebuilt() -> None:
-    log, out, saved = MemoryLog(RAWS), MemoryOut(), {}
+    log, out = MemoryLog(RAWS), MemoryOut()
+    saved: dict[str, bytes] = {}
     lane = make_lane(MODEL, log, out, snapshot=1)
     lane.own({0: 0})
     lane.process(RAWS[:20])

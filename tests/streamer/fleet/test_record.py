@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 
 from streamer.fleet.record import MAX_BYTES, RecordRefused, ShotRecord, decode, encode
 from streamer.pipeline.epoch import Epoch, Gap
-from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.timeline import EmbeddedShot, Instant, Shot, ShotEnd
 from tests.streamer.fleet.shots import epoch, shot
 
 ratios = st.builds(Fraction, st.integers(-(10**9), 10**9), st.integers(1, 10**6))
+ENDS: tuple[ShotEnd, ...] = get_args(ShotEnd)
 bases = st.builds(Fraction, st.integers(1, 10**4), st.integers(1, 10**6))
 clocks = st.none() | st.floats(0, 4e9)
 
@@ -34,7 +36,7 @@ def shot_records(draw: st.DrawFn) -> ShotRecord:
         name: (random.uniform(-1, 1, (draw(st.integers(1, 4)), 5)) * scale).astype(np.float32)
         for name in names
     }
-    kind = draw(st.sampled_from(["cut", "gradual", "forced", "window", "gap", "end"]))
+    kind = draw(st.sampled_from(ENDS))
     where = Shot(draw(st.integers(0, 10**9)), Instant(start, base), Instant(end, base), kind)
     gap = draw(st.none() | st.builds(Gap, st.just("stalled"), clocks, st.integers(0, 9), st.text()))
     within = Epoch(

@@ -54,7 +54,8 @@ def test_records_are_gathered(broker: Broker, tmp_path: Path) -> None:
     address = KafkaAddress.parse(f"kafka://{broker.address}/{topic}")
     fleet = FleetSection(partitions=1, batch_wait=WAIT)
     app = make_app(f"gather-{topic}", address, KafkaSection(), fleet, tmp_path)
-    found = asyncio.run(times(app, topic, broker, 5))
-    # A fetch may end among them, a second one may not: they take half as long as it waits.
+    found = asyncio.run(times(app, topic, broker, 8))
+    # One fetch may end among them, as they take less long than it waits; the rest is for a machine
+    # that stands still. Not gathered, every record comes by itself.
     pauses = [later - sooner for sooner, later in pairwise(found)]
-    assert sum(pause > PACE / 2 for pause in pauses) <= 1
+    assert sum(pause > PACE / 2 for pause in pauses) <= 3

@@ -24,12 +24,21 @@ say = time.sleep
 dog.allow(0.3, 1000)
 time.sleep(1000)
 """
+# Time passes only here, and the watchdog looks at it every time.
 GETS_ON = """
-import time
-for _ in range(8):
+import threading
+now, looked = 0.0, threading.Event()
+def clock():
+    looked.set()
+    return now
+dog = Watchdog(55, lambda line: say(line), clock)
+for _ in range(3):
     dog.allow(0.3, "too late")
-    time.sleep(0.1)
+    now += 0.2
+    looked.clear()
+    assert looked.wait(20)
 """
+NOT_SOON_ENOUGH = GETS_ON.replace("0.2", "0.4")
 BEGIN = """
 import sys
 from streamer.fleet.watchdog import Watchdog
@@ -45,6 +54,7 @@ say = sys.stderr.write
         pytest.param('dog.allow(0.3, "too late")' + CANNOT_BE_LEFT, 55, "too late", id="left"),
         pytest.param(CANNOT_SAY, 55, "", id="mute"),
         pytest.param(GETS_ON, 0, "", id="on"),
+        pytest.param(NOT_SOON_ENOUGH, 55, "too late", id="late"),
         pytest.param("", 0, "", id="unasked"),
     ],
 )

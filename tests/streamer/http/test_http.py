@@ -9,18 +9,18 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
 import torch
 from aiohttp import web
 
+from streamer.config.listen import Listen, parse_listen
 from streamer.errors import HttpError
 from streamer.http import health
 from streamer.http.app import make_app
 from streamer.http.health import Checks
-from streamer.http.listen import Listen, parse_listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 
@@ -40,10 +40,12 @@ def get(at: Listen, path: str, method: str = "GET", **headers: str) -> Answer:
 
 @contextmanager
 def serving(
-    metrics: Metrics | None = None, checks: Checks | None = None, **more: list[web.RouteDef]
+    metrics: Metrics | None = None,
+    checks: Checks | None = None,
+    routes: Iterable[web.RouteDef] = (),
 ) -> Iterator[Listen]:
     metrics, checks = metrics or Metrics(), checks or Checks()
-    server = HttpServer(lambda: make_app(metrics, checks, **more), Listen("127.0.0.1", 0))
+    server = HttpServer(lambda: make_app(metrics, checks, routes), Listen("127.0.0.1", 0))
     try:
         yield server.start()
     finally:

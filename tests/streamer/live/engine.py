@@ -62,7 +62,7 @@ def toy_engine() -> Engine:
     return Engine(model, extractors, torch.device("cpu"))
 
 
-class Kept(TypedDict):
+class Kept(TypedDict, total=False):
     """What a run with a state on disk is given."""
 
     keeping: Keeping

@@ -14,6 +14,7 @@ from streamer.errors import SourceDamaged, SourceStalled
 from streamer.live import connection as module
 from streamer.live.connection import Connection, Deadlines
 from streamer.timeline import Instant, Picture, StreamInfo
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ class Script:
         self.items, self.hang_open, self.hang = items, hang_open, hang
         self.obeys = True
         self.release = threading.Event()
-        self.closed = threading.Event()
+        self.hanging, self.closed = threading.Event(), threading.Event()
         self.error: Exception | None = None
 
     def __enter__(self) -> Script:
@@ -46,6 +47,7 @@ class Script:
         for index in range(self.items):
             yield Picture(Instant(index, Fraction(1, 25)), av.VideoFrame(16, 16, "gray"))
         if self.hang:
+            self.hanging.set()
             self.release.wait(20)
         if self.error is not None:
             raise self.error
@@ -60,11 +62,31 @@ def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_GRACE", 0.0)
 
 
+class Clock:
+    """Time that passes only where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def thread_time(self) -> float:
+        return time.thread_time()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "time", made)
+    return made
+
+
 def connect(script: Script, deadlines: Deadlines = SOON, **more: Any) -> Connection:
     return Connection(script, "feed", 4, deadlines, **more)
 
 
-def test_items_come_in_order_and_then_the_error() -> None:
+def test_items_come_in_order_and_then_the_error(clock: Clock) -> None:
     script = Script(20)
     script.error = SourceDamaged("feed: torn")
     got: list[int] = []
@@ -84,11 +106,14 @@ def test_an_opening_that_hangs_ends_in_time() -> None:
     assert script.closed.wait(5)
 
 
-def test_a_reading_that_hangs_ends_in_time() -> None:
+def test_a_reading_that_hangs_ends_in_time(clock: Clock) -> None:
     script = Script(3, hang=True)
     got: list[int] = []
-    with pytest.raises(SourceStalled, match="nothing came for"), connect(script) as connection:
-        got.extend(item.start.pts for item in connection)
+    with connect(script) as connection:
+        assert script.hanging.wait(20)
+        clock.now += 1.0
+        with pytest.raises(SourceStalled, match="nothing came for"):
+            got.extend(item.start.pts for item in connection)
     assert got == [0, 1, 2]
     assert script.closed.wait(5)
     assert not connection.abandoned
@@ -109,13 +134,15 @@ def test_a_reader_that_does_not_even_stop_is_left_behind_and_freed_later() -> No
     assert not connection.abandoned
 
 
-def test_a_consumer_that_is_slow_is_no_stall() -> None:
+def test_a_consumer_that_is_slow_is_no_stall(clock: Clock) -> None:
     script = Script(40)
     with connect(script) as connection:
         for index, _ in enumerate(connection):
             if index == 0:
-                # The queue stays full for longer than the deadline.
-                time.sleep(0.4)
+                until(connection._queue.full, "a decoder that waits for room")
+                clock.now += 10.0
+                # It is heard while it waits: however late it gets on, it has not been silent.
+                until(lambda: connection._heard == clock.now, "a sign of life")
     assert index == 39
 
 
@@ -130,7 +157,9 @@ def test_deadlines_do_not_hold_for_what_may_pause() -> None:
 
 def test_stopping_from_elsewhere_ends_the_reading() -> None:
     script = Script(2, hang=True)
-    with connect(script, Deadlines(stop_seconds=0.3)) as connection:
+    with connect(script, Deadlines(stop_seconds=20.0)) as connection:
+        items = iter(connection)
+        assert [next(items).start.pts for _ in range(2)] == [0, 1]
         threading.Timer(0.1, connection.stop).start()
-        assert len(list(connection)) == 2
+        assert list(items) == []
     assert script.closed.is_set()

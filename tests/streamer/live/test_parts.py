@@ -25,7 +25,7 @@ FILE = SourceBase("film", live=False, endless=False)
 
 
 class _Pipe(SourceBase):
-    replays = False  # type: ignore[assignment] # a plain value does
+    replays = False
 
 
 PIPE = _Pipe("-", live=True, endless=False)

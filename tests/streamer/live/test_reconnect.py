@@ -24,9 +24,10 @@ from streamer.config.settings import Settings
 from streamer.errors import SourceError, SourceInterrupted
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
-from tests.streamer.live.engine import Collected, kept
+from tests.streamer.live.engine import Collected, Kept, kept
 from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
 from tests.streamer.live.test_stream import Noted, whole
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import socket
@@ -70,7 +71,7 @@ def watch(
     engine: Engine, url: str, gaps: int, folder: Path | None = None
 ) -> tuple[Collected, Until, StreamRun]:
     sink, noted = Collected(), Until(gaps)
-    state = {} if folder is None else kept(folder, "live", engine, LIVE)
+    state: Kept = {} if folder is None else kept(folder, "live", engine, LIVE)
     run = StreamRun(
         "live",
         Connector(url, LIVE.source),
@@ -173,9 +174,7 @@ def test_a_restart_of_a_live_stream_is_a_gap_too(
         )  # fmt: skip
         thread = threading.Thread(target=run.run)
         thread.start()
-        deadline = time.monotonic() + 30
-        while run.progress.shots < 5 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: run.progress.shots >= 5, "five shots")
         run.stop(final=False)
         thread.join(20)
         assert not thread.is_alive()
@@ -222,7 +221,7 @@ def test_a_live_stream_that_is_behind_leaves_out_aspects_and_never_shots(
 ) -> None:
     slow = dataclasses.replace(
         engine,
-        extractors=tuple(Slow(extractor, 0.25) for extractor in engine.extractors),  # type: ignore[arg-type] # __getattr__ gives the rest
+        extractors=tuple(Slow(extractor, 0.25) for extractor in engine.extractors),
     )
     settings = LIVE.model_copy(
         update={

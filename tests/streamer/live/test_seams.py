@@ -53,8 +53,8 @@ def test_sound_alone_does_not_wait() -> None:
 
 
 def test_sound_goes_on_without_pictures_that_do_not_come_back() -> None:
-    items = [picture(0, 0), *(sound(at, 1) for at in range(500, 1000, 50)), picture(1001, 1)]
-    came = sorted_out(Seams(True, PATIENCE), *items)
+    sounds = [sound(at, 1) for at in range(500, 1000, 50)]
+    came = sorted_out(Seams(True, PATIENCE), picture(0, 0), *sounds, picture(1001, 1))
     assert [at for _, at, _ in came] == [0, *range(500, 1000, 50), 1001]
     assert [at for _, at, behind in came if behind] == [500]
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from connectors.sources.file import FileSource
+from connectors.sources.source import Opening
 from streamer.config.sections import OutputSection, ReconnectSection, SegmentSection
 from streamer.config.settings import Settings
 from streamer.errors import SourceDamaged, SourceInterrupted, SourceUnreachable
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
 from streamer.pipeline.observer import Progress, Unwatched
-from tests.streamer.live.engine import Collected, kept, kinds
+from tests.streamer.live.engine import Collected, Kept, kept, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ def run(
     observer: Unwatched | None = None,
     settings: Settings = EVERYTHING,
 ) -> StreamRun:
-    state = {} if folder is None else kept(folder, "film", engine, settings)
+    state: Kept = {} if folder is None else kept(folder, "film", engine, settings)
     made = StreamRun(
         "film", connect, settings, engine, [sink], observer or Unwatched(), seed=1, **state
     )
@@ -141,25 +142,23 @@ def test_an_input_that_breaks_off_on_the_way_is_read_again_from_there(
 class Breaking(FileSource):
     """Breaks off after a share of the file."""
 
+    broken: SourceInterrupted | None = None
+
     def __init__(self, path: Path, share: float) -> None:
         super().__init__(path)
         self._file = path.open("rb")
         self._left = int(path.stat().st_size * share)
 
-    def open(self):  # type: ignore[no-untyped-def] # the type is the base's
-        from connectors.sources.source import Opening
-
+    def open(self) -> Opening:
         return Opening(self)
 
     def read(self, size: int = -1, /) -> bytes:
         if self._left <= 0:
-            self.broken: SourceInterrupted | None = SourceUnreachable("film: broke off")
+            self.broken = SourceUnreachable("film: broke off")
             return b""
         data = self._file.read(min(size, self._left))
         self._left -= len(data)
         return data
-
-    broken = None
 
     def seekable(self) -> bool:
         return False

@@ -26,7 +26,7 @@ def embed(path: Path) -> tuple[list[EmbeddedShot], list[tuple[float, float, str]
         for item in decoder:
             early += embedder.push(item)
         shots = [*early, *embedder.finish()]
-    told = [
+    told: list[tuple[float, float, str]] = [
         (float(s.shot.start.seconds), float(s.shot.end.seconds), s.shot.ended_by) for s in shots
     ]
     return early, told, [s.shot.index for s in shots]

@@ -48,8 +48,8 @@ def test_a_batch_equals_streams_one_by_one(data: st.DataObject) -> None:
     for one, many in zip(alone, together, strict=True):
         assert [d.boundary_index for d in one] == [d.boundary_index for d in many]
         assert [d.padded for d in one] == [d.padded for d in many]
-        scores = [[d.score for d in each] for each in (one, many)]
-        np.testing.assert_allclose(*scores, rtol=0, atol=1e-5)
+        alike = [d.score for d in many]
+        np.testing.assert_allclose([d.score for d in one], alike, rtol=0, atol=1e-5)
 
 
 def test_what_is_refused_changes_nothing() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import SecretStr
 
 from streamer.aspects.batching import BatchPolicy
 from streamer.aspects.sharing import SharedExtractors
+from streamer.config.listen import Listen
 from streamer.config.sections import (
     OutputSection,
     ReconnectSection,
@@ -27,13 +27,13 @@ from streamer.config.streams import StreamEntry, load_streams
 from streamer.errors import ConfigError, StateError
 from streamer.http.app import make_app
 from streamer.http.health import Checks
-from streamer.http.listen import Listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.serve.folder import state_folder
 from streamer.serve.host import House
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from streamer.pipeline.engine import Engine
@@ -78,13 +78,6 @@ class Running:
 
         until(there, lambda: f"{name} is {shown}")
         return shown
-
-
-def until(there: Callable[[], bool], told: Callable[[], str], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -173,7 +166,7 @@ def test_streams_come_change_and_go_by_the_api(engine: Engine, film: Path, tmp_p
         status, shown = running.ask("PUT", "/streams/a", body)
         assert (status, shown["name"]) == (201, "a")
         running.wait("a", "running", "ended")
-        until(lambda: len(events(out)) > 1, lambda: "no shots")
+        until(lambda: len(events(out)) > 1, "two shots")
         # The same stream as fast as it goes: it goes on from where it was.
         status, _ = running.ask("PUT", "/streams/a", body | {"realtime": False})
         assert status == 200

@@ -34,7 +34,8 @@ def test_a_gap_of_hours_makes_one_window_not_thousands() -> None:
     splitter = FixedSplitter(SETTINGS)
     splitter.push(Instant(0, RATE))
     closed = splitter.push(Instant(48000 * 36001, RATE)).closed
-    assert [(s.start.seconds, s.end.seconds) for s in closed] == [(0, 4), (4, 36000)]
+    assert [s.start.seconds for s in closed] == [0, 4]
+    assert [s.end.seconds for s in closed] == [4, 36000]
 
 
 def test_an_end_on_an_edge_is_the_end() -> None:

@@ -45,7 +45,8 @@ def split(
 ) -> list[Shot]:
     base = time_base or 1 / rate
     ticks = list(times) if times is not None else list(range(len(found) + 1))
-    splitter, closed = ShotSplitter(shots, rate), []
+    splitter = ShotSplitter(shots, rate)
+    closed: list[Shot] = []
     for tick, signature in zip(ticks, found, strict=False):
         closed += splitter.push(Instant(tick, base), signature).closed
     closed += splitter.finish(Instant(ticks[len(found)], base))
