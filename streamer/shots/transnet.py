@@ -54,7 +54,9 @@ class Thumbnailer:
         Shape:
             ``(27, 48, 3)``
         """
-        small = self._scaler.reformat(frame, WIDTH, HEIGHT, "rgb24", interpolation="BICUBIC")
+        small = self._scaler.reformat(
+            frame, WIDTH, HEIGHT, "rgb24", interpolation="BICUBIC", threads=1
+        )
         return small.to_ndarray().astype(np.uint8, copy=False)
 
 
