@@ -151,7 +151,7 @@ class SoundAspects:
             index += 1
 
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens of the shot ``[start, end)`` by aspect."""
+        """Tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
         self.advance(start, end)
         for spec in self._lanes:
             origin = round(start * spec.rate)
