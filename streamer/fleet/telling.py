@@ -27,6 +27,7 @@ class Numbers(BaseModel):
     spent: dict[str, float]
     thinning: int
     skipped: dict[str, int]
+    lost_sound: float
 
     @classmethod
     def of(cls, progress: Progress) -> Self:
@@ -40,6 +41,7 @@ class Numbers(BaseModel):
             spent={str(stage): seconds for stage, seconds in progress.spent.items()},
             thinning=progress.thinning,
             skipped=dict(progress.skipped),
+            lost_sound=progress.lost_sound,
         )
 
     def progress(self) -> Progress:
@@ -53,6 +55,7 @@ class Numbers(BaseModel):
             spent=cast("dict[Stage, float]", self.spent),
             thinning=self.thinning,
             skipped=self.skipped,
+            lost_sound=self.lost_sound,
         )
 
 

@@ -359,6 +359,7 @@ class StreamRun:
             spent=dict(self._times.spent),
             thinning=self._burden.thinner.level,
             skipped=dict(self._burden.skipped),
+            lost_sound=self._counts.lost_sound,
             drift=self._drift(),
         )
         self._observer.progressed(self._progress)

@@ -118,6 +118,12 @@ SKIPPED: Final = Definition(
     "Key frames, clips and windows left out by thinning.",
     ("stream", "aspect"),
 )
+LOST_SOUND: Final = Definition(
+    "streamer_lost_sound_seconds_total",
+    "counter",
+    "Seconds of sound given up because no picture said in time where they belong.",
+    _STREAM,
+)
 BATCH_ROWS: Final = Definition(
     "streamer_batch_rows", "histogram", "Pieces embedded in one pass.", ("aspect",), _ROWS
 )

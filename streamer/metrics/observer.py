@@ -61,6 +61,7 @@ class MeteredObserver:
         for aspect, pieces in progress.skipped.items():
             if (new := pieces - before.skipped.get(aspect, 0)) > 0:
                 metrics.skipped(aspect, new)
+        metrics.lost_sound(progress.lost_sound - before.lost_sound)
         for stage, seconds in progress.spent.items():
             metrics.stage_seconds(stage, max(0.0, seconds - before.spent.get(stage, 0.0)))
         ratio = self._speed.at(progress.position)

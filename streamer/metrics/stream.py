@@ -41,6 +41,7 @@ class StreamMetrics:
         self._scenes = series.counter(names.SCENES, label)
         self._boundaries = series.counter(names.BOUNDARIES, label)
         self._media = series.counter(names.MEDIA, label)
+        self._lost_sound = series.counter(names.LOST_SOUND, label)
         self._reconnections = series.counter(names.RECONNECTIONS, label)
         self._up = series.gauge(names.UP, label)
         self._epoch = series.gauge(names.EPOCH, label)
@@ -109,6 +110,10 @@ class StreamMetrics:
     def skipped(self, aspect: str, pieces: int = 1) -> None:
         """Thinning left pieces out."""
         self._count(names.SKIPPED, self._aspects(aspect), pieces)
+
+    def lost_sound(self, seconds: float) -> None:
+        """So many more seconds of sound were given up; negative ones count as none."""
+        self._lost_sound.inc(max(0.0, seconds))
 
     def stage_seconds(self, stage: Stage, seconds: float) -> None:
         """A stage took so much wall time."""

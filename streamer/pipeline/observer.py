@@ -30,6 +30,7 @@ class Progress:
         spent: Seconds by stage since the run began.
         thinning: How far aspects are thinned; 0 is full quality.
         skipped: Pieces left out by thinning, by aspect.
+        lost_sound: Seconds of sound given up because no picture said in time where they belong.
     """
 
     position: Fraction = Fraction(0)
@@ -43,6 +44,7 @@ class Progress:
     spent: Mapping[Stage, float] = field(default_factory=dict)
     thinning: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    lost_sound: float = 0.0
 
 
 class Observer(Protocol):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
 
 import av
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,32 +17,12 @@ from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, Sound
 from streamer.aspects.thinning import Thinner, Thinning, plan
 from streamer.config.sections import AspectsSection
 from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
+from tests.extractors import Mean
 
 MS = Fraction(1, 1000)
 RATE = 8000
 ALL = ("place", "cast", "action", "stft", "speaker", "vggish", "panns", "openl3", "musicnn")
 SIX = ("place", "speaker", "vggish", "panns", "openl3", "musicnn")
-
-
-@dataclass
-class Mean:
-    """The mean of a piece."""
-
-    aspect: str
-    input: PictureInput | ClipInput | SoundInput
-    network: str = "mean"
-    dim: int = 1
-    rows: int = field(default=0, compare=False)
-
-    @property
-    def kind(self) -> Literal["picture", "clip", "sound"]:
-        if isinstance(self.input, PictureInput):
-            return "picture"
-        return "clip" if isinstance(self.input, ClipInput) else "sound"
-
-    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
-        self.rows += len(pieces)
-        return pieces.float().flatten(1).mean(1, keepdim=True)
 
 
 def extractors() -> list[Extractor]:
