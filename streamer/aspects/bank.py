@@ -49,6 +49,7 @@ class AspectBank:
             taken as missing; bounds how long a closed shot waits.
         has_sound: The stream has sound.
         workers: Threads that embed the last sounds of a shot side by side.
+        ahead: Seconds by which sound may come before the watermark; more than that is lost.
         thinner: Says what is left out; nothing when None.
     """
 
@@ -61,13 +62,14 @@ class AspectBank:
         max_interleave: Fraction,
         has_sound: bool,
         workers: int = 1,
+        ahead: Fraction = Fraction(60),
         thinner: Thinner | None = None,
     ) -> None:
         if thinner is None:
             thinner = Thinner([extractor.aspect for extractor in extractors])
         self._pictures = PictureAspects(extractors, settings, thinner, batch=batch)
         self._clips = ClipAspects(extractors, thinner, batch=batch)
-        self._sounds = SoundAspects(extractors, thinner, batch=batch, workers=workers)
+        self._sounds = SoundAspects(extractors, thinner, batch=batch, workers=workers, ahead=ahead)
         self._max_interleave = max_interleave
         self._sound_ended = not has_sound or self._sounds.idle
         self._picture_start = self._sound_start = self._read = Fraction(0)
@@ -96,6 +98,11 @@ class AspectBank:
     def sound_place(self) -> SoundPlace | None:
         """Of the latest block of sound; None where there is none."""
         return None if self._sound_ended else self._sounds.place
+
+    @property
+    def lost_sound(self) -> Fraction:
+        """Seconds of sound that came so far ahead of the pictures that they were given up."""
+        return self._sounds.lost
 
     def resume_sound(self, place: SoundPlace) -> None:
         """Goes on in a run of sound; before the first block."""

@@ -55,7 +55,7 @@ class ClipAspects:
             self._embed(spec, cutter.take(until))
 
     def close(self, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens of the shot that ends at ``end``, by aspect."""
+        """Tokens ``(tokens, dim)`` of the shot that ends at ``end``, by aspect."""
         for spec, cutter in self._clips.items():
             self._embed(spec, cutter.close(end))
             self._counts[spec] = 0
@@ -100,7 +100,7 @@ class ClipCutter:
         self._fresh = 0
 
     def take(self, until: Fraction) -> Iterator[torch.Tensor]:
-        """Whole clips, ``(frames, 1, height, width)``, of the running shot before ``until``."""
+        """Whole clips of the shot before ``until``, uint8 ``(frames, 1, height, width)`` each."""
         while self._held and self._held[0][0] < until:
             self._run.append(self._held.popleft()[1])
             self._fresh += 1
@@ -114,6 +114,9 @@ class ClipCutter:
 
         Steps not yet in a clip give one more clip, which ends with the shot, when they are at
         least half a clip or the shot has no other.
+
+        Yields:
+            Uint8 ``(frames, 1, height, width)`` each.
         """
         yield from self.take(end)
         least = 2 if self._none_yet else 1 + self._spec.frames // 2

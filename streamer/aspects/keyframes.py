@@ -42,8 +42,8 @@ class KeyFrames:
             self._last = self._held.popleft()
             if self._last.start.seconds >= self._due:
                 taken.append(self._last)
-                while self._due <= self._last.start.seconds:
-                    self._due += self._interval
+                late = self._last.start.seconds - self._due
+                self._due += (late // self._interval + 1) * self._interval
         if taken:
             self._none_yet = False
         return taken

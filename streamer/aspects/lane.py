@@ -31,17 +31,21 @@ class Lane:
     _tokens: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, piece: torch.Tensor) -> None:
-        """Takes the shot's next piece."""
+        """Takes the shot's next piece, one row of what `Extractor.embed` takes."""
         self._waiting.append(piece)
         if len(self._waiting) >= self.batch:
             self._embed()
 
     def add_last(self, piece: torch.Tensor) -> None:
-        """Takes the shot's last piece, which `close` will embed."""
+        """Takes the shot's last piece, of the same shape, which `close` will embed."""
         self._waiting.append(piece)
 
     def close(self) -> NDArray[np.float32] | None:
-        """The shot's tokens ``(tokens, dim)``, or None when it gave none; starts the next."""
+        """Ends the shot and starts the next.
+
+        Returns:
+            Its tokens, finite float32 ``(tokens, dim)``; None when it gave none.
+        """
         self._embed()
         tokens, self._tokens = self._tokens, []
         return np.concatenate(tokens) if tokens else None
@@ -64,7 +68,7 @@ def close_all(lanes: list[Lane], pool: Executor | None = None) -> dict[str, NDAr
         pool: Threads to embed the last pieces on side by side, when the shot's end is urgent.
 
     Returns:
-        Aspect → tokens, without the aspects that gave none.
+        Aspect → tokens ``(tokens, dim)``, without the aspects that gave none.
     """
     run = map if pool is None else pool.map
     closed = zip(lanes, run(Lane.close, lanes), strict=True)

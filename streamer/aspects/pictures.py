@@ -65,7 +65,7 @@ class PictureAspects:
         self._embed(self._key_frames.take(start, until))
 
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens of the shot ``[start, end)`` by aspect."""
+        """Tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
         self._embed(self._key_frames.close(start, end))
         self._count = 0
         return close_all([lane for lanes in self._lanes.values() for lane in lanes])

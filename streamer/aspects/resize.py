@@ -39,7 +39,13 @@ class Resizer:
         height, width = self._fitted(*shown)
         across, down = (height, width) if turns % 2 else (width, height)
         small = self._reformatter.reformat(
-            frame, width=across, height=down, format=self._format, interpolation="BICUBIC"
+            frame,
+            width=across,
+            height=down,
+            format=self._format,
+            interpolation="BICUBIC",
+            # Without a number, a thread a core for every size of every stream.
+            threads=1,
         )
         upright = np.atleast_3d(np.rot90(small.to_ndarray(), turns)).transpose(2, 0, 1)
         if (height, width) == (self._height, self._width):

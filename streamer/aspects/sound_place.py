@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from streamer.timeline import Sound
 
-MOST_HELD: Final = 2048
+MOST_HELD: Final = 4096
+"""Blocks; more than come before a rare picture has said where its shot ends."""
 PATIENCE: Final = Fraction(2)
 """Seconds beyond the place after which it is not looked for any more."""
 

@@ -18,7 +18,7 @@ from streamer.aspects.track import SoundTrack
 from streamer.aspects.windows import full_windows, last_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -41,6 +41,8 @@ class SoundAspects:
         thinner: Says what is left out.
         batch: Windows of one aspect embedded together.
         workers: Threads that embed the last windows of a shot side by side.
+        ahead: Seconds by which sound may come before what is certain; kept are the longest window
+            and its hop besides.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class SoundAspects:
         *,
         batch: int,
         workers: int = 1,
+        ahead: Fraction = Fraction(60),
     ) -> None:
         self._thinner = thinner
         self._lanes: dict[SoundInput, list[Lane]] = defaultdict(list)
@@ -58,13 +61,21 @@ class SoundAspects:
                 self._lanes[extractor.input].append(Lane(extractor, batch))
         self._pool = ThreadPoolExecutor(workers, "sound") if workers > 1 else None
         self._done = dict.fromkeys(self._lanes, 0)
+        self._offered = dict.fromkeys(self._lanes, 0)
         self._finder: PlaceFinder | None = None
-        self._tracks = {rate: SoundTrack(rate) for rate in {spec.rate for spec in self._lanes}}
+        kept = ahead + max((Fraction(s.window + s.hop, s.rate) for s in self._lanes), default=0)
+        self._tracks = {spec.rate: SoundTrack(spec.rate, kept) for spec in self._lanes}
 
     @property
     def idle(self) -> bool:
         """No aspect wants sound."""
         return not self._lanes
+
+    @property
+    def lost(self) -> Fraction:
+        """Seconds of sound that were given up before they were embedded."""
+        tracks = self._tracks.values()
+        return max((Fraction(track.lost, track.rate) for track in tracks), default=Fraction(0))
 
     @property
     def heard(self) -> Fraction | None:
@@ -114,47 +125,56 @@ class SoundAspects:
 
     def advance(self, start: Fraction, until: Fraction) -> None:
         """Embeds the whole windows that the shot begun at ``start`` has before ``until``."""
-        for spec, lanes in self._lanes.items():
-            total = full_windows(round(until * spec.rate) - round(start * spec.rate), spec)
-            for index in range(self._done[spec], total):
-                span = (index * spec.hop, index * spec.hop + spec.window)
-                self._embed(spec, self._wanted(lanes, index), start, span)
+        needed: dict[int, int] = {}
+        for spec in self._lanes:
+            origin = round(start * spec.rate)
+            total = full_windows(round(until * spec.rate) - origin, spec)
+            for index in self._received(spec, origin, total):
+                self._embed(spec, origin, (index * spec.hop, index * spec.hop + spec.window))
             self._done[spec] = max(self._done[spec], total)
+            # The window that ends with the shot begins no earlier than the last whole one.
+            first = origin + max(0, self._done[spec] - 1) * spec.hop
+            needed[spec.rate] = min(first, needed.get(spec.rate, first))
+        for rate, first in needed.items():
+            self._tracks[rate].drop(first)
+
+    def _received(self, spec: SoundInput, origin: int, total: int) -> Iterator[int]:
+        """The windows still to do in which something was received: a gap costs nothing."""
+        track, index = self._tracks[spec.rate], self._done[spec]
+        while index < total:
+            sample = track.received_from(origin + index * spec.hop)
+            if sample is None:
+                return
+            index = max(index, (sample - origin - spec.window) // spec.hop + 1)
+            if index < total:
+                yield index
+            index += 1
 
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens of the shot ``[start, end)`` by aspect."""
+        """Tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
         self.advance(start, end)
-        for spec, lanes in self._lanes.items():
-            rest = last_window(round(end * spec.rate) - round(start * spec.rate), spec)
+        for spec in self._lanes:
+            origin = round(start * spec.rate)
+            rest = last_window(round(end * spec.rate) - origin, spec)
             if rest is not None:
-                self._embed(spec, self._wanted(lanes, self._done[spec]), start, rest, last=True)
-            self._done[spec] = 0
+                self._embed(spec, origin, rest, last=True)
+            self._done[spec] = self._offered[spec] = 0
         for rate, track in self._tracks.items():
             track.drop(round(end * rate))
         return close_all([lane for lanes in self._lanes.values() for lane in lanes], self._pool)
 
-    def _wanted(self, lanes: list[Lane], number: int) -> list[Lane]:
-        return [
-            lane for lane in lanes if self._thinner.takes(lane.extractor.aspect, "heard", number)
-        ]
-
     def _embed(
-        self,
-        spec: SoundInput,
-        lanes: list[Lane],
-        start: Fraction,
-        span: tuple[int, int],
-        *,
-        last: bool = False,
+        self, spec: SoundInput, origin: int, span: tuple[int, int], *, last: bool = False
     ) -> None:
-        if not lanes:
-            return
-        origin = round(start * spec.rate)
         samples, received = self._tracks[spec.rate].read(origin + span[0], origin + span[1])
         if received < MIN_RECEIVED * len(samples) or np.abs(samples).max() < SILENCE:
             return
+        # Only what can be embedded is counted: a silent beginning must not thin away what follows.
+        number = self._offered[spec]
+        self._offered[spec] += 1
         # A short piece is repeated to the window's length: padding with zeros would tell the
         # network of an onset that is not in the sound.
         piece = torch.from_numpy(np.resize(samples, spec.window))
-        for lane in lanes:
-            (lane.add_last if last else lane.add)(piece)
+        for lane in self._lanes[spec]:
+            if self._thinner.takes(lane.extractor.aspect, "heard", number):
+                (lane.add_last if last else lane.add)(piece)

@@ -10,7 +10,7 @@ Level 0 is full quality. Then, each level leaving out more than the one before:
    that cost most. Their experts are masked, as events say. The last sound aspect and place stay.
 
 The first piece of an aspect in a shot is never left out before level 5, so that no expert is lost
-to the first four levels.
+to the first four levels. Windows without sound are no pieces.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Thinner:
         Args:
             aspect: Whose piece.
             kind: Pictures and clips are seen, windows of sound heard.
-            number: Counts the pieces of the shot from 0.
+            number: Counts from 0 the pieces of the shot that could be embedded.
         """
         every = self.now.seen if kind == "seen" else self.now.heard
         taken = number % every == 0 and not self.drops(aspect)

@@ -27,15 +27,21 @@ class SoundTrack:
     """Resamples a stream to one rate and keeps the part that open shots still need.
 
     Sample ``n`` sounds at ``n / rate`` seconds on the stream's clock. What was never received
-    reads as zeros and is counted as missing. Memory is bounded by ``capacity`` seconds.
+    reads as zeros and is counted as missing. Memory is bounded by ``capacity`` seconds of received
+    sound, however far apart in time they lie.
 
     Args:
         rate: Target rate, Hz.
-        capacity: Most seconds kept; older samples are dropped first.
+        capacity: Most seconds kept; the oldest blocks are lost first.
+
+    Attributes:
+        rate: Target rate, Hz.
+        lost: Samples given up because more than ``capacity`` had to be kept.
     """
 
     def __init__(self, rate: int, capacity: Fraction = Fraction(60)) -> None:
         self.rate = rate
+        self.lost = 0
         self._capacity = int(capacity * rate)
         self._resampler: AudioResampler | None = None
         self._format: tuple[int, str, str] | None = None
@@ -45,6 +51,7 @@ class SoundTrack:
         self._latest: tuple[Fraction, int] | None = None
         self._aligned: tuple[Fraction, int] | None = None
         self._blocks: deque[tuple[int, NDArray[np.float32]]] = deque()
+        self._kept = 0
         self._end: int | None = None
 
     @property
@@ -120,20 +127,34 @@ class SoundTrack:
             overlap = 0 if self._end is None else max(0, self._end - start)
             if overlap < len(samples):
                 self._blocks.append((start + overlap, samples[overlap:]))
+                self._kept += len(samples) - overlap
                 self._end = start + len(samples)
-        if self._end is not None:
-            self.drop(self._end - self._capacity)
+        while self._kept > self._capacity and len(self._blocks) > 1:
+            self.lost += self._forget()
 
     def drop(self, before: int) -> None:
         """Forgets whole blocks that end at or before sample ``before``."""
         while self._blocks and self._blocks[0][0] + len(self._blocks[0][1]) <= before:
-            self._blocks.popleft()
+            self._forget()
+
+    def _forget(self) -> int:
+        samples = len(self._blocks.popleft()[1])
+        self._kept -= samples
+        return samples
+
+    def received_from(self, start: int) -> int | None:
+        """The first sample at or after sample ``start`` that was received; None without one."""
+        for first, samples in self._blocks:
+            if first + len(samples) > start:
+                return max(first, start)
+        return None
 
     def read(self, start: int, end: int) -> tuple[NDArray[np.float32], int]:
-        """Reads ``[start, end)``.
+        """Reads samples ``start`` to ``end``, the last one not included.
 
         Returns:
-            The samples, zeros where nothing was received, and how many were received.
+            The samples within [-1, 1], float32 ``(end - start,)``, zeros where nothing was
+            received, and how many were received.
         """
         out = np.zeros(end - start, np.float32)
         received = 0

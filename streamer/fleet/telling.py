@@ -28,6 +28,7 @@ class Numbers(BaseModel):
     thinning: int
     skipped: dict[str, int]
     faults: dict[Fault, int]
+    lost_sound: float
 
     @classmethod
     def of(cls, progress: Progress) -> Self:
@@ -42,6 +43,7 @@ class Numbers(BaseModel):
             thinning=progress.thinning,
             skipped=dict(progress.skipped),
             faults=dict(progress.faults),
+            lost_sound=progress.lost_sound,
         )
 
     def progress(self) -> Progress:
@@ -56,6 +58,7 @@ class Numbers(BaseModel):
             thinning=self.thinning,
             skipped=self.skipped,
             faults=self.faults,
+            lost_sound=self.lost_sound,
         )
 
 

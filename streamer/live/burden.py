@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streamer.aspects.relief import Relief
 from streamer.aspects.thinning import Thinner
 from streamer.live.gauge import LagMeter, SlowStage
+from streamer.live.relief import Relief
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

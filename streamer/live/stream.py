@@ -363,6 +363,7 @@ class StreamRun:
             thinning=self._burden.thinner.level,
             skipped=dict(self._burden.skipped),
             faults=self._faults(),
+            lost_sound=self._counts.lost_sound,
             drift=self._drift(),
         )
         self._observer.progressed(self._progress)

@@ -124,6 +124,12 @@ FAULTS: Final = Definition(
     "Packets not decoded, pictures with concealed errors, frames dropped for their time.",
     ("stream", "fault"),
 )
+LOST_SOUND: Final = Definition(
+    "streamer_lost_sound_seconds_total",
+    "counter",
+    "Seconds of sound given up because no picture said in time where they belong.",
+    _STREAM,
+)
 BATCH_ROWS: Final = Definition(
     "streamer_batch_rows", "histogram", "Pieces embedded in one pass.", ("aspect",), _ROWS
 )

@@ -64,6 +64,7 @@ class MeteredObserver:
         for fault, times in progress.faults.items():
             if (new := times - before.faults.get(fault, 0)) > 0:
                 metrics.fault(fault, new)
+        metrics.lost_sound(progress.lost_sound - before.lost_sound)
         for stage, seconds in progress.spent.items():
             metrics.stage_seconds(stage, max(0.0, seconds - before.spent.get(stage, 0.0)))
         ratio = self._speed.at(progress.position)

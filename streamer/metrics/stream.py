@@ -42,6 +42,7 @@ class StreamMetrics:
         self._scenes = series.counter(names.SCENES, label)
         self._boundaries = series.counter(names.BOUNDARIES, label)
         self._media = series.counter(names.MEDIA, label)
+        self._lost_sound = series.counter(names.LOST_SOUND, label)
         self._reconnections = series.counter(names.RECONNECTIONS, label)
         self._up = series.gauge(names.UP, label)
         self._epoch = series.gauge(names.EPOCH, label)
@@ -114,6 +115,10 @@ class StreamMetrics:
     def fault(self, fault: Fault, times: int = 1) -> None:
         """The input had something wrong with it."""
         self._count(names.FAULTS, fault, times)
+
+    def lost_sound(self, seconds: float) -> None:
+        """So many more seconds of sound were given up; negative ones count as none."""
+        self._lost_sound.inc(max(0.0, seconds))
 
     def stage_seconds(self, stage: Stage, seconds: float) -> None:
         """A stage took so much time: of the wall, in decoding of the processor."""

@@ -15,6 +15,7 @@ from streamer.pipeline.stages import StageTimes
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead
+from streamer.shots.step import MAX_DELAY
 from streamer.timeline import Instant, Picture, Sound
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
-    from streamer.timeline import EmbeddedShot, Shot, StreamInfo
+    from streamer.timeline import EmbeddedShot, Shot, ShotEnd, StreamInfo
 
 
 class ShotEmbedder:
@@ -34,7 +35,9 @@ class ShotEmbedder:
     Pictures decide where shots end. Sound is split in fixed windows where there are no pictures,
     and also before the first picture when it comes more than ``decode.max_interleave`` seconds
     after the first sound; sound that leads by less belongs to no shot. When pictures stay away
-    for longer than a shot may last, the last one ends where they ended and windows go on.
+    for longer than a shot may last, the last one ends where they ended and windows go on; a
+    picture that is said to last longer than a shot may ends with it. A leap in the timestamps is
+    part of one shot or window, however long, and costs no more than any other.
 
     Args:
         info: What the demuxer said.
@@ -69,8 +72,8 @@ class ShotEmbedder:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
         self._new_lead = partial(SoundLead, shots, interleave)
         self._new_pictures = partial(make_detector, shots, info.frame_rate, shot_network)
-        longest = Fraction(shots.max_seconds).limit_denominator(1000)
-        self._patience = interleave + longest
+        self._longest = Fraction(shots.max_seconds).limit_denominator(1000)
+        self._patience = interleave + self._longest
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
         self._pictures = self._new_pictures()
         self._bank = AspectBank(
@@ -80,6 +83,7 @@ class ShotEmbedder:
             max_interleave=interleave,
             has_sound=info.has_sound,
             workers=workers,
+            ahead=MAX_DELAY + self._longest + self._patience,
             thinner=thinner,
         )
         self._start: Instant | None = None
@@ -101,6 +105,11 @@ class ShotEmbedder:
     def end(self) -> Instant | None:
         """Where the last picture or window of sound ends; None before the first."""
         return self._end
+
+    @property
+    def lost_sound(self) -> Fraction:
+        """Seconds of sound given up because no picture said which shot they belong to."""
+        return self._bank.lost_sound
 
     def push(self, item: Picture | Sound) -> list[EmbeddedShot]:
         """Takes the next picture or block of sound, in demux order.
@@ -173,9 +182,12 @@ class ShotEmbedder:
         done: list[EmbeddedShot] = []
         if self._picture is not None:
             # No end yet: taken up again, and the first picture is still to come.
-            if self._end is None or sound.start.seconds <= self._end.seconds + self._patience:
+            if self._end is None:
                 return []
-            done = self._lose_pictures(self._end)
+            shown = min(self._end, _after(self._picture, self._longest))
+            if sound.start.seconds <= shown.seconds + self._patience:
+                return []
+            done = self._lose_pictures(shown, "cut" if shown == self._end else "forced")
         if self._resumed_at is not None and sound.start < self._resumed_at:
             return []
         self._end = _after(sound.start, Fraction(sound.frame.samples, sound.frame.sample_rate))
@@ -191,11 +203,11 @@ class ShotEmbedder:
         self._times.lap("aspects", began)
         return done
 
-    def _lose_pictures(self, end: Instant) -> list[EmbeddedShot]:
+    def _lose_pictures(self, end: Instant, ended_by: ShotEnd) -> list[EmbeddedShot]:
         """Ends the last shot of pictures and begins windows of sound there."""
         closed = self._numbered(self._pictures.finish(end))
         if closed:
-            closed = (*closed[:-1], replace(closed[-1], ended_by="cut"))
+            closed = (*closed[:-1], replace(closed[-1], ended_by=ended_by))
             self._windows = closed[-1].index + 1
         self._picture, self._pictures = None, self._new_pictures()
         self._lead = self._new_lead()

@@ -36,6 +36,7 @@ class Progress:
         thinning: How far aspects are thinned; 0 is full quality.
         skipped: Pieces left out by thinning, by aspect.
         faults: What the input had wrong with it, see `Fault`.
+        lost_sound: Seconds of sound given up because no picture said in time where they belong.
     """
 
     position: Fraction = Fraction(0)
@@ -50,6 +51,7 @@ class Progress:
     thinning: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
     faults: Mapping[Fault, int] = field(default_factory=dict)
+    lost_sound: float = 0.0
 
 
 class Observer(Protocol):

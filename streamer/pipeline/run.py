@@ -34,17 +34,19 @@ FILE_BATCH = 8
 
 @dataclass(slots=True)
 class Counts:
-    """Events since the beginning of a stream, sent or not.
+    """What happened since the beginning of a stream; events whether sent or not.
 
     Attributes:
         shots: Closed.
         scenes: Complete.
         boundaries: Decided.
+        lost_sound: Seconds of sound that were given up before their shot was known.
     """
 
     shots: int = 0
     scenes: int = 0
     boundaries: int = 0
+    lost_sound: float = 0.0
 
     def add(self, event: EventData) -> None:
         """Counts one event; shots are counted where they are taken, which may tell nobody."""
@@ -110,6 +112,7 @@ class EpochRun:
         self._number, self._gap = number, gap
         self._trail = ClockTrail()
         self._reached: Fraction | None = None
+        self._lost_sound = Fraction(0)
         known = segmentation.epoch
         self._begun = known is not None and known.number == number
         last = segmentation.last
@@ -197,6 +200,9 @@ class EpochRun:
         self._listeners.began(gaps[0] if gaps else None)
 
     def _push(self, shots: Sequence[EmbeddedShot]) -> None:
+        if shots:
+            before, self._lost_sound = self._lost_sound, self._embedder.lost_sound
+            self._counts.lost_sound += float(self._lost_sound - before)
         for embedded in shots:
             clock = self._trail.take(embedded.shot.start)
             mark = self._embedder.mark(embedded.shot.index)

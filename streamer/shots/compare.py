@@ -41,11 +41,11 @@ def lit(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.b
     """Cells that are not black in both thumbnails; letterbox bars would make all films alike.
 
     Args:
-        first: Luma of one picture.
+        first: Luma of one picture, ``(rows, columns)`` in [0, 255].
         second: Luma of another, of the same shape.
 
     Returns:
-        A mask of that shape.
+        A mask ``(rows, columns)``, true where either is brighter than black.
     """
     return np.maximum(first, second) > _BLACK
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Detector(Protocol):
-    """Pictures in, shots out, with a bounded delay."""
+    """Pictures in, shots out, with a delay bounded in pictures and by `MAX_DELAY` in seconds."""
 
     @property
     def latency_frames(self) -> int:
@@ -33,7 +33,7 @@ class Detector(Protocol):
         """Decides what is left at the end of the input."""
 
     def state(self) -> SplitterState | None:
-        """What another detector needs to go on behind the shot that has just closed.
+        """What another detector needs to go on behind the shot that closed last.
 
         Returns:
             None where that cannot be done exactly.
@@ -57,7 +57,7 @@ class ThumbnailDetector:
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided."""
+        """Pictures that are looked at after a cut before it is decided, at most."""
         return self._splitter.latency_frames
 
     def push(self, picture: Picture) -> Step:
@@ -69,7 +69,7 @@ class ThumbnailDetector:
         return self._splitter.finish(end)
 
     def state(self) -> SplitterState:
-        """What another detector needs to go on behind the shot that has just closed."""
+        """What another detector needs to go on behind the shot that closed last."""
         return self._splitter.state()
 
     def resume(self, state: SplitterState) -> None:

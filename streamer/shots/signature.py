@@ -62,7 +62,7 @@ class Signer:
         in_place = frame.format.name in _IN_PLACE and min(p.line_size for p in frame.planes) > 0
         if not in_place:
             frame = self._scaler.reformat(
-                frame, _SMALL[0], _SMALL[1], "yuv420p", interpolation="BILINEAR"
+                frame, _SMALL[0], _SMALL[1], "yuv420p", interpolation="BILINEAR", threads=1
             )
         planes = frame.planes
         luma = _pool(_pixels(planes[0]), ROWS, COLUMNS)

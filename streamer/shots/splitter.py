@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from streamer.shots.compare import is_flat, unlikeness
 from streamer.shots.gradual import GradualDetector
-from streamer.shots.step import Step
+from streamer.shots.step import MAX_DELAY, Step
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class SplitterState:
 class ShotSplitter:
     """Finds hard cuts, dissolves and fades with a fixed delay, in bounded memory.
 
-    The picture ``latency_frames`` ago is decided with each new one:
+    The picture ``latency_frames`` ago is decided with each new one, and so is every picture that
+    lies more than `MAX_DELAY` before it:
 
     - a *hard cut* is a change that stands out from the changes around it and after which the
       old content does not come back at once (a flash);
@@ -99,26 +100,17 @@ class ShotSplitter:
         self._start: Instant | None = None
         self._last_cut: Instant | None = None
         self._flat_since: Instant | None = None
+        self._behind_shot: SplitterState | None = None
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided."""
+        """Pictures that are looked at after a cut before it is decided, at most."""
         return self._latency
 
     def state(self) -> SplitterState:
-        """What another splitter needs to go on; right after a `push` that closed a shot."""
-        assert self._start is not None
-        assert self._last_cut is not None
-        after, kept = self._gradual.history
-        return SplitterState(
-            index=self._index,
-            start=self._start,
-            last_cut=self._last_cut,
-            flat_since=self._flat_since,
-            past=tuple(self._past),
-            gradual_next=after,
-            gradual_kept=kept,
-        )
+        """What another splitter needs to go on behind the shot that closed last."""
+        assert self._behind_shot is not None
+        return self._behind_shot
 
     def resume(self, state: SplitterState) -> None:
         """Goes on from a state; the next picture is the first one after ``state.start``."""
@@ -151,8 +143,10 @@ class ShotSplitter:
         if self._start is None:
             self._start = self._last_cut = start
         self._pending.append(SeenPicture(start, signature, change, is_flat(signature)))
-        closed = self._decide() if len(self._pending) > self._latency else ()
-        return Step(closed, self._pending[0].start)
+        closed: list[Shot] = []
+        while len(self._pending) > self._latency or self._is_late(self._pending[0]):
+            closed += self._decide()
+        return Step(tuple(closed), self._pending[0].start)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
         """Decides what is left at the end of the input.
@@ -187,7 +181,28 @@ class ShotSplitter:
         if kind != "forced":
             self._last_cut = seen.start
             self._gradual.reset()
-        return (self._close(seen.start, kind),)
+        shot = self._close(seen.start, kind)
+        self._behind_shot = self._now()
+        return (shot,)
+
+    def _now(self) -> SplitterState:
+        assert self._start is not None
+        assert self._last_cut is not None
+        after, kept = self._gradual.history
+        return SplitterState(
+            index=self._index,
+            start=self._start,
+            last_cut=self._last_cut,
+            flat_since=self._flat_since,
+            past=tuple(self._past),
+            gradual_next=after,
+            gradual_kept=kept,
+        )
+
+    def _is_late(self, seen: SeenPicture) -> bool:
+        if not self._pending:
+            return False
+        return self._pending[-1].start.seconds - seen.start.seconds > MAX_DELAY
 
     def _kind(self, seen: SeenPicture) -> ShotEnd | None:
         dissolved = self._gradual.push(float(seen.start.seconds), seen.signature)
@@ -205,7 +220,7 @@ class ShotSplitter:
     def _is_hard(self, seen: SeenPicture) -> bool:
         if seen.change < self._settings.hard_threshold:
             return False
-        if len(self._pending) < min(_FLASH, self._latency):
+        if len(self._pending) < min(_FLASH, self._latency) and not self._is_late(seen):
             # The input ends here: a flash could not be told from a cut.
             return False
         around = [p.change for p in self._past][-self._latency :]

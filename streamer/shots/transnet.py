@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streamer.shots.step import Step
+from streamer.shots.step import MAX_DELAY, Step
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ WINDOW: Final = 100
 # A window decides the pictures in its middle; the rest is there for them to be compared with.
 _DECIDED: Final = 50
 _AROUND: Final = (WINDOW - _DECIDED) // 2
+# Pictures that lie so long before the latest are decided with one that is late.
+_EARLY: Final = MAX_DELAY * _AROUND / (_DECIDED + _AROUND)
 # A cut marks one picture, sometimes two; a dissolve marks many.
 _HARD: Final = 2
 
@@ -52,7 +54,9 @@ class Thumbnailer:
         Shape:
             ``(27, 48, 3)``
         """
-        small = self._scaler.reformat(frame, WIDTH, HEIGHT, "rgb24", interpolation="BICUBIC")
+        small = self._scaler.reformat(
+            frame, WIDTH, HEIGHT, "rgb24", interpolation="BICUBIC", threads=1
+        )
         return small.to_ndarray().astype(np.uint8, copy=False)
 
 
@@ -63,6 +67,9 @@ class TransnetSplitter:
     the ends. A transition is one cut, placed at the first picture behind it. A shot that has lasted
     ``max_seconds`` is closed as ``forced``; no real cut comes within ``min_seconds`` of another
     or of the beginning. Holds at most 100 small pictures.
+
+    Where a window lasts longer than `MAX_DELAY` (fewer than four pictures a second), pictures are
+    decided with the fewer that have come by then, the latest repeated as at the end.
 
     Args:
         settings: Lengths of shots, and how certain the network must be.
@@ -108,8 +115,11 @@ class TransnetSplitter:
         self._newest = start
         self._window.append(thumbnail)
         self._pending.append(start)
-        closed = self._look() if len(self._window) == WINDOW else ()
-        return Step(closed, self._pending[0])
+        closed = list(self._look(_DECIDED)) if len(self._window) == WINDOW else []
+        while start.seconds - self._pending[0].seconds > MAX_DELAY:
+            early = sum(start.seconds - each.seconds > _EARLY for each in self._pending)
+            closed += self._look(min(early, _DECIDED))
+        return Step(tuple(closed), self._pending[0])
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
         """Decides what is left at the end of the input.
@@ -129,17 +139,17 @@ class TransnetSplitter:
             raise ValueError(f"the end at {end.seconds} s is before the last picture")
         closed: list[Shot] = []
         while self._pending:
-            self._window += [self._window[-1]] * (WINDOW - len(self._window))
-            closed += self._look()
+            closed += self._look(min(len(self._pending), _DECIDED))
         closed.append(self._close(end, "end"))
         return tuple(closed)
 
-    def _look(self) -> tuple[Shot, ...]:
-        certain = self._network(np.stack(self._window))[_AROUND : _AROUND + _DECIDED]
-        del self._window[:_DECIDED]
-        decided = [self._pending.popleft() for _ in range(min(_DECIDED, len(self._pending)))]
+    def _look(self, count: int) -> tuple[Shot, ...]:
+        window = self._window + [self._window[-1]] * (WINDOW - len(self._window))
+        certain = self._network(np.stack(window))[_AROUND : _AROUND + count]
+        del self._window[:count]
+        decided = [self._pending.popleft() for _ in range(count)]
         closed = []
-        for start, value in zip(decided, certain, strict=False):
+        for start, value in zip(decided, certain, strict=True):
             kind = self._kind(start, marked=bool(value > self._threshold))
             if kind is not None:
                 closed.append(self._close(start, kind))

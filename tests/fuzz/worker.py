@@ -1,4 +1,4 @@
-"""Runs hostile inputs through demuxer, decoders and shots, one line of JSON for each.
+"""Runs hostile inputs through demuxer, decoders, shots and aspects, one line of JSON for each.
 
 python -m tests.fuzz.worker FOLDER SEED FIRST [ONLY]
 """
@@ -12,23 +12,33 @@ import sys
 import threading
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from connectors.sources.file import FileSource
 from connectors.sources.growing import GrowingSource
 from connectors.sources.registry import open_source
 from connectors.sources.source import Source
-from streamer.config.sections import DecodeSection, ShotsSection, SourceSection
+from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection, SourceSection
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError
-from streamer.shots.signature import Signer
-from streamer.shots.splitter import ShotSplitter
-from streamer.timeline import Picture
+from streamer.pipeline.embedder import ShotEmbedder
+from streamer.timeline import EmbeddedShot
+from tests.extractors import Mean
 from tests.fuzz.mutate import mutated
 
 MEMORY = 4 << 30
 QUICK = SourceSection(open_seconds=3.0, stall_seconds=1.0)
 LIMITS = DecodeSection(threads=1, max_pixels=1 << 22)
+EXTRACTORS = (
+    Mean("place", PictureInput(8, 8, Fraction(2))),
+    Mean("action", ClipInput(4, 4, 5, Fraction(1, 50))),
+    Mean("vggish", SoundInput(16000, 15600, 15360)),
+    Mean("openl3", SoundInput(22050, 66150, 66150)),
+)
 
 
 class Site:
@@ -57,22 +67,28 @@ class Site:
 
 
 def run(source: Source) -> str:
-    """Decodes and splits an input; says how it ended.
+    """Decodes, splits and embeds an input; says how it ended.
 
     Raises:
-        AssertionError: Times went back.
+        AssertionError: Times went back, shots left a hole, or a token is not finite.
     """
     seen: dict[type, Fraction] = {}
+    shots: list[EmbeddedShot] = []
     try:
         with Decoder(source, LIMITS) as decoder:
-            splitter, signer = ShotSplitter(ShotsSection(), decoder.info.frame_rate), Signer()
+            embedder = ShotEmbedder(
+                decoder.info, ShotsSection(), AspectsSection(), LIMITS, EXTRACTORS, batch=4
+            )
             for item in decoder:
                 assert item.start.seconds > seen.get(type(item), Fraction(-(10**12)))
                 seen[type(item)] = item.start.seconds
-                if isinstance(item, Picture):
-                    splitter.push(item.start, signer.sign(item.frame))
+                shots += embedder.push(item)
+            shots += embedder.finish()
+            assert embedder.lost_sound == 0
     except SourceError as error:
         return type(error).__name__ if "\n" not in str(error) else "FAILED several lines"
+    assert all(a.shot.end.seconds == b.shot.start.seconds for a, b in pairwise(shots))
+    assert all(np.isfinite(rows).all() for shot in shots for rows in shot.tokens.values())
     return "decoded"
 
 

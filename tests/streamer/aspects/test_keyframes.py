@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import av
@@ -64,3 +65,14 @@ def test_every_kind_of_picture_becomes_the_same_size() -> None:
         small = resize(picture(0, width, height, pix_fmt))
         assert small.shape == (3, 32, 48)
         assert small[:, :, -1].float().mean() > small[:, :, 0].float().mean() + 150
+
+
+def test_a_leap_of_years_costs_nothing_and_the_rhythm_stays() -> None:
+    years = 10 * 365 * 86400 * 25
+    keys = KeyFrames(2 * BASE, 10 * BASE)
+    began = time.process_time()
+    for index in (0, 2, 5, years, years + 1, years + 2, years + 9, years + 12):
+        keys.push(Picture(Instant(index, BASE), FRAME))
+    taken = keys.close(Fraction(0), (years + 20) * BASE)
+    assert time.process_time() - began < 1.0
+    assert [p.start.pts for p in taken] == [2, years, years + 2, years + 12]

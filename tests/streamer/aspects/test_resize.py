@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from streamer.aspects.resize import Resizer
+from streamer.shots.signature import Signer
+from streamer.shots.transnet import Thumbnailer
 from streamer.timeline import Instant, Picture
 
 
@@ -17,6 +20,11 @@ def picture(width: int, height: int) -> Picture:
     rgb[:, : width // 3, 0] = 250
     rgb[:, width // 3 :, 1] = 250
     return Picture(Instant(0, Fraction(1)), av.VideoFrame.from_ndarray(rgb, "rgb24"))
+
+
+def threads() -> int:
+    """Of this process, those of native libraries included."""
+    return len(list(Path("/proc/self/task").iterdir()))
 
 
 def shown(small: torch.Tensor) -> tuple[int, int]:
@@ -52,3 +60,16 @@ def test_grey_is_one_channel() -> None:
     assert small.shape == (1, 36, 64)
     # Green is brighter than red.
     assert small[0, :, 40:].float().mean() > small[0, :, :15].float().mean() + 50
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_no_resize_starts_threads() -> None:
+    """A process holds one for every size of every stream: a thread a core each would pile up."""
+    tall = av.VideoFrame.from_ndarray(np.zeros((720, 1280, 3), np.uint8), "rgb24")
+    frame = tall.reformat(format="yuv420p10le")
+    started = threads()
+    resizer, signer, thumbnailer = Resizer(64, 64), Signer(), Thumbnailer()
+    resizer(Picture(Instant(0, Fraction(1)), frame))
+    signer.sign(frame)
+    thumbnailer.make(frame)
+    assert threads() == started

@@ -113,6 +113,20 @@ def test_memory_is_bounded() -> None:
     fill(track, tone(10, 8000), 8000, 800)
     assert track.read(0, 8000)[1] == 0
     assert track.read(9 * 8000, 79000)[1] == 7000
+    assert track.lost == 8 * 8000
+    assert track.received_from(0) == 8 * 8000
+    assert track.received_from(79_000) == 79_000
+    assert track.received_from(80_000) is None
+
+
+def test_a_gap_takes_no_room() -> None:
+    track = SoundTrack(8000, capacity=Fraction(2))
+    fill(track, tone(1, 8000), 8000, 800)
+    fill(track, tone(1, 8000), 8000, 800, at=10**12)
+    track.flush()
+    assert track.read(0, 8000)[1] == track.read(10**12, 10**12 + 8000)[1] == 8000
+    assert track.received_from(8000) == 10**12
+    assert track.lost == 0
 
 
 @settings(max_examples=30, deadline=None)

@@ -23,6 +23,7 @@ def progress(position: int, shots: int, **more: float) -> Progress:
         spent={"aspects": float(position) / 10},
         skipped={"panns": position},
         faults={"time": position // 10},
+        lost_sound=position / 4,
         **more,  # type: ignore[arg-type]  # the fields that a test names
     )
 
@@ -40,6 +41,7 @@ def test_a_run_adds_what_it_does() -> None:
     assert of(metrics, "streamer_stage_seconds_total", stream="a", stage="aspects") == 6
     assert of(metrics, "streamer_skipped_pieces_total", stream="a", aspect="panns") == 60
     assert of(metrics, "streamer_decode_faults_total", stream="a", fault="time") == 6
+    assert of(metrics, "streamer_lost_sound_seconds_total", stream="a") == 15
     assert of(metrics, "streamer_lag_seconds", stream="a") == 0.5
     assert of(metrics, "streamer_drift_seconds", stream="a") == -0.5
     assert of(metrics, "streamer_stream_epoch", stream="a") == 2
@@ -55,6 +57,7 @@ def test_what_an_earlier_run_did_is_not_counted_again() -> None:
     assert of(metrics, "streamer_shots_total", stream="a") == 3
     assert of(metrics, "streamer_skipped_pieces_total", stream="a", aspect="panns") == 10
     assert of(metrics, "streamer_decode_faults_total", stream="a", fault="time") == 1
+    assert of(metrics, "streamer_lost_sound_seconds_total", stream="a") == 2.5
     watch.progressed(progress(10, 1))
     assert of(metrics, "streamer_shots_total", stream="a") == 3
 

@@ -15,7 +15,7 @@ from streamer.config.sections import ShotsSection
 from streamer.errors import StateError
 from streamer.pipeline import mark
 from streamer.pipeline.mark import Mark
-from streamer.shots.fixed import FixedSplitter
+from streamer.shots.fixed import FixedSplitter, WindowState
 from streamer.shots.lead import SoundLead
 from streamer.shots.signature import Signature
 from streamer.shots.splitter import ShotSplitter
@@ -54,16 +54,17 @@ def film(parts: list[tuple[str, int]], seed: int) -> list[Signature]:
 
 
 def split(
-    splitter: ShotSplitter, pictures: list[Signature], first: int
+    splitter: ShotSplitter, pictures: list[Signature], first: int, times: list[int] | None = None
 ) -> tuple[list[Shot], list[tuple[int, Mark]]]:
     shots: list[Shot] = []
     marks: list[tuple[int, Mark]] = []
-    for number, picture in enumerate(pictures[first:], first):
+    times = list(range(len(pictures) + 1)) if times is None else times
+    for number, picture in zip(times[first:], pictures[first:], strict=False):
         closed = splitter.push(Instant(number, BASE), picture).closed
         shots += closed
         if closed:
             marks.append((len(shots), Mark(Instant(0, BASE), 0, splitter.state())))
-    return [*shots, *splitter.finish(Instant(len(pictures), BASE))], marks
+    return [*shots, *splitter.finish(Instant(times[len(pictures)], BASE))], marks
 
 
 kinds = st.sampled_from(["cut", "stay", "black", "dissolve"])
@@ -82,6 +83,28 @@ def test_shots_behind_a_mark_are_those_of_one_run(parts: list[tuple[str, int]], 
         splitter = ShotSplitter(SETTINGS, rate)
         splitter.resume(again.splitter)  # type: ignore[arg-type] # of pictures
         rest, _ = split(splitter, pictures, found.at.pts + 1)
+        assert rest == whole[count:]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(kinds, st.integers(1, 12)), min_size=4, max_size=8),
+    st.lists(st.sampled_from([1, 10, 130, 400, 700]), min_size=5, max_size=5),
+    st.integers(0, 999),
+)
+def test_marks_hold_where_several_pictures_are_decided_at_once(
+    parts: list[tuple[str, int]], steps: list[int], seed: int
+) -> None:
+    pictures = film(parts, seed)
+    times = [int(at) for at in np.cumsum([0, *(steps[k % 5] for k in range(len(pictures)))])]
+    whole, marks = split(ShotSplitter(SETTINGS, None), pictures, 0, times)
+    for count, found in marks:
+        splitter = ShotSplitter(SETTINGS, None)
+        assert not isinstance(found.splitter, WindowState)
+        splitter.resume(found.splitter)
+        done = found.splitter.index
+        rest, _ = split(splitter, pictures, times.index(found.at.pts) + 1, times)
+        assert done == count
         assert rest == whole[count:]
 
 

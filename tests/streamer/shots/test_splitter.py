@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamer.config.sections import ShotsSection
 from streamer.shots.signature import Signature, Signer
 from streamer.shots.splitter import ShotSplitter
+from streamer.shots.step import MAX_DELAY
 from streamer.timeline import Instant, Shot
 from tests.media import Clip, Painter, Pixels, frames_of, panning, still, texture
 
@@ -206,6 +207,31 @@ def test_the_delay_is_what_the_property_says() -> None:
     assert ShotSplitter(SETTINGS, None).latency_frames == 4
 
 
+POOL = signatures([texture(seed, WIDTH, HEIGHT) for seed in range(4)])
+POOL.append(signatures([np.zeros((HEIGHT, WIDTH, 3), np.uint8)])[0])
+
+
+def test_cuts_between_rare_pictures_are_found_within_the_longest_delay() -> None:
+    found = signatures([texture(k // 8, WIDTH, HEIGHT) for k in range(24)], 2.0)
+    for step in (3, 9, 19, 25):
+        times = [step * k for k in range(len(found) + 1)]
+        shots = ShotsSection(max_seconds=1000.0)
+        closed = split(found, shots=shots, times=times, time_base=Fraction(1))
+        assert cuts(closed) == [(8 * step, "cut"), (16 * step, "cut")]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.sampled_from([1, 40, 900, 6_000, 19_000, 45_000, 10**12]), min_size=5, max_size=60),
+    st.sampled_from([1, 4, 48]),
+)
+def test_no_picture_waits_longer_than_the_longest_delay(steps: list[int], latency: int) -> None:
+    splitter = ShotSplitter(ShotsSection(latency_frames=latency), None)
+    for number, at in enumerate(np.cumsum(steps).tolist()):
+        step = splitter.push(Instant(at, Fraction(1, 1000)), POOL[number // 4 % len(POOL)])
+        assert 0 <= Fraction(at, 1000) - step.watermark.seconds <= MAX_DELAY
+
+
 def test_pictures_must_come_in_order() -> None:
     splitter = ShotSplitter(SETTINGS, RATE)
     assert splitter.finish(Instant(5, 1 / RATE)) == ()
@@ -215,10 +241,6 @@ def test_pictures_must_come_in_order() -> None:
         splitter.push(Instant(3, 1 / RATE), signature)
     with pytest.raises(ValueError, match="before the last"):
         splitter.finish(Instant(2, 1 / RATE))
-
-
-POOL = signatures([texture(seed, WIDTH, HEIGHT) for seed in range(4)])
-POOL.append(signatures([np.zeros((HEIGHT, WIDTH, 3), np.uint8)])[0])
 
 
 @settings(deadline=None, max_examples=60)

@@ -17,7 +17,8 @@ from models.networks.transnetv2 import ShotNetwork
 from models.weights.store import WeightStore
 from streamer.config.sections import ShotsSection
 from streamer.errors import WeightsCorrupt
-from streamer.shots.transnet import HEIGHT, WIDTH, WINDOW, Thumbnailer, TransnetSplitter
+from streamer.shots.step import MAX_DELAY
+from streamer.shots.transnet import HEIGHT, WIDTH, WINDOW, Network, Thumbnailer, TransnetSplitter
 from streamer.timeline import Instant, Shot
 from tests.media import texture
 
@@ -124,9 +125,9 @@ def offline(marks: list[bool], shortest: int) -> list[tuple[int, str]]:
     return [*ends, (len(marks), "end")]
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.booleans(), min_size=1, max_size=333))
-def test_any_marks_in_windows_are_what_they_are_at_once(marks: list[bool]) -> None:
+def marked(marks: list[bool]) -> Network:
+    """Says of numbered pictures what is given."""
+
     def network(window: NDArray[np.uint8]) -> NDArray[np.float32]:
         assert window.shape == (WINDOW, HEIGHT, WIDTH, 3)
         numbers = window[:, 0, 0, 0].astype(int) + 256 * window[:, 0, 0, 1].astype(int)
@@ -134,7 +135,33 @@ def test_any_marks_in_windows_are_what_they_are_at_once(marks: list[bool]) -> No
         assert set(np.diff(numbers)) <= {0, 1}
         return np.array([marks[number] for number in numbers], np.float32)
 
-    splitter = TransnetSplitter(ShotsSection(max_seconds=100.0), network)
+    return network
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=200),
+    st.lists(st.sampled_from([1, 2, 7, 15, 28, 10**9]), min_size=7, max_size=7),
+)
+def test_rare_pictures_are_decided_within_the_longest_delay(
+    marks: list[bool], steps: list[int]
+) -> None:
+    splitter = TransnetSplitter(ShotsSection(max_seconds=1e12), marked(marks))
+    times = np.cumsum([steps[k % 7] for k in range(len(marks) + 1)]).tolist()
+    shots: list[Shot] = []
+    for second, picture in zip(times, numbered(len(marks)), strict=False):
+        step = splitter.push(Instant(second, Fraction(1)), picture)
+        assert 0 <= second - step.watermark.seconds <= MAX_DELAY
+        shots += step.closed
+    shots += splitter.finish(Instant(times[-1], Fraction(1)))
+    ends = [(times[index], kind) for index, kind in offline(marks, 1)]
+    assert [(shot.end.pts, shot.ended_by) for shot in shots] == ends
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.booleans(), min_size=1, max_size=333))
+def test_any_marks_in_windows_are_what_they_are_at_once(marks: list[bool]) -> None:
+    splitter = TransnetSplitter(ShotsSection(max_seconds=100.0), marked(marks))
     shots, pushed = stream(splitter, numbered(len(marks)))
     tiled(shots, len(marks))
     assert [(shot.end.pts, shot.ended_by) for shot in shots] == offline(marks, 10)
