@@ -104,7 +104,7 @@ class DashPlaylist(HlsPlaylists):
                 return super().fetch(url, flags, options)
             except SourceNotFound as error:
                 waited = time.monotonic() - asked
-                if self._client.stopped() or waited > self._patience(url):
+                if self._client.stopped or waited > self._patience(url):
                     self.fault = error
                     raise
             if self._is_over(url):
