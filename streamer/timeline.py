@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import total_ordering
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     import av
     import numpy as np
     from numpy.typing import NDArray
+
+
+FIRST_WALLCLOCK: Final = 631_152_000.0
+LAST_WALLCLOCK: Final = 7_258_118_400.0
+"""The years 1990 and 2200: a clock that says less was never set, one that says more is no clock."""
+
+
+def plausible(wallclock: float | None) -> float | None:
+    """Real time as a source says it, or None where that cannot be.
+
+    Args:
+        wallclock: Seconds since the Unix epoch.
+    """
+    if wallclock is None or not FIRST_WALLCLOCK <= wallclock < LAST_WALLCLOCK:
+        return None
+    return wallclock
 
 
 @total_ordering

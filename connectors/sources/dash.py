@@ -12,6 +12,7 @@ from connectors.sources.hls import HlsPlaylists
 from connectors.sources.mpd import Presentation, Track, parse
 from connectors.sources.segments import NotDash, NotYet, Part, Piece
 from streamer.errors import NotMedia, SourceNotFound, SourceUnreachable, SourceUnsupported
+from streamer.timeline import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +105,7 @@ class DashPlaylist(HlsPlaylists):
                 return super().fetch(url, flags, options)
             except SourceNotFound as error:
                 waited = time.monotonic() - asked
-                if self._client.stopped() or waited > self._patience(url):
+                if self._client.stopped or waited > self._patience(url):
                     self.fault = error
                     raise
             if self._is_over(url):
@@ -190,8 +191,8 @@ def _part(part: Part) -> list[str]:
     if part.header is not None and part.segments:
         lines.append(f'#EXT-X-MAP:URI="{_uri(part.header)}"{_range(part.header)}')
     for piece in part.segments:
-        if piece.date is not None:
-            at = datetime.fromtimestamp(piece.date, UTC).isoformat(timespec="milliseconds")
+        if (date := plausible(piece.date)) is not None:
+            at = datetime.fromtimestamp(date, UTC).isoformat(timespec="milliseconds")
             lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{at}")
         lines.append(f"#EXTINF:{piece.seconds:.6f},")
         if piece.span is not None:

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from connectors.sources.file import check_file
-from connectors.sources.source import Opening, SourceBase
+from connectors.sources.followed import FollowedSource
+from connectors.sources.source import Opening
 from streamer.errors import SourceClosed
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ ROTATION_SECONDS = 1.0
 """After a file of that name is another one, the old one may still get its last bytes."""
 
 
-class GrowingSource(SourceBase):
+class GrowingSource(FollowedSource):
     """Reads a file as it grows, like ``tail -f``.
 
     The demuxer is told that it cannot seek, so it never looks for an index at the end. That
@@ -37,12 +38,11 @@ class GrowingSource(SourceBase):
     """
 
     def __init__(self, path: Path, idle_timeout: float) -> None:
-        super().__init__(str(path), live=True, endless=False)
+        super().__init__(str(path), idle_timeout)
         self._path = path
-        self._idle_timeout = idle_timeout
         self._file: FileIO | None = None
         self._fault: SourceError | None = None
-        self._over = False
+        self._replaced_at: float | None = None
 
     def open(self) -> Opening:
         """Opens the file.
@@ -61,40 +61,25 @@ class GrowingSource(SourceBase):
         """Says that the file was replaced or cut short."""
         return self._fault
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Waits until the file has grown.
-
-        Args:
-            size: At most so many bytes.
-
-        Returns:
-            Bytes; empty when stopped, when nothing came for the idle timeout, or when the file
-            was replaced or cut shorter than what was already read.
-        """
-        file = self._file
-        if file is None:
+    def _next(self, size: int, left: float) -> bytes | None:
+        if self._file is None:
             raise ValueError("read before open")
-        began = time.monotonic()
-        replaced_at: float | None = None
-        while not (self._stopped or self._over):
-            # Asked first: what a recorder wrote before the file was replaced is still read.
-            change = self._change(file)
-            data = file.read(size)
-            if data:
-                return data
-            now = time.monotonic()
-            replaced_at = (replaced_at or now) if change else None
-            if change == "cut short" or (
-                replaced_at is not None and now >= replaced_at + ROTATION_SECONDS
-            ):
-                self._fault = SourceClosed(f"{self.name}: was {change}")
-                break
-            if now >= began + self._idle_timeout:
-                break
-            time.sleep(POLL_SECONDS)
-        # Demuxers ask again at the end, and would wait as long again.
-        self._over = True
-        return b""
+        # Asked first: what a recorder wrote before the file was replaced is still read.
+        change = self._change(self._file)
+        data = self._file.read(size)
+        now = time.monotonic()
+        if data or not change:
+            self._replaced_at = None
+        elif self._replaced_at is None:
+            self._replaced_at = now
+        if data:
+            return data
+        late = self._replaced_at is not None and now >= self._replaced_at + ROTATION_SECONDS
+        if change == "cut short" or late:
+            self._fault = SourceClosed(f"{self.name}: was {change}")
+            return b""
+        time.sleep(min(POLL_SECONDS, left))
+        return None
 
     def _change(self, file: FileIO) -> str:
         opened = os.fstat(file.fileno())
@@ -107,10 +92,6 @@ class GrowingSource(SourceBase):
             return ""
         same = (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
         return "" if same else "replaced by another file"
-
-    def seekable(self) -> bool:
-        """Never."""
-        return False
 
     def close(self) -> None:
         """Closes the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections import deque
@@ -14,6 +15,7 @@ from connectors.sources.aes import Decrypted
 from connectors.sources.playlist import Fetcher
 from connectors.sources.source import Opening
 from connectors.sources.web import PORTS
+from streamer.timeline import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,7 @@ TYPES: Final = frozenset(
 )
 ENCRYPTED: Final = re.compile(r"crypto[+:]")
 URI: Final = re.compile(r'\bURI="([^"]*)"')
+DATE: Final = re.compile(r"^#EXT-X-PROGRAM-DATE-TIME:.*\n", re.MULTILINE)
 DATES: Final = 64
 """Most discontinuities whose dates are kept until the decoder comes to them."""
 
@@ -140,9 +143,8 @@ class HlsPlaylists(Fetcher):
     def _read(self, url: str, text: str, final: str) -> bytes:
         lines = [self._absolute(line, final) for line in text.splitlines()]
         whole = "\n".join(lines) + "\n"
-        try:
-            parsed = m3u8.loads(whole)
-        except Exception:  # noqa: BLE001  (whatever a hostile text does to the parser)
+        parsed = _parsed(whole)
+        if parsed is None:
             # The demuxer judges the text itself; only its dates are lost.
             return whole.encode()
         if parsed.is_variant:
@@ -183,5 +185,18 @@ class HlsPlaylists(Fetcher):
                 break
 
 
+def _parsed(text: str) -> m3u8.M3U8 | None:
+    # It counts dates on, which may lead it out of the years that it knows.
+    for tried in (text, DATE.sub("", text)):
+        # Whatever a hostile text does to it.
+        with contextlib.suppress(Exception):
+            return m3u8.loads(tried)
+    return None
+
+
 def _seconds(date: datetime | None) -> float | None:
-    return None if date is None else date.timestamp()
+    try:
+        return None if date is None else plausible(date.timestamp())
+    except (OverflowError, ValueError):
+        # Local time outside the years that the system knows.
+        return None

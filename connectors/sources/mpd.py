@@ -12,10 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from connectors.sources.segments import (
     WINDOW_SECONDS,
+    Budget,
     NotDash,
     NotYet,
     Part,
     Period,
+    TooMuch,
     bits_a_second,
     pieces,
     resolved,
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from xml.etree.ElementTree import Element
 
+MOST_PERIODS: Final = 100
+MOST_SOUNDS: Final = 16
+"""More are left out."""
 _DURATION: Final = TypeAdapter(timedelta)
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One representation: the best of its adaptation set.
+    """The best representation of its kind and language in each period.
 
     Attributes:
         kind: ``video`` or ``audio``.
@@ -51,7 +56,7 @@ class Presentation:
 
     Attributes:
         live: It may still grow.
-        tracks: The best picture first, then one for each choice of sound.
+        tracks: The best picture first, then one for each choice of sound that is not too much.
     """
 
     live: bool
@@ -80,21 +85,56 @@ def parse(text: bytes, url: str, now: float) -> Presentation:
     if next(root.iter("ContentProtection"), None) is not None:
         raise NotDash("is encrypted")
     live = root.get("type") == "dynamic"
-    periods = list(_periods(root, url, live, now))
-    columns: dict[str, list[tuple[Element, Period]]] = {}
-    for period in periods:
-        for number, chosen in enumerate(period.node.iter("AdaptationSet")):
+    columns: dict[str, list[_Choice]] = {}
+    for period in _periods(root, url, live, now):
+        for number, chosen in enumerate(period.node.findall("AdaptationSet")):
+            best = max(chosen.findall("Representation"), key=bits_a_second, default=None)
             kind = _kind(chosen)
-            if kind is not None:
-                name = kind if kind == "video" else f"audio {chosen.get('lang', number)}"
-                columns.setdefault(name, []).append((chosen, period))
-    tracks = [_track(name, sets, now) for name, sets in columns.items()]
-    tracks = [track for track in tracks if any(part.segments for part in track.parts)]
+            if best is None or kind is None:
+                continue
+            name = kind if kind == "video" else f"audio {chosen.get('lang', number)}"
+            others = len(columns) - ("video" in columns)
+            if kind == "video" or name in columns or others < MOST_SOUNDS:
+                _choose(columns.setdefault(name, []), _Choice(period, chosen, best))
+    tracks = _tracks(columns, now)
     if not tracks and live:
         raise NotYet("has no segments yet")
     if not tracks:
         raise NotDash("names no segments of picture or sound")
-    return Presentation(live, tuple(sorted(tracks, key=lambda track: track.kind != "video")))
+    return Presentation(live, tracks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What one track plays in one period."""
+
+    period: Period
+    chosen: Element
+    best: Element
+
+
+def _choose(column: list[_Choice], choice: _Choice) -> None:
+    """Adds what a period has, in place of what is worse there."""
+    if not column or column[-1].period is not choice.period:
+        column.append(choice)
+    elif bits_a_second(choice.best) > bits_a_second(column[-1].best):
+        column[-1] = choice
+
+
+def _tracks(columns: dict[str, list[_Choice]], now: float) -> tuple[Track, ...]:
+    budget = Budget()
+    tracks: list[Track] = []
+    for name, column in sorted(columns.items(), key=lambda entry: entry[0] != "video"):
+        try:
+            track = _track(name, column, now, budget)
+        except TooMuch:
+            if not any(track.kind == "audio" for track in tracks):
+                raise
+            # One sound is enough.
+            break
+        if any(part.segments for part in track.parts):
+            tracks.append(track)
+    return tuple(tracks)
 
 
 def _periods(root: Element, url: str, live: bool, now: float) -> Iterator[Period]:
@@ -102,7 +142,7 @@ def _periods(root: Element, url: str, live: bool, now: float) -> Iterator[Period
     total = _seconds(root.get("mediaPresentationDuration"))
     available = _date(root.get("availabilityStartTime")) if live else None
     depth = _seconds(root.get("timeShiftBufferDepth")) or WINDOW_SECONDS
-    nodes = list(root.iter("Period"))[:100]
+    nodes = root.findall("Period")[:MOST_PERIODS]
     starts: list[float] = []
     for node in nodes:
         said = _seconds(node.get("start"))
@@ -121,24 +161,21 @@ def _periods(root: Element, url: str, live: bool, now: float) -> Iterator[Period
 
 
 def _kind(chosen: Element) -> str | None:
-    for node in (chosen, *chosen.iter("Representation")):
+    for node in (chosen, *chosen.findall("Representation")):
         said = node.get("contentType") or node.get("mimeType", "").partition("/")[0]
         if said in {"video", "audio"}:
             return said
     return None
 
 
-def _track(name: str, sets: Sequence[tuple[Element, Period]], now: float) -> Track:
+def _track(name: str, column: Sequence[_Choice], now: float, budget: Budget) -> Track:
     parts = []
-    bandwidth = 0
-    for chosen, period in sets:
-        best = max(chosen.iter("Representation"), key=bits_a_second, default=None)
-        if best is None:
-            continue
-        bandwidth = max(bandwidth, bits_a_second(best))
+    for choice in column:
+        period, chosen, best = choice.period, choice.chosen, choice.best
         base = resolved(best, resolved(chosen, period.base))
-        parts.append(pieces((period.node, chosen, best), base, period, now))
-    language = sets[0][0].get("lang", "")
+        parts.append(pieces((period.node, chosen, best), base, period, now, budget))
+    bandwidth = max(bits_a_second(choice.best) for choice in column)
+    language = column[0].chosen.get("lang", "")
     return Track(name.partition(" ")[0], bandwidth, language, tuple(parts))
 
 

@@ -7,7 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from connectors.sources.web import Body, Client
-from streamer.errors import SourceError, SourceForbidden, SourceRefused, SourceUnreachable
+from streamer.errors import (
+    SourceError,
+    SourceForbidden,
+    SourceRefused,
+    SourceStalled,
+    SourceUnreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,13 +46,13 @@ class Fetcher:
             It, and the address that redirections led to.
 
         Raises:
-            SourceError: It cannot be had, or is too large.
+            SourceError: It cannot be had in time, or is too large.
         """
         for attempt in range(ATTEMPTS):
             try:
                 return self._read_text(url)
             except SourceUnreachable:
-                if attempt == ATTEMPTS - 1 or self._client.stopped():
+                if attempt == ATTEMPTS - 1 or self._client.stopped:
                     raise
                 time.sleep(PAUSE_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
@@ -76,7 +82,8 @@ class Fetcher:
         return error
 
     def _read_text(self, url: str) -> tuple[bytes, str]:
-        most = self._settings.max_playlist_bytes
+        most, wait = self._settings.max_playlist_bytes, self._settings.stall_seconds
+        deadline = time.monotonic() + wait
         parts: list[bytes] = []
         size = 0
         with closing(self._blamed(lambda: Body(self._client, url))) as body:
@@ -85,6 +92,11 @@ class Fetcher:
                 size += len(data)
                 if size > most:
                     raise self.forbid("its playlist is over source.max_playlist_bytes")
+                if time.monotonic() > deadline:
+                    name = self._client.name
+                    raise SourceStalled(f"{name}: its playlist takes longer than {wait:g} s")
+            if self._client.stopped:
+                raise SourceStalled(f"{self._client.name}: stopped while a playlist was read")
             return b"".join(parts), body.final_url
 
     def _blamed(self, opens: Callable[[], Body]) -> Body:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ByteStream(Protocol):
-    """Bytes that can only be read forwards, as a demuxer reads them."""
+    """Bytes that can be read forwards, as a demuxer reads them."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Waits for at least one byte; an empty result is the end of the input.
@@ -21,7 +21,22 @@ class ByteStream(Protocol):
         """
 
     def seekable(self) -> bool:
-        """Whether the demuxer may jump."""
+        """Whether the demuxer may jump: such a stream is a :class:`SeekableStream`."""
+
+
+class SeekableStream(ByteStream, Protocol):
+    """Bytes that can be read in any order."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes to another byte.
+
+        Args:
+            offset: Bytes.
+            whence: 0 from the start, 1 from here, 2 from the end.
+        """
+
+    def tell(self) -> int:
+        """The offset of the next byte."""
 
 
 Fetch = Callable[[str, int, Mapping[str, str]], ByteStream]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from typing import TYPE_CHECKING
 
 from connectors.sources.file import check_file
-from connectors.sources.source import Opening, SourceBase
+from connectors.sources.followed import FollowedSource
+from connectors.sources.source import Opening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 1.0
 
 
-class PipeSource(SourceBase):
+class PipeSource(FollowedSource):
     """Reads a pipe without ever blocking for good.
 
     Args:
@@ -27,10 +27,8 @@ class PipeSource(SourceBase):
 
     def __init__(self, pipe: int | Path, idle_timeout: float | None = None) -> None:
         name = "-" if isinstance(pipe, int) else str(pipe)
-        super().__init__(name, live=True, endless=False)
+        super().__init__(name, idle_timeout)
         self._pipe = pipe
-        self._idle_timeout = idle_timeout
-        self._over = False
         self._fd = -1
         self._heard_anything = False
         self._wake_read = self._wake_write = -1
@@ -59,43 +57,21 @@ class PipeSource(SourceBase):
         os.set_blocking(self._wake_write, False)
         return Opening(self)
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Waits for bytes, in slices of a second.
-
-        Args:
-            size: At most so many bytes.
-
-        Returns:
-            Bytes; empty when the other end closed, when stopped, or after the idle timeout.
-        """
+    def _next(self, size: int, left: float) -> bytes | None:
         if self._fd < 0:
             raise ValueError("read before open")
-        started = time.monotonic()
-        while not (self._stopped or self._over):
-            left = WAIT_SECONDS
-            if self._idle_timeout is not None:
-                left = min(left, started + self._idle_timeout - time.monotonic())
-                if left <= 0:
-                    # Demuxers ask again at the end, and would wait as long again.
-                    self._over = True
-                    break
-            ready, _, _ = select.select([self._fd, self._wake_read], [], [], left)
-            if self._fd not in ready:
-                continue
-            try:
-                data = os.read(self._fd, size if size > 0 else 65536)
-            except BlockingIOError:
-                continue
-            if data or self._heard_anything or isinstance(self._pipe, int):
-                self._heard_anything = True
-                return data
-            # A named pipe reads as ended until its first writer comes.
-            select.select([self._wake_read], [], [], min(left, 0.05))
-        return b""
-
-    def seekable(self) -> bool:
-        """Never."""
-        return False
+        if self._fd not in _ready([self._fd, self._wake_read], min(WAIT_SECONDS, left)):
+            return None
+        try:
+            data = os.read(self._fd, size if size > 0 else 65536)
+        except BlockingIOError:
+            return None
+        if data or self._heard_anything or isinstance(self._pipe, int):
+            self._heard_anything = True
+            return data
+        # A named pipe reads as ended until its first writer comes.
+        _ready([self._wake_read], min(left, 0.05))
+        return None
 
     def stop(self) -> None:
         """Wakes a waiting read, which then ends the input."""
@@ -115,3 +91,11 @@ class PipeSource(SourceBase):
         os.close(self._wake_read)
         os.close(self._wake_write)
         self._fd = self._wake_read = self._wake_write = -1
+
+
+def _ready(descriptors: list[int], seconds: float) -> set[int]:
+    # Not `select`, which knows the first 1,024 descriptors only, nor epoll, which knows no files.
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}

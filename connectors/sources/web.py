@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from connectors.sources.connections import EndableAdapter
 from streamer.errors import (
     SourceClosed,
     SourceError,
@@ -36,7 +38,10 @@ REDIRECTS: Final = 5
 RETRIES: Final = 5
 PAUSE_SECONDS: Final = 0.2
 POLL_SECONDS: Final = 0.1
+NOWHERE: Final = -1
 PORTS: Final = {"http": 80, "https": 443}
+_VERSIONS: Final = ("ETag", "Last-Modified")
+_PART: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.IGNORECASE)
 
 
 class Client:
@@ -57,28 +62,44 @@ class Client:
         self._site = site(address.plain.removeprefix("hls+").removeprefix("dash+"))
         self.name = address.shown
         self._limits = (settings.open_seconds, settings.stall_seconds)
-        self.stopped = stopped
+        self._told_to_stop = stopped
+        self._closed = False
         self._session = requests.Session()
+        adapter = EndableAdapter()
+        for scheme in PORTS:
+            self._session.mount(f"{scheme}://", adapter)
         self._session.max_redirects = REDIRECTS
         # A film does not become smaller; a coded body would make ranges meaningless.
         self._session.headers["Accept-Encoding"] = "identity"
         self._authorities = None if settings.ca_file is None else str(settings.ca_file)
 
-    def get(self, url: str, first: int = 0, end: int | None = None) -> requests.Response:
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody waits for anything any more."""
+        return self._closed or self._told_to_stop()
+
+    def get(
+        self, url: str, first: int = 0, end: int | None = None, tag: str | None = None
+    ) -> requests.Response:
         """Asks for a body and leaves it to be read.
 
         Args:
             url: Without a login.
             first: Offset of the first byte.
             end: Offset after the last byte.
+            tag: Entity tag; a body with another one is to be sent from its start.
 
         Raises:
             SourceError: A subclass says why there is none.
         """
         if urlsplit(url).scheme not in PORTS:
             raise SourceForbidden(f"{self.name}: reaches for something that is not HTTP")
+        if self._closed:
+            raise SourceClosed(f"{self.name}: is closed")
         # Asked for even from the start: who answers 206 can be read out of order.
         ranges = {"Range": f"bytes={first}-{'' if end is None else end - 1}"}
+        if tag is not None:
+            ranges["If-Range"] = tag
         auth = self._login if site(url) == self._site else None
         try:
             # With each request: a session's own authorities give way to the environment's.
@@ -103,7 +124,8 @@ class Client:
         raise SourceUnreachable(told)
 
     def close(self) -> None:
-        """Closes idle connections."""
+        """Ends every connection and every wait for one; safe from any thread."""
+        self._closed = True
         self._session.close()
 
 
@@ -128,11 +150,15 @@ class Body:
     ) -> None:
         self._client, self.url, self._end = client, url, end
         self._answer = answer if answer is not None else client.get(url, first, end)
-        self.ranges = self._answer.status_code == requests.codes.partial_content
-        if first and not self.ranges:
+        self._first = self._answer.headers
+        self._part = _part(self._answer)
+        self.ranges = self._part is not None
+        begins = 0 if self._part is None else self._part[0]
+        if begins != first:
             self._answer.close()
-            raise SourceForbidden(f"{client.name}: ignores byte ranges, which a playlist asks for")
-        self._position = first
+            raise SourceForbidden(f"{client.name}: sends other bytes than it is asked for")
+        # Where the reader is, and where the answer is.
+        self._position = self._answered = first
         self.size = self._total(first)
         # Who closes may not be who reads: an answer must not be closed under a read.
         self._busy = threading.Lock()
@@ -150,7 +176,7 @@ class Body:
         return said.partition(";")[0].strip().lower()
 
     def read(self, size: int = -1, /) -> bytes:
-        """Waits for bytes.
+        """Waits for bytes; there are none once nobody waits any more.
 
         Args:
             size: At most so many.
@@ -166,38 +192,48 @@ class Body:
 
     def _read(self, size: int) -> bytes:
         for attempt in range(RETRIES + 1):
+            if self._closed or self._client.stopped:
+                return b""
+            more = self.size is None or self._position < self.size
+            failure: SourceError
             try:
+                if self._answered != self._position:
+                    if not more:
+                        return b""
+                    self._ask()
                 data = bytes(self._answer.raw.read1(size if size > 0 else 65536))
+            except SourceUnreachable as error:
+                failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                if attempt == RETRIES or not self._resume(attempt):
-                    raise self._broken(error) from None
-                continue
-            short = self.size is not None and self._position < self.size
-            if not data and short and not self._client.stopped():
-                if attempt == RETRIES or not self._resume(attempt):
-                    raise SourceClosed(f"{self._client.name}: ended too early")
-                continue
-            self._position += len(data)
-            return data
-        raise AssertionError("unreachable")
+                failure = self._broken(error)
+            else:
+                if data or not more or self.size is None:
+                    self._position += len(data)
+                    self._answered = self._position
+                    return data
+                failure = SourceClosed(f"{self._client.name}: ended too early")
+            if attempt == RETRIES or not self.seekable():
+                break
+            self._answered = NOWHERE
+            time.sleep(PAUSE_SECONDS * 2**attempt)
+        # A stop makes reads fail as well.
+        if self._client.stopped:
+            return b""
+        raise failure from None
 
     def seekable(self) -> bool:
         """Whether the server does ranges and says how large the whole is."""
         return self.ranges and self.size is not None
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Goes to another byte.
+        """Goes to another byte, which is asked for when it is read.
 
         Args:
             offset: Bytes.
             whence: 0 from the start, 1 from here, 2 from the end.
         """
         base = (0, self._position, self.size or 0)[whence]
-        if base + offset != self._position:
-            self._answer.close()
-            self._position = base + offset
-            if self.size is None or self._position < self.size:
-                self._answer = self._client.get(self.url, self._position, self._end)
+        self._position = base + offset
         return self._position
 
     def tell(self) -> int:
@@ -222,24 +258,30 @@ class Body:
                 self._busy.release()
 
     def _total(self, first: int) -> int | None:
-        headers = self._answer.headers
-        if self.ranges:
-            total = str(headers.get("Content-Range", "")).rpartition("/")[2]
-            if total.isdigit():
-                return int(total) if self._end is None else min(int(total), self._end)
-        length = str(headers.get("Content-Length", ""))
+        total = None if self._part is None else self._part[1]
+        if total is not None:
+            return total if self._end is None else min(total, self._end)
+        length = str(self._answer.headers.get("Content-Length", ""))
         return first + int(length) if length.isdigit() else None
 
-    def _resume(self, attempt: int) -> bool:
+    def _ask(self) -> None:
+        """Asks for the rest from where the reader is.
+
+        Raises:
+            SourceClosed: It is not the same body any more, or not the part asked for.
+            SourceError: There is no answer.
+        """
         self._answer.close()
-        if not self.seekable() or self._client.stopped():
-            return False
-        time.sleep(PAUSE_SECONDS * 2**attempt)
-        try:
-            self._answer = self._client.get(self.url, self._position, self._end)
-        except SourceUnreachable:
-            return True
-        return True
+        tag = str(self._first.get("ETag", ""))
+        # A weak tag does not vouch for single bytes.
+        strong = tag if tag.startswith('"') else None
+        answer = self._client.get(self.url, self._position, self._end, strong)
+        total = None if self._part is None else self._part[1]
+        said = [(self._first.get(name), answer.headers.get(name)) for name in _VERSIONS]
+        if _part(answer) != (self._position, total) or any(a != b for a, b in said if a and b):
+            answer.close()
+            raise SourceClosed(f"{self._client.name}: is not what it was when it was first read")
+        self._answer, self._answered = answer, self._position
 
     def _broken(self, error: Exception) -> SourceError:
         if isinstance(error, (urllib3.exceptions.ReadTimeoutError, TimeoutError)):
@@ -277,7 +319,7 @@ def in_time(client: Client, url: str, seconds: float) -> Body:
 
     threading.Thread(target=ask, name="ask", daemon=True).start()
     deadline = time.monotonic() + seconds
-    while not client.stopped() and time.monotonic() < deadline:
+    while not client.stopped and time.monotonic() < deadline:
         try:
             answer = answers.get(timeout=POLL_SECONDS)
         except queue.Empty:
@@ -292,6 +334,16 @@ def in_time(client: Client, url: str, seconds: float) -> Body:
         if isinstance(late, Body):
             late.close()
     raise SourceUnreachable(f"{client.name}: no answer within {seconds:g} s")
+
+
+def _part(answer: requests.Response) -> tuple[int, int | None] | None:
+    """First byte and total of a part; None for a whole body."""
+    if answer.status_code != requests.codes.partial_content:
+        return None
+    said = _PART.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
+    if said is None:
+        return None
+    return int(said[1]), None if said[2] == "*" else int(said[2])
 
 
 def site(url: str) -> tuple[str, str, int]:

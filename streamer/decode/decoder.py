@@ -29,6 +29,7 @@ from streamer.errors import (
 )
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
     from fractions import Fraction
     from types import TracebackType
@@ -90,6 +91,7 @@ class Decoder:
         self._pace = Pace() if realtime else None
         self._begin = begin
         self._demuxer: Demuxer | None = None
+        self._threads: list[threading.Thread] = []
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
@@ -189,6 +191,11 @@ class Decoder:
         """
         return None if self._pace is None else self._pace.due(instant.seconds)
 
+    @property
+    def reading(self) -> bool:
+        """Whether a thread reads the input; one that hangs does so after :meth:`close` too."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def stop(self) -> None:
         """Ends the iteration soon, also from another thread or a signal handler."""
         self._source.stop()
@@ -275,7 +282,7 @@ class Decoder:
 
     def _demux(self, opening: Opening) -> Demuxer:
         try:
-            return open_demuxer(self._source, opening, self._settings)
+            return open_demuxer(self._source, opening, self._settings, self._threads)
         except FFmpegError as error:
             # Without its cause: the demuxer's own words hold the address with its password.
             raise refusal(self._source, opening.target, error) from None

@@ -59,13 +59,16 @@ class Demuxer(Protocol):
         """Frees the container; may be called twice."""
 
 
-def open_demuxer(source: Source, opening: Opening, settings: DecodeSection) -> Demuxer:
+def open_demuxer(
+    source: Source, opening: Opening, settings: DecodeSection, threads: list[threading.Thread]
+) -> Demuxer:
     """Opens a container, by its deadline where the source has one.
 
     Args:
         source: Asked whether it was stopped.
         opening: How to reach it.
         settings: Limits.
+        threads: Takes the thread that reads, if there is one, also where opening fails.
 
     Raises:
         FFmpegError: The demuxer refuses the input.
@@ -75,7 +78,7 @@ def open_demuxer(source: Source, opening: Opening, settings: DecodeSection) -> D
     arguments = _arguments(opening, settings)
     if opening.open_seconds is None:
         return DirectDemuxer(source, opening.target, arguments)
-    return WatchedDemuxer(source, opening, arguments)
+    return WatchedDemuxer(source, opening, arguments, threads)
 
 
 def attempts(
@@ -142,15 +145,22 @@ class WatchedDemuxer:
     for a queue; a thread that was left behind frees its container when its call returns.
 
     Args:
-        source: Asked whether it was stopped.
+        source: Asked whether it was stopped; closed first, so that its reads return.
         opening: What to open and its deadlines.
         arguments: Of `av.open`.
+        threads: Takes the thread that reads.
 
     Raises:
         SourceUnreachable: No streams were known in time, or the source was stopped.
     """
 
-    def __init__(self, source: Source, opening: Opening, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        opening: Opening,
+        arguments: dict[str, Any],
+        threads: list[threading.Thread],
+    ) -> None:
         assert opening.open_seconds is not None
         self._source, self._opening = source, opening
         stall = opening.stall_seconds
@@ -165,13 +175,16 @@ class WatchedDemuxer:
         self._abandoned = self._ended = False
         self._opened: InputContainer | None = None
         self._thread = threading.Thread(target=self._work, name="demux", daemon=True)
+        threads.append(self._thread)
         self._thread.start()
         try:
             opened = self._take(opening.open_seconds)
         except queue.Empty:
-            self.close()
             wait = f"no answer within {opening.open_seconds:g} s"
-            raise source.fault() or SourceUnreachable(f"{source.name}: {wait}") from None
+            # Closing makes faults of its own.
+            fault = source.fault() or SourceUnreachable(f"{source.name}: {wait}")
+            self.close()
+            raise fault from None
         if isinstance(opened, BaseException):
             self.close()
             raise opened
@@ -211,6 +224,7 @@ class WatchedDemuxer:
         """Frees the container, or leaves that to the thread when it does not answer."""
         self._abandoned = True
         self._wanted.put(None)
+        self._source.close()
         self._thread.join(JOIN_SECONDS)
 
     def _take(self, seconds: float) -> Any:

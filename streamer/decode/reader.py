@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from connectors.sources.source import ByteStream
+    from connectors.sources.source import ByteStream, SeekableStream
 
 
 class CountingReader:
@@ -31,6 +31,19 @@ class CountingReader:
         data = self._stream.read(size)
         self.count += len(data)
         return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes to another byte, where the stream is seekable.
+
+        Args:
+            offset: Bytes.
+            whence: 0 from the start, 1 from here, 2 from the end.
+        """
+        return cast("SeekableStream", self._stream).seek(offset, whence)
+
+    def tell(self) -> int:
+        """The offset of the next byte, where the stream is seekable."""
+        return cast("SeekableStream", self._stream).tell()
 
     def seekable(self) -> bool:
         """As the stream is."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
+from streamer.timeline import plausible
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
@@ -16,17 +18,15 @@ if TYPE_CHECKING:
 
 _MICRO: Final = 1_000_000
 _PRFT_BYTES: Final = 8
-_OLDEST: Final = 946_684_800 * _MICRO
-"""The year 2000: who says earlier has a clock that was never set."""
 EARLY_SECONDS: Final = 1.0
 
 
 class WallClock:
     """Maps a stream's own timestamps to real time.
 
-    In this order: the time that the sender gave a packet (RTCP sender reports, fragmented MP4's
-    producer reference time), what the source says of the media being read (a playlist's program
-    date), what the container says of its timestamp 0.
+    In this order: the time that the sender gave a packet (RTCP sender reports), what the source
+    says of the media being read (a playlist's program date), what the container says of its
+    timestamp 0. What cannot be real time is not taken, see :func:`streamer.timeline.plausible`.
 
     Args:
         source: May know a clock of its own.
@@ -43,11 +43,11 @@ class WallClock:
         Args:
             container: Just opened.
         """
-        if (said := self._source.wallclock()) is not None:
+        if (said := plausible(self._source.wallclock())) is not None:
             start = Fraction(container.start_time or 0, av.time_base)
             self._container_zero = said - float(start)
         elif container.start_time_realtime is not None:
-            self._container_zero = container.start_time_realtime / _MICRO
+            self._container_zero = plausible(container.start_time_realtime / _MICRO)
 
     def packet(self, packet: Packet[Stream]) -> None:
         """Takes the sender's clock from a packet that carries it.
@@ -58,9 +58,9 @@ class WallClock:
         if packet.pts is None or not packet.has_sidedata("prft"):
             return
         data = bytes(packet.get_sidedata("prft"))
-        real = int.from_bytes(data[:_PRFT_BYTES], "little", signed=True)
-        if len(data) >= _PRFT_BYTES and real > _OLDEST:
-            self._zero[packet.stream.type] = real / _MICRO - float(packet.pts * packet.time_base)
+        real = plausible(int.from_bytes(data[:_PRFT_BYTES], "little", signed=True) / _MICRO)
+        if len(data) >= _PRFT_BYTES and real is not None:
+            self._zero[packet.stream.type] = real - float(packet.pts * packet.time_base)
 
     def restart(self, seconds: Fraction, step: Fraction) -> None:
         """The timestamps started anew; real time went on.
@@ -88,7 +88,7 @@ class WallClock:
             seconds: Its timestamp as the source gave it.
 
         Returns:
-            Seconds since the Unix epoch; None when nobody said.
+            Seconds since the Unix epoch; None when nobody said, or what cannot be.
         """
         zero = self._zero.get(kind, self._container_zero)
-        return None if zero is None else zero + float(seconds)
+        return None if zero is None else plausible(zero + float(seconds))

@@ -30,6 +30,10 @@ class Reading(Protocol):
     def info(self) -> StreamInfo:
         """What the demuxer knew before the first frame."""
 
+    @property
+    def reading(self) -> bool:
+        """Whether a thread of its own reads the input, or was left behind with it."""
+
     def __enter__(self) -> Reading:
         """Opens the source; may block for longer than anyone wants to wait."""
 
@@ -160,8 +164,9 @@ class Connection:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the decoder was told to stop and still has not returned."""
-        return self._stopped_at is not None and self._thread.is_alive()
+        """Whether the decoder was told to stop and it, or its reader, still has not returned."""
+        hangs = self._thread.is_alive() or self._decoder.reading
+        return self._stopped_at is not None and hangs
 
     def stop(self) -> None:
         """Makes the decoder end soon; what is queued can still be consumed. Safe in a handler."""

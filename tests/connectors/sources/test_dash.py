@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.mpd import parse
+from connectors.sources.mpd import MOST_SOUNDS, parse
 from connectors.sources.registry import open_source
-from connectors.sources.segments import NotDash, NotYet, Piece
+from connectors.sources.segments import MOST_SEGMENTS, NotDash, NotYet, Piece
 from streamer.config.sections import DecodeSection, SourceSection
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
@@ -142,6 +143,93 @@ def test_the_best_of_each_kind_is_taken() -> None:
     tracks = parse(text, URL, NOW).tracks
     assert [(track.kind, track.language) for track in tracks] == [("video", ""), ("audio", "en")]
     assert "high-1" in tracks[1].parts[0].segments[0].url
+
+
+def timeline(count: int, media: str = "$Number$") -> str:
+    return (
+        f'<SegmentTemplate media="{media}" timescale="1"><SegmentTimeline>'
+        f'<S t="0" d="1" r="{count - 1}"/></SegmentTimeline></SegmentTemplate>'
+    )
+
+
+def heard(language: str, inner: str = "", identity: str = "a") -> str:
+    return (
+        f'<AdaptationSet mimeType="audio/mp4" lang="{language}">{inner}'
+        f'<Representation id="{identity}"/></AdaptationSet>'
+    )
+
+
+def test_of_two_sets_of_a_kind_a_period_plays_one() -> None:
+    sets = (
+        '<AdaptationSet mimeType="video/mp4"><Representation id="low" bandwidth="1"/>'
+        '</AdaptationSet><AdaptationSet mimeType="video/mp4"><Representation id="high" '
+        'bandwidth="9"/></AdaptationSet>'
+    )
+    (track,) = parse(mpd(timeline(3, "$RepresentationID$-$Number$") + sets), URL, NOW).tracks
+    (part,) = track.parts
+    assert [piece.url.rpartition("/")[2] for piece in part.segments] == [
+        "high-1",
+        "high-2",
+        "high-3",
+    ]
+
+
+def test_a_description_has_one_budget_for_all_its_tracks_and_periods() -> None:
+    half = MOST_SEGMENTS // 2
+    both = parse(mpd(timeline(half) + one("") + heard("en")), URL, NOW)
+    assert [len(track.parts[0].segments) for track in both.tracks] == [half, half]
+    # More sounds are left out where the budget ends; the first may not be, and no period.
+    more = parse(mpd(timeline(half) + one("") + heard("en") + heard("de")), URL, NOW)
+    assert [track.language for track in more.tracks] == ["", "en"]
+    with pytest.raises(NotDash, match="more than"):
+        parse(mpd(timeline(half + 1) + one("") + heard("en")), URL, NOW)
+    with pytest.raises(NotDash, match="more than"):
+        parse(
+            mpd(f"{timeline(half)}{one('')}</Period><Period>{timeline(half + 1)}{one('')}"),
+            URL,
+            NOW,
+        )
+
+
+def test_sounds_are_not_without_number() -> None:
+    sounds = "".join(heard(f"l{number}") for number in range(100))
+    tracks = parse(mpd(timeline(2) + sounds + one("")), URL, NOW).tracks
+    assert [track.kind for track in tracks[:2]] == ["video", "audio"]
+    assert len(tracks) == 1 + MOST_SOUNDS
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        timeline(1, "n" * 5_000) + one(""),
+        timeline(1, "$RepresentationID$" * 200) + one("").replace("v1", "i" * 4_000),
+        timeline(1, "$RepresentationID$" * 50_000) + one("").replace("v1", "i" * 100_000),
+        timeline(1, "$Number%099d$" * 300) + one(""),
+        f"<BaseURL>{'b' * 5_000}</BaseURL>" + timeline(1) + one(""),
+        timeline(10_000, "n" * 4_000) + one(""),
+    ],
+    ids=["name", "identity", "both", "number", "base", "all together"],
+)
+def test_addresses_without_end_are_refused_before_they_are_made(inner: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotDash, match="letters"):
+            parse(mpd(inner), URL, NOW)
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_nested_is_read_once() -> None:
+    sets = heard("en", timeline(3)) * 20_000
+    nested = "<Period>" * 60 + sets + "</Period>" * 60
+    began = time.monotonic()
+    with pytest.raises(NotDash):
+        parse(mpd(nested), URL, NOW)
+    deep = "<AdaptationSet>" * 5_000 + "<Representation/>" * 5_000 + "</AdaptationSet>" * 5_000
+    with pytest.raises(NotDash):
+        parse(mpd(deep), URL, NOW)
+    assert time.monotonic() - began < 10
 
 
 BOMB = (
@@ -293,6 +381,24 @@ def test_a_counted_segment_that_never_comes_ends_the_connection(
         found = running.result(60)
     assert isinstance(found.error, SourceNotFound)
     assert abs(found.last - LAST) < FRAME
+
+
+@pytest.mark.parametrize("began", ["0001-01-01T00:00:00Z", "2026-03-01T20:00:00Z"])
+def test_a_segment_at_a_time_that_cannot_be_has_none(
+    nginx: Nginx, known_film: Path, tmp_path: Path, began: str
+) -> None:
+    description = packaged(nginx, known_film, tmp_path / "log", "-use_timeline", "1")
+    live = f'type="dynamic" availabilityStartTime="{began}"'
+    text = description.read_text().replace('type="static"', live)
+    replace(
+        description,
+        re.sub('presentationTimeOffset="[^"]*"', "", text).replace(
+            "<SegmentTemplate ", '<SegmentTemplate presentationTimeOffset="-99999999999999999" '
+        ),
+    )
+    found = watch(f"{nginx.http}/{tmp_path.name}/film.mpd")
+    assert found.pictures > 25
+    assert {picture.wallclock for picture in found.starts.values()} == {None}
 
 
 def test_a_presentation_that_has_not_begun_is_unreachable(

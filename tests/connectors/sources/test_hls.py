@@ -137,6 +137,32 @@ def test_a_program_that_goes_on_later_keeps_its_dates(nginx: Nginx, tmp_path: Pa
     assert ends.wallclock - BEGAN.timestamp() == pytest.approx(last, abs=2 * float(FRAME))
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "9999-12-31T23:59:58Z",
+        "9999-12-31T23:59:58",
+        "9999-12-31T23:59:59.999-14:00",
+        "0001-01-01T00:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "1970-01-01T00:00:10Z",
+        "2200-01-01T00:00:00Z",
+    ],
+)
+def test_a_program_date_that_cannot_be_is_none(nginx: Nginx, tmp_path: Path, date: str) -> None:
+    folder = nginx.root / tmp_path.name
+    folder.mkdir()
+    film.write(folder / "film.ts")
+    (folder / "dated.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:6\n"
+        f"#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:6,\nfilm.ts\n#EXT-X-ENDLIST\n"
+    )
+    found = watch(f"{nginx.http}/{tmp_path.name}/dated.m3u8")
+    assert found.error is None
+    assert found.pictures >= 147
+    assert [picture.wallclock for picture in found.starts.values()] == [None] * len(SHOTS)
+
+
 def test_a_playlist_that_names_nothing_is_no_film(nginx: Nginx) -> None:
     (nginx.root / "empty.m3u8").write_text("#EXTM3U\n#EXT-X-ENDLIST\n")
     found = watch(f"{nginx.http}/empty.m3u8")

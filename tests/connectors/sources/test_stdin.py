@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import threading
 import time
 from pathlib import Path
@@ -67,6 +69,33 @@ def test_stop_before_open_ends_the_first_read(pipe: dict[str, int]) -> None:
     source.open()
     assert source.read(1) == b""
     source.close()
+
+
+def test_a_process_may_have_many_descriptors_open(pipe: dict[str, int]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    high = fcntl.fcntl(pipe["read"], fcntl.F_DUPFD_CLOEXEC, 1500)
+    try:
+        source = PipeSource(high)
+        source.open()
+        os.write(pipe["write"], b"abc")
+        assert source.read(4) == b"abc"
+        close_writer(pipe)
+        assert source.read(4) == b""
+        source.close()
+    finally:
+        os.close(high)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_as_standard_input_is_read(tmp_path: Path) -> None:
+    (tmp_path / "film.ts").write_bytes(b"abc")
+    with (tmp_path / "film.ts").open("rb") as file:
+        source = PipeSource(file.fileno())
+        source.open()
+        assert source.read(4) == b"abc"
+        assert source.read(4) == b""
+        source.close()
 
 
 def test_a_named_pipe_waits_for_its_writer(tmp_path: Path) -> None:

@@ -115,6 +115,87 @@ def decode(location: str, settings: SourceSection = QUICK) -> tuple[int, SourceE
     raise AssertionError("it ended well")
 
 
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfilm.ts\n#EXT-X-ENDLIST\n"
+DESCRIPTION = (
+    b'<MPD><Period><AdaptationSet mimeType="video/mp4"><SegmentList>'
+    b'<SegmentURL media="film.ts"/></SegmentList><Representation/></AdaptationSet></Period></MPD>'
+)
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Dripping:
+    """Answers whole but for one address, there with a byte now and then until the other goes.
+
+    Args:
+        path: Of the address that drips.
+        head: What is sent at once there.
+        drop: What is sent again and again.
+    """
+
+    def __init__(self, path: bytes, head: bytes, drop: bytes) -> None:
+        self._path, self._head, self._drop = path, head, drop
+        self.dripping = self.dripped = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        path = request(connection).split()[1]
+        if path != self._path:
+            body = DESCRIPTION if path.endswith(b"mpd") else PLAYLIST
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            connection.close()
+            return
+        self.dripping += 1
+        try:
+            connection.sendall(self._head)
+            while True:
+                connection.sendall(self._drop)
+                time.sleep(0.05)
+        finally:
+            self.dripped += 1
+
+
+@pytest.mark.parametrize(
+    ("address", "path", "head", "drop"),
+    [
+        ("film.m3u8", b"/film.m3u8", CHUNKED, b"1\r\n#\r\n"),
+        ("film.m3u8", b"/film.ts", CHUNKED, b"1\r\nG\r\n"),
+        ("film.m3u8", b"/film.ts", CHUNKED, b"0"),
+        ("film.m3u8", b"/film.ts", b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        ("film.mpd", b"/film.mpd", CHUNKED, b"1\r\n \r\n"),
+        ("film.mpd", b"/film.ts", CHUNKED, b"1\r\nG\r\n"),
+        ("film.ts", b"/film.ts", b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        ("film.ts", b"/film.ts", b"HTTP/1.1 200 OK\r\n\r\n", b"G"),
+    ],
+    ids=[
+        "playlist",
+        "segment",
+        "length of a segment",
+        "head of a segment",
+        "description",
+        "segment of a description",
+        "head",
+        "feed",
+    ],
+)
+def test_who_sends_a_byte_now_and_then_keeps_nothing(
+    address: str, path: bytes, head: bytes, drop: bytes
+) -> None:
+    drip = Dripping(path, head, drop)
+    before = set(threading.enumerate())
+    with Misbehaving(drip) as server:
+        began = time.monotonic()
+        decoder = decoder_for(f"http://{HOST}:{server.port}/{address}")
+        with pytest.raises(SourceError), decoder:
+            list(decoder)
+        assert time.monotonic() - began < 2 * 0.6 + SLACK
+        names = {"demux", "ask"}
+        until(
+            lambda: all(t in before for t in threading.enumerate() if t.name in names),
+            "no thread is left",
+        )
+        until(lambda: drip.dripped == drip.dripping, "no connection is left")
+    assert drip.dripping > 0
+
+
 def test_an_endless_stream_that_falls_silent_is_stalled_after_all_it_gave(broadcast: bytes) -> None:
     settings = SourceSection(open_seconds=5.0, stall_seconds=0.6)
     with answering("HTTP/1.1 200 OK\r\nContent-Type: video/mp2t", broadcast) as server:
@@ -160,6 +241,27 @@ def test_a_film_that_breaks_off_is_taken_up_again(known_film: Path) -> None:
             assert not decoder.live
             assert sum(isinstance(item, Picture) for item in decoder) == 150
         assert server.asked > 3
+
+
+def test_a_film_whose_index_is_at_its_end_is_read_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    film.write(path)
+    whole = path.read_bytes()
+    assert whole.index(b"moov") > whole.index(b"mdat")
+
+    def behave(connection: socket.socket) -> None:
+        while head := request(connection).decode():
+            first = int(head.partition("bytes=")[2].partition("-")[0])
+            connection.sendall(
+                f"HTTP/1.1 206 Partial Content\r\nContent-Length: {len(whole) - first}\r\n"
+                f"Content-Range: bytes {first}-{len(whole) - 1}/{len(whole)}\r\n\r\n".encode()
+            )
+            connection.sendall(whole[first:])
+
+    with Misbehaving(behave) as server:
+        url = f"http://{HOST}:{server.port}/film.mp4"
+        with decoder_for(url, SourceSection(open_seconds=5.0)) as decoder:
+            assert sum(isinstance(item, Picture) for item in decoder) == 150
 
 
 def test_a_film_without_ranges_that_breaks_off_is_an_error(known_film: Path) -> None:

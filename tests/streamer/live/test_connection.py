@@ -27,6 +27,7 @@ class Script:
     """A decoder that does what a test says."""
 
     info = INFO
+    reading = False
 
     def __init__(self, items: int, *, hang_open: bool = False, hang: bool = False) -> None:
         self.items, self.hang_open, self.hang = items, hang_open, hang

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import pytest
 
+from connectors.sources.source import Opening, SourceBase
 from streamer.config.sections import (
     OutputSection,
     ReconnectSection,
@@ -23,7 +24,7 @@ from streamer.config.sections import (
 from streamer.config.settings import Settings
 from streamer.errors import SourceError, SourceInterrupted
 from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
+from streamer.live.stream import MAX_ABANDONED, StreamRun
 from tests.streamer.live.engine import Collected, Kept, kept
 from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
 from tests.streamer.live.test_stream import Noted, whole
@@ -332,3 +333,46 @@ def slowly(path: Path) -> Act:
             time.sleep(0.1)
 
     return act
+
+
+class Stuck(SourceBase):
+    """Accepts, and never comes back from a read, whoever asks it to."""
+
+    def __init__(self, release: threading.Event) -> None:
+        super().__init__("stuck", live=True, endless=True)
+        self._release = release
+
+    def open(self) -> Opening:
+        return Opening(self, open_seconds=0.1, stall_seconds=0.1)
+
+    def read(self, _: int = -1, /) -> bytes:
+        self._release.wait(60)
+        return b""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def test_readers_that_hang_are_few_and_are_counted(engine: Engine) -> None:
+    release, made = threading.Event(), 0
+    noted = Noted()
+
+    def connect() -> Stuck:
+        nonlocal made
+        made += 1
+        return Stuck(release)
+
+    run = StreamRun("feed", connect, LIVE, engine, [Collected()], noted, patient=True, seed=1)
+    watching = threading.Thread(target=run.run, daemon=True)
+    watching.start()
+    try:
+        until(lambda: len(noted.losses) > 2 * MAX_ABANDONED, "readers hang")
+        assert made == run.abandoned == MAX_ABANDONED
+        assert any("hang" in detail for _, detail in noted.losses)
+        release.set()
+        until(lambda: made > MAX_ABANDONED, "readers hang")
+    finally:
+        release.set()
+        run.stop()
+        watching.join(10)
+    until(lambda: run.abandoned == 0, "readers hang")
