@@ -147,7 +147,7 @@ class BesideSource(SourceBase):
                     continue
                 at = frame.pts * frame.time_base - Fraction(began)
                 if at >= 0:
-                    plain = frame.reformat(shown.width, shown.height, format="yuv420p")
+                    plain = frame.reformat(shown.width, shown.height, format="yuv420p", threads=1)
                     plain.pts, plain.time_base = round(at / TICK), TICK
                     mixed.mux(picture.encode(plain))
         self._fail(SourceClosed(f"{self._pictures.name}: ended"))
