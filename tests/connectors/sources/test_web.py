@@ -6,11 +6,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from connectors.sources.registry import open_source
 from connectors.sources.source import ByteStream
 from connectors.sources.web import Body
-from streamer.config.sections import SourceSection
+from streamer.config.sections import DecodeSection, SourceSection
+from streamer.decode.decoder import Decoder
+from streamer.errors import SourceDamaged
+from tests.decoding import collect, film
+from tests.media import Recipe, write_film
 from tests.servers.silent import Misbehaving, request
 
 ANSWER = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
@@ -64,6 +71,26 @@ def test_closing_does_not_wait_for_a_read_under_way() -> None:
         feed.word.set()
         reading.join(SECONDS)
         assert feed.left.wait(SECONDS)
+
+
+def test_a_film_with_its_index_behind_needs_a_server_that_sends_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_film(path, film(25), Recipe(codec="libx264"))
+    body = path.read_bytes()
+
+    def send(connection: socket.socket) -> None:
+        request(connection)
+        head = f"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    with (
+        Misbehaving(send) as server,
+        Decoder(
+            open_source(f"http://127.0.0.1:{server.port}/a.mp4", LIMITS), DecodeSection()
+        ) as decoder,
+        pytest.raises(SourceDamaged, match=r"moov.* the server .*byte ranges.*faststart"),
+    ):
+        collect(decoder)
 
 
 def until(holds: Callable[[], bool]) -> None:
