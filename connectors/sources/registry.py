@@ -13,7 +13,7 @@ from connectors.sources.address import is_address, parse
 from connectors.sources.file import FileSource, check_file
 from connectors.sources.growing import GrowingSource
 from connectors.sources.stdin import PipeSource
-from streamer.errors import SourceUnsupported
+from streamer.errors import SourceNotFound, SourceUnsupported
 
 if TYPE_CHECKING:
     from connectors.sources.source import Source
@@ -53,6 +53,8 @@ def open_source(location: str, settings: SourceSection) -> Source:
     """
     idle_timeout = settings.idle_timeout if settings.follow else None
     if location == "-":
+        if sys.stdin is None:
+            raise SourceNotFound("-: standard input is closed")
         return PipeSource(sys.stdin.fileno(), idle_timeout)
     if location.partition(":")[0] in DEVICES and ":" in location:
         return _device(location, settings)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def serve(
     context: typer.Context,
     config: Annotated[
-        Path, typer.Option("--config", metavar="FILE", help="Settings and [[streams]] as TOML.")
+        Path, typer.Option("--config", metavar="FILE", help=r"Settings and \[\[streams]] as TOML.")
     ],
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where /streams and /metrics are.")
@@ -32,7 +32,7 @@ def serve(
         bool | None, typer.Option("--json-logs", help="What happens as JSON lines.")
     ] = None,
 ) -> int:
-    """Run every [[streams]] entry of a file, and keep them running.
+    r"""Run every \[\[streams]] entry of a file, and keep them running.
 
     Each stream has its own source, sinks and thresholds; all share the networks. SIGHUP loads the
     file again: streams are added, changed and removed without touching the others. SIGTERM and

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from connectors.sinks.leftovers import Leftover
 
 app = typer.Typer(
-    name="spool", help="Events that still wait for Kafka on this machine.", no_args_is_help=True
+    name="spool",
+    help="Events that still wait for Kafka on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]

@@ -10,7 +10,12 @@ import typer
 if TYPE_CHECKING:
     from streamer.fleet.register import Register
 
-app = typer.Typer(name="streams", help="The streams that a fleet reads.", no_args_is_help=True)
+app = typer.Typer(
+    name="streams",
+    help="The streams that a fleet reads.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]
 Broker = Annotated[

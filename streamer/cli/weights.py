@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from models.weights.published import Published
 
 app = typer.Typer(
-    name="weights", help="Pretrained networks of the aspect slots.", no_args_is_help=True
+    name="weights",
+    help="Pretrained networks of the aspect slots.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Networks = Annotated[
