@@ -149,6 +149,7 @@ def _table(found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from streamer.cli.wide import print_table
     from streamer.lines import one_line
 
     facts = Table(show_header=False, box=None)
@@ -176,8 +177,7 @@ def _table(found: dict[str, Any]) -> None:
         used = "yes" if stream["used"] else ""
         cells = (*row, stream["language"], used)
         table.add_row(*(Text(one_line(str(cell))) for cell in cells))
-    console = Console()
-    console.print(facts)
-    console.print(table)
+    print_table(facts)
+    print_table(table)
     for warning in found["warnings"]:
-        console.print(Text(one_line(f"warning: {warning}")))
+        Console().print(Text(one_line(f"warning: {warning}")), soft_wrap=True)

@@ -23,19 +23,21 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="S
 @app.command("list")
 def list_(config: Config = None) -> None:
     """Show what waits: stream, topic, events, bytes, and those that no broker takes."""
-    from rich.console import Console
     from rich.table import Table
+
+    from streamer.cli.wide import print_table
 
     table = Table()
     for column in ("stream", "to", "events", "bytes", "refused", "file"):
-        table.add_column(column, overflow="fold")
+        number = column in {"events", "bytes", "refused"}
+        table.add_column(column, overflow="fold", no_wrap=number)
     for each in _leftovers(config):
         if each.busy:
             row = (each.stream, each.target, "in use", "", "")
         else:
             row = (each.stream, each.target, str(each.events), str(each.size), str(each.refused))
         table.add_row(*row, each.path.name)
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()

@@ -56,10 +56,10 @@ def list_(config: Config = None, broker: Broker = None) -> None:
     """Show which streams should be read; logins in their addresses are left out."""
     from datetime import UTC, datetime
 
-    from rich.console import Console
     from rich.table import Table
 
     from connectors.sources.address import redact
+    from streamer.cli.wide import print_table
 
     table = Table()
     for column in ("stream", "location", "since"):
@@ -67,7 +67,7 @@ def list_(config: Config = None, broker: Broker = None) -> None:
     for request in _register(config, broker).all():
         since = datetime.fromtimestamp(request.added, UTC).isoformat(timespec="seconds")
         table.add_row(request.stream, redact(request.location), since)
-    Console().print(table)
+    print_table(table)
 
 
 def _register(config: Path | None, broker: str | None) -> Register:
