@@ -31,6 +31,7 @@ from streamer.http.listen import Listen
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.serve.folder import state_folder
+from streamer.serve.health import watch
 from streamer.serve.host import House
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
@@ -89,15 +90,20 @@ def until(there: Callable[[], bool], told: Callable[[], str], seconds: float = 6
 
 @contextmanager
 def serving(
-    engine: Engine, folder: Path, entries: list[StreamEntry], token: str | None = TOKEN
+    engine: Engine,
+    folder: Path,
+    entries: list[StreamEntry],
+    token: str | None = TOKEN,
+    fresh: float = 30.0,
 ) -> Iterator[Running]:
-    metrics, said = Metrics(), []
+    metrics, said, checks = Metrics(), [], Checks()
     house = House(SETTINGS, metrics, folder, lambda name, line: said.append((name, line)))
     with SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2) as shared:
         service = Service(engine, shared, house)
         routes = Routes(service, None if token is None else SecretStr(token))
+        watch(checks, service, fresh)
         server = HttpServer(
-            lambda: make_app(metrics, Checks(), routes.table()), Listen("127.0.0.1", 0)
+            lambda: make_app(metrics, checks, routes.table()), Listen("127.0.0.1", 0)
         )
         with server:
             service.start(entries)
@@ -143,6 +149,31 @@ def test_streams_run_side_by_side_and_one_failure_stays_alone(
     ids = [event["id"] for event in events(tmp_path / "one.jsonl")]
     assert len(ids) == len(set(ids)) == 12 + 11 + 12
     assert len(events(tmp_path / "two.jsonl")) == 12 + 1
+
+
+def test_one_dead_stream_is_told_and_only_when_none_moves_is_the_process_not_ready(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    dead = entry("dead", tmp_path / "not-there.ts", tmp_path / "dead.jsonl")
+    alive = entry("alive", film, tmp_path / "alive.jsonl", realtime=True)
+    with serving(engine, tmp_path / "state", [], fresh=1.0) as running:
+        assert running.ask("GET", "/readyz") == (
+            200,
+            {"status": "ready", "checks": {"streams": {"ok": True}}},
+        )
+        running.service.put(dead)
+        assert running.ask("GET", "/readyz")[0] == 200
+        until(lambda: running.ask("GET", "/readyz")[0] == 503, lambda: "it is ready")
+        shown = running.ask("GET", "/readyz")[1]["checks"]["streams"]
+        assert (shown["ok"], shown["reason"]) == (False, "no progress")
+        assert "no such file" in shown["parts"]["dead"]
+        running.service.put(alive)
+        until(lambda: running.ask("GET", "/readyz")[0] == 200, lambda: "it is not ready")
+        shown = running.ask("GET", "/readyz")[1]["checks"]["streams"]
+        assert (shown["ok"], list(shown["parts"])) == (True, ["dead"])
+        # Once the film is over nothing moves that should.
+        running.wait("alive", "ended")
+        assert running.ask("GET", "/readyz")[0] == 503
 
 
 def test_an_ended_stream_is_not_run_again_and_a_deleted_one_is_forgotten(
