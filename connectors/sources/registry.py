@@ -76,6 +76,20 @@ def open_source(location: str, settings: SourceSection) -> Source:
     return FileSource(path)
 
 
+def check_kind(location: str) -> None:
+    """Says whether there is any source for such a location, without looking for it.
+
+    Args:
+        location: As `open_source` takes it.
+
+    Raises:
+        SourceUnsupported: It is an address of an unknown kind, or none at all.
+    """
+    device = location.partition(":")[0] in DEVICES and ":" in location
+    if not device and is_address(location) and parse(location).scheme != "file":
+        _kind(location)
+
+
 def _device(location: str, settings: SourceSection) -> Source:
     from connectors.sources.beside import BesideSource
     from connectors.sources.capture import CaptureSource
@@ -93,11 +107,16 @@ def _device(location: str, settings: SourceSection) -> Source:
 
 def _network(location: str, settings: SourceSection) -> Source:
     address = parse(location)
+    module, name = _kind(location)
+    kind = getattr(import_module(f"connectors.sources.{module}"), name)
+    source: Source = kind(address, settings)
+    return source
+
+
+def _kind(location: str) -> tuple[str, str]:
+    address = parse(location)
     found = SCHEMES.get(address.scheme)
     if found is None:
         known = ", ".join(sorted([*SCHEMES, "file"]))
         raise SourceUnsupported(f"{address.shown}: no such kind of address; there are {known}")
-    module, name = found
-    kind = getattr(import_module(f"connectors.sources.{module}"), name)
-    source: Source = kind(address, settings)
-    return source
+    return found

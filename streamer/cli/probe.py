@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamer.cli.given import given
+
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.decode.decoder import Decoder
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 def probe(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What `streamer tail` takes.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="What `streamer tail` takes.", callback=given),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")

@@ -203,7 +203,8 @@ def _detail(stream: Stream) -> str:
         return ""
     if isinstance(stream, av.VideoStream):
         rate = stream.average_rate or stream.guessed_rate
-        told = f", {float(rate):.3f} pictures/s" if rate else ""
+        film = not stream.disposition & _NOT_A_FILM
+        told = f", {float(rate):.3f} pictures/s" if film and rate and rate <= MOST_PICTURES else ""
         return f"{stream.width} x {stream.height}{told}"
     if isinstance(stream, av.AudioStream):
         return f"{stream.rate} Hz, {stream.layout.name}"

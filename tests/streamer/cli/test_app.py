@@ -105,6 +105,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "error: No such command 'wieghts'. Did you mean 'weights'?. See streamer --help\n",
         ),
         (["--nope"], "error: No such option: --nope. See streamer --help\n"),
+        (
+            ["tail", ""],
+            "error: Invalid value for 'SOURCE': it is empty: give a file, an address, or - for "
+            "standard input. See streamer tail --help\n",
+        ),
         (["schema", "--nope"], "error: No such option: --nope. See streamer schema --help\n"),
     ],
 )
@@ -184,6 +189,27 @@ def test_interrupts_are_130_and_lost_readers_0(
     assert run_with(monkeypatch, ConsumerGone("stdout"), ["tail"]) == 0
     assert run_with(monkeypatch, typer.Exit(7), ["tail"]) == 7
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.console", "pydantic", "torch", "av"])
+def test_an_interrupt_while_modules_load_ends_quietly(module: str, tmp_path: Path) -> None:
+    # The import itself sends the signal, so that it always comes in the middle of it.
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['streamer', 'tail', sys.argv[1]]\n"
+        "runpy.run_module('streamer', run_name='__main__')\n"
+    )
+    film = tmp_path / "film.mkv"
+    film.write_bytes(b"not reached")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(film)], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_debug_after_a_double_dash_is_an_argument() -> None:

@@ -181,10 +181,13 @@ def test_an_ended_stream_is_not_run_again_and_a_deleted_one_is_forgotten(
 ) -> None:
     state, out = tmp_path / "state", tmp_path / "one.jsonl"
     with serving(engine, state, [entry("one", film, out)]) as running:
-        running.wait("one", "ended")
+        ended = running.wait("one", "ended")
+        assert ended["position_seconds"] > 0
     before = out.read_bytes()
     with serving(engine, state, [entry("one", film, out)]) as running:
-        assert running.wait("one", "ended")["shots"] == 12
+        again = running.wait("one", "ended")
+        assert again["shots"] == 12
+        assert again["position_seconds"] == ended["position_seconds"]
         assert out.read_bytes() == before
         assert running.ask("DELETE", "/streams/one") == (204, None)
         assert running.ask("DELETE", "/streams/one")[0] == 404
@@ -245,6 +248,9 @@ def test_changes_need_the_token(engine: Engine, film: Path, tmp_path: Path) -> N
         {"source": "x", "sinks": ["a"], "colour": 1},
         {"source": "x", "sinks": ["a"], "threshold": 2},
         {"source": "x", "sinks": ["a"], "name": "b"},
+        {"source": "x", "sinks": ["a", "ftp://user:secret@host/a"]},
+        {"source": "gopher://user:secret@host/x", "sinks": ["a"]},
+        {"source": "rtsp://user:secret@host:99999/x", "sinks": ["a"]},
     ],
 )
 def test_bad_entries_are_refused(engine: Engine, tmp_path: Path, body: object) -> None:
@@ -252,6 +258,7 @@ def test_bad_entries_are_refused(engine: Engine, tmp_path: Path, body: object) -
         status, answer = running.ask("PUT", "/streams/a", body)
         assert status == 400
         assert answer["error"]
+        assert "secret" not in answer["error"]
         assert running.service.hosts == {}
 
 
