@@ -1,5 +1,33 @@
-"""``python -m streamer``."""
+"""``python -m streamer``, and the ``streamer`` command."""
 
-from streamer.cli.app import main
+from __future__ import annotations
 
-main()
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from streamer.cli.interrupt import Interrupted
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> None:
+    """Runs the command line; an interrupt ends it quietly from its first import on."""
+    # Where it is ignored, as in the background of a script, it stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        from streamer.cli.app import main as command
+
+        command()
+    except Interrupted:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+if __name__ == "__main__":
+    main()

@@ -46,15 +46,35 @@ def file_sink(url: str, use: SinkUse) -> FileSink:
     return FileSink(Path(unquote(parts.path)))
 
 
+def check_kind(location: str) -> None:
+    """Says whether there is any sink for such a location, without opening one.
+
+    Args:
+        location: As `open_sink` takes it.
+
+    Raises:
+        SinkError: Its scheme is unknown.
+    """
+    _target(location)
+
+
 def _make(location: str, use: SinkUse) -> Sink:
     if location == "-":
         return StdoutSink()
+    target = _target(location)
+    if target is None:
+        return FileSink(Path(location))
+    module, _, factory = target.partition(":")
+    return cast("Sink", getattr(import_module(module), factory)(location, use))
+
+
+def _target(location: str) -> str | None:
+    """Which factory a URL asks for; None for a path."""
     scheme, colon, _ = location.partition(":")
     if "://" not in location and not (colon and scheme in _FACTORIES):
-        return FileSink(Path(location))
+        return None
     target = _FACTORIES.get(scheme.lower())
     if target is None:
         known = ", ".join(sorted(_FACTORIES))
         raise SinkError(f"no sink for {scheme}: URLs; known: {known}, a path, or - for stdout")
-    module, _, factory = target.partition(":")
-    return cast("Sink", getattr(import_module(module), factory)(location, use))
+    return target

@@ -13,7 +13,7 @@ from connectors.sources.address import is_address, parse
 from connectors.sources.file import FileSource, check_file
 from connectors.sources.growing import GrowingSource
 from connectors.sources.stdin import PipeSource
-from streamer.errors import SourceUnsupported
+from streamer.errors import SourceNotFound, SourceUnsupported
 
 if TYPE_CHECKING:
     from connectors.sources.source import Source
@@ -53,6 +53,8 @@ def open_source(location: str, settings: SourceSection) -> Source:
     """
     idle_timeout = settings.idle_timeout if settings.follow else None
     if location == "-":
+        if sys.stdin is None:
+            raise SourceNotFound("-: standard input is closed")
         return PipeSource(sys.stdin.fileno(), idle_timeout)
     if location.partition(":")[0] in DEVICES and ":" in location:
         return _device(location, settings)
@@ -74,6 +76,20 @@ def open_source(location: str, settings: SourceSection) -> Source:
     return FileSource(path)
 
 
+def check_kind(location: str) -> None:
+    """Says whether there is any source for such a location, without looking for it.
+
+    Args:
+        location: As `open_source` takes it.
+
+    Raises:
+        SourceUnsupported: It is an address of an unknown kind, or none at all.
+    """
+    device = location.partition(":")[0] in DEVICES and ":" in location
+    if not device and is_address(location) and parse(location).scheme != "file":
+        _kind(location)
+
+
 def _device(location: str, settings: SourceSection) -> Source:
     from connectors.sources.beside import BesideSource
     from connectors.sources.capture import CaptureSource
@@ -91,11 +107,16 @@ def _device(location: str, settings: SourceSection) -> Source:
 
 def _network(location: str, settings: SourceSection) -> Source:
     address = parse(location)
+    module, name = _kind(location)
+    kind = getattr(import_module(f"connectors.sources.{module}"), name)
+    source: Source = kind(address, settings)
+    return source
+
+
+def _kind(location: str) -> tuple[str, str]:
+    address = parse(location)
     found = SCHEMES.get(address.scheme)
     if found is None:
         known = ", ".join(sorted([*SCHEMES, "file"]))
         raise SourceUnsupported(f"{address.shown}: no such kind of address; there are {known}")
-    module, name = found
-    kind = getattr(import_module(f"connectors.sources.{module}"), name)
-    source: Source = kind(address, settings)
-    return source
+    return found

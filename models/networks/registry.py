@@ -126,7 +126,10 @@ def build(
         WeightsMissing: Its weights have not been pulled.
         WeightsCorrupt: Its weights are damaged.
     """
-    found = architecture(network)
+    try:
+        found = architecture(network)
+    except ConfigError as error:
+        raise ConfigError(f"aspects.{aspect}.network: {error}") from error
     if aspect not in found.slots:
         fitting = ", ".join(name for name in _MODULES if aspect in architecture(name).slots)
         raise ConfigError(

@@ -143,11 +143,13 @@ def run(arguments: Sequence[str]) -> int:
     """
     from connectors.sinks.sink import ConsumerGone
     from streamer.cli.errors import INTERRUPTED, USAGE, handle
+    from streamer.cli.output import checked_output
     from streamer.lines import report
 
     words, debug = _debug_first(arguments)
     try:
-        result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
+        with checked_output():
+            result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
         report(f"{error.format_message().rstrip('.')}. See {command} --help")
@@ -163,7 +165,12 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the ``streamer`` command."""
-    sys.exit(run(sys.argv[1:]))
+    from streamer.cli.output import drop_output
+
+    code = run(sys.argv[1:])
+    if code:
+        drop_output()
+    sys.exit(code)
 
 
 def _debug_first(arguments: Sequence[str]) -> tuple[list[str], bool]:

@@ -128,6 +128,8 @@ def compare(
 
     true = read_scenes(scenes)
     if str(events) == "-":
+        if sys.stdin is None:
+            raise DatasetError("standard input is closed")
         found = read_events(sys.stdin, "standard input")
     else:
         try:

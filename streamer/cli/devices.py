@@ -36,12 +36,13 @@ def devices(
         report("nothing to record from was found", label="devices", style="bold")
         return
 
-    from rich.console import Console
     from rich.table import Table
+
+    from streamer.cli.wide import print_table
 
     table = Table()
     for column in ("type this", "kind", "name", "detail"):
         table.add_column(column, overflow="fold")
     for device in there:
         table.add_row(device.location, device.kind, device.name, device.detail)
-    Console().print(table)
+    print_table(table)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamer.cli.given import given
+
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.decode.decoder import Decoder
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 def probe(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What `streamer tail` takes.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="What `streamer tail` takes.", callback=given),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
@@ -149,6 +154,7 @@ def _table(found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from streamer.cli.wide import print_table
     from streamer.lines import one_line
 
     facts = Table(show_header=False, box=None)
@@ -176,8 +182,7 @@ def _table(found: dict[str, Any]) -> None:
         used = "yes" if stream["used"] else ""
         cells = (*row, stream["language"], used)
         table.add_row(*(Text(one_line(str(cell))) for cell in cells))
-    console = Console()
-    console.print(facts)
-    console.print(table)
+    print_table(facts)
+    print_table(table)
     for warning in found["warnings"]:
-        console.print(Text(one_line(f"warning: {warning}")))
+        Console().print(Text(one_line(f"warning: {warning}")), soft_wrap=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def serve(
     context: typer.Context,
     config: Annotated[
-        Path, typer.Option("--config", metavar="FILE", help="Settings and [[streams]] as TOML.")
+        Path, typer.Option("--config", metavar="FILE", help=r"Settings and \[\[streams]] as TOML.")
     ],
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where /streams and /metrics are.")
@@ -32,7 +32,7 @@ def serve(
         bool | None, typer.Option("--json-logs", help="What happens as JSON lines.")
     ] = None,
 ) -> int:
-    """Run every [[streams]] entry of a file, and keep them running.
+    r"""Run every \[\[streams]] entry of a file, and keep them running.
 
     Each stream has its own source, sinks and thresholds; all share the networks. SIGHUP loads the
     file again: streams are added, changed and removed without touching the others. SIGTERM and
@@ -75,6 +75,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import load_engine, share
     from streamer.serve.folder import state_folder
+    from streamer.serve.health import watch
     from streamer.serve.host import House
     from streamer.serve.log import ServeLog
     from streamer.serve.routes import Routes
@@ -88,7 +89,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
         shared = stack.enter_context(share(engine, settings.runtime, metrics.batches.passed))
         house = House(settings, metrics, folder, log.stream)
         service = Service(engine, shared, house)
-        checks.add("streams", lambda: _health(service))
+        watch(checks, service, settings.http.fresh_seconds)
         routes = Routes(service, settings.serve.token)
         listen = parse_listen(settings.serve.listen)
         server = HttpServer(lambda: make_app(metrics, checks, routes.table()), listen)
@@ -114,9 +115,3 @@ def _wait(config: Path, service: Service, log: ServeLog, wanted: set[signal.Sign
             log.error(f"not reloaded: {error}")
         else:
             log.info(f"reloaded: {len(service.hosts)} streams")
-
-
-def _health(service: Service) -> str | None:
-    hosts = service.hosts
-    failed = [name for name, host in hosts.items() if host.status.state == "failed"]
-    return "every stream has failed" if hosts and len(failed) == len(hosts) else None

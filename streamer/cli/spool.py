@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from connectors.sinks.leftovers import Leftover
 
 app = typer.Typer(
-    name="spool", help="Events that still wait for Kafka on this machine.", no_args_is_help=True
+    name="spool",
+    help="Events that still wait for Kafka on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]
@@ -20,19 +23,21 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="S
 @app.command("list")
 def list_(config: Config = None) -> None:
     """Show what waits: stream, topic, events, bytes, and those that no broker takes."""
-    from rich.console import Console
     from rich.table import Table
+
+    from streamer.cli.wide import print_table
 
     table = Table()
     for column in ("stream", "to", "events", "bytes", "refused", "file"):
-        table.add_column(column, overflow="fold")
+        number = column in {"events", "bytes", "refused"}
+        table.add_column(column, overflow="fold", no_wrap=number)
     for each in _leftovers(config):
         if each.busy:
             row = (each.stream, each.target, "in use", "", "")
         else:
             row = (each.stream, each.target, str(each.events), str(each.size), str(each.refused))
         table.add_row(*row, each.path.name)
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()

@@ -10,7 +10,12 @@ import typer
 if TYPE_CHECKING:
     from streamer.fleet.register import Register
 
-app = typer.Typer(name="streams", help="The streams that a fleet reads.", no_args_is_help=True)
+app = typer.Typer(
+    name="streams",
+    help="The streams that a fleet reads.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]
 Broker = Annotated[
@@ -51,10 +56,10 @@ def list_(config: Config = None, broker: Broker = None) -> None:
     """Show which streams should be read; logins in their addresses are left out."""
     from datetime import UTC, datetime
 
-    from rich.console import Console
     from rich.table import Table
 
     from connectors.sources.address import redact
+    from streamer.cli.wide import print_table
 
     table = Table()
     for column in ("stream", "location", "since"):
@@ -62,7 +67,7 @@ def list_(config: Config = None, broker: Broker = None) -> None:
     for request in _register(config, broker).all():
         since = datetime.fromtimestamp(request.added, UTC).isoformat(timespec="seconds")
         table.add_row(request.stream, redact(request.location), since)
-    Console().print(table)
+    print_table(table)
 
 
 def _register(config: Path | None, broker: str | None) -> Register:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from streamer.cli.given import given
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 def tail(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A file, an address, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file, an address, or - for standard input.", callback=given
+        ),
     ],
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")

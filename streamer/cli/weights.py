@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from models.weights.published import Published
 
 app = typer.Typer(
-    name="weights", help="Pretrained networks of the aspect slots.", no_args_is_help=True
+    name="weights",
+    help="Pretrained networks of the aspect slots.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Networks = Annotated[
@@ -99,18 +102,18 @@ def add(
 @app.command("list")
 def list_() -> None:
     """Show what can fill which slot, under which licence and whether it is in the cache."""
-    from rich.console import Console
     from rich.table import Table
 
     from models.weights.manifest import DETECTORS, MANIFEST, PAPER_NETWORKS, SHOTS, WEIGHTLESS
     from models.weights.published import PUBLISHED
     from models.weights.store import WeightStore
+    from streamer.cli.wide import print_table
 
     store = WeightStore()
     table = Table()
-    wrapped = ("in the paper", "licence")
+    whole = ("dim", "MB", "here")
     for column in ("slot", "network", "in the paper", "dim", "licence", "MB", "here"):
-        table.add_column(column, no_wrap=column not in wrapped, overflow="fold")
+        table.add_column(column, no_wrap=column in whole, overflow="fold")
 
     def row(slot: str, entry: Pinned | Published, paper: str) -> None:
         present = store.present(entry.network)
@@ -133,7 +136,7 @@ def list_() -> None:
                 table.add_row(slot, name, paper, str(dim), "-", "0.0", "yes")
     for detector in DETECTORS.values():
         row(SHOTS, detector, "-")
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()

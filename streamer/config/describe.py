@@ -127,6 +127,8 @@ def _phrase(node: dict[str, Any]) -> str:
     least, most = node.get("minLength"), node.get("maxLength")
     if least is not None and most is not None:
         return f"text of {least} to {most} characters"
+    if least is not None:
+        return f"text of at least {least} character{'s' if least > 1 else ''}"
     return "text"
 
 

@@ -173,9 +173,12 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
     path, text = _violation(errors[0])
     holder = next((source for source in sources if source.find(path)[0]), None)
-    if holder is not None and errors[0]["type"] not in {"extra_forbidden", "value_error"}:
-        shown = "***" if secret(path) else _shown(holder.find(path)[1])
-        text = f"{'.'.join(path)} = {shown}: {text}"
+    value = None if holder is None else holder.find(path)[1]
+    # A rule between keys is broken by a whole table: its message names their values.
+    whole = errors[0]["type"] == "value_error" and isinstance(value, dict)
+    if holder is not None and errors[0]["type"] != "extra_forbidden" and not whole:
+        shown = "***" if secret(path) else _shown(value)
+        text = f"{'.'.join(path)} = {shown}: {text.removeprefix('.'.join(path) + ': ')}"
     place = holder.place(path) if holder is not None else "settings"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{place}: {text}{more}"

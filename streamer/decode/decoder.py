@@ -16,7 +16,7 @@ from streamer.decode.formats import CONTAINERS
 from streamer.decode.pace import Pace
 from streamer.decode.placing import Placement
 from streamer.decode.reader import CountingReader
-from streamer.decode.refusal import refusal
+from streamer.decode.refusal import nothing, refusal
 from streamer.decode.skip import skip_to
 from streamer.errors import (
     NotMedia,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from connectors.sources.source import Opening, Source
+    from connectors.sources.source import ByteStream, Opening, Source
     from streamer.config.sections import DecodeSection
     from streamer.timeline import Instant, Picture, Sound, StreamInfo
 
@@ -70,7 +70,8 @@ class Decoder:
     Iterating yields pictures and sound in the order in which the demuxer delivers them,
     pictures in presentation order; it can be done once. At the end of a damaged file
     everything that could be decoded has been yielded before :class:`SourceDamaged` is raised;
-    a live source never counts as damaged, and neither do up to two lost packets a stream.
+    a live source only counts as damaged when it ends without one frame, and up to two lost
+    packets a stream never do.
 
     Args:
         source: The input; opened on entering and closed on leaving the context.
@@ -92,6 +93,7 @@ class Decoder:
         self._begin = begin
         self._demuxer: Demuxer | None = None
         self._threads: list[threading.Thread] = []
+        self._target: str | ByteStream = ""
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
@@ -213,7 +215,8 @@ class Decoder:
         """Decodes to the end of the input.
 
         Raises:
-            SourceDamaged: The file is truncated or corrupt; raised after its last frame.
+            SourceDamaged: The file is truncated or corrupt; raised after its last frame. Or an
+                input of any kind came to its end without one frame.
             SourceInterrupted: A live input stalled, broke off or was replaced; raised after
                 its last frame.
         """
@@ -238,6 +241,8 @@ class Decoder:
         if self._source.endless:
             broken = ", or rather: it cannot be decoded any more" if self._given_up else ""
             raise SourceClosed(f"{name}: the other side ended it{broken}")
+        if not any(clock.started for clock in self._clocks.values()):
+            raise nothing(self._source, self._target)
         if not self._source.live:
             self._check_damage(demuxer.container)
 
@@ -258,6 +263,7 @@ class Decoder:
             opening = self._source.open()
             if not isinstance(opening.target, str):
                 opening = replace(opening, target=CountingReader(opening.target))
+            self._target = opening.target
             self._demuxer = self._demux(opening)
         except SourceUnreachable as error:
             if self._source.stopped:
@@ -321,6 +327,10 @@ class Decoder:
         kind = packet.stream.type
         if kind in self._given_up:
             return
+        if packet.pts is not None and not packet.size:
+            # No failure: the picture before goes on. What flushes decoders has no time.
+            yield from self._placement.repeat(packet, self.info)
+            return
         clock = self._clocks[kind]
         try:
             frames = packet.decode()
@@ -372,8 +382,6 @@ class Decoder:
 
     def _check_damage(self, container: InputContainer) -> None:
         name = self._source.name
-        if not any(clock.started for clock in self._clocks.values()):
-            raise SourceDamaged(f"{name}: damaged at 0.0 s: nothing in it could be decoded")
         self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
         told = self._damage.describe()
         if told is not None:

@@ -16,11 +16,16 @@ from streamer.timeline import Picture, Sound
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from av.packet import Packet
+    from av.stream import Stream
+
     from connectors.sources.source import Source
     from streamer.timeline import Instant, StreamInfo
 
 INTERLEAVE_SLACK: Final = 3.0
 GUESSED_RATE: Final = Fraction(25)
+REPEATING: Final = frozenset({"theora", "vp3"})
+"""Codecs in which a packet without data shows the picture before it again."""
 
 
 class Placement:
@@ -44,6 +49,7 @@ class Placement:
         self.drift: float | None = None
         self.last_frame = time.monotonic()
         self._first: tuple[float, Fraction] | None = None
+        self._shown: av.VideoFrame | None = None
         self._restarts = 0
         self._seen: dict[str, float] = {}
 
@@ -89,26 +95,58 @@ class Placement:
         for frame in frames:
             if not isinstance(frame, (av.VideoFrame, av.AudioFrame)):
                 continue
-            instant = self._stamp(clock, frame, frame.time_base or time_base, info.frame_rate)
-            if instant is None:
-                continue
-            if isinstance(frame, av.VideoFrame):
-                self.corrupt_frames += frame.is_corrupt
-                if self._source.live:
-                    self._note_drift(instant)
-                self._hold(instant, 0.0)
-                real = self.wallclock.at(kind, instant.seconds - clock.offset)
-                yield Picture(instant, frame, real, arrival, clock.gaps)
-            else:
-                self._hold(instant, INTERLEAVE_SLACK if info.has_picture else 0.0)
-                yield Sound(instant, frame, clock.gaps)
-            # After the frame was taken: being slow to take it is no silence of the source.
+            if info.picture_codec in REPEATING and isinstance(frame, av.VideoFrame):
+                self._shown = frame
+            ticks = frame.time_base or time_base
+            instant = self._stamp(clock, frame, (frame.pts, frame.dts), ticks, info.frame_rate)
+            if instant is not None:
+                if isinstance(frame, av.VideoFrame):
+                    self.corrupt_frames += frame.is_corrupt
+                yield self._placed(frame, instant, info, arrival)
+                # After the frame was taken: being slow to take it is no silence of the source.
+                self.last_frame = time.monotonic()
+
+    def repeat(self, packet: Packet[Stream], info: StreamInfo) -> Iterator[Picture | Sound]:
+        """Places the last picture once more, where a packet without data says so.
+
+        Args:
+            packet: Of the picture stream.
+            info: Of the input.
+
+        Yields:
+            That picture, if the codec means this by such packets.
+        """
+        frame, clock, ticks = self._shown, self.clocks["video"], packet.time_base
+        if frame is None or packet.stream.type != "video":
+            return
+        instant = self._stamp(clock, frame, (packet.pts, packet.dts), ticks, info.frame_rate)
+        if instant is not None:
+            arrival = time.time() if self.prompt else None
+            yield self._placed(frame, instant, info, arrival)
             self.last_frame = time.monotonic()
+
+    def _placed(
+        self,
+        frame: av.VideoFrame | av.AudioFrame,
+        instant: Instant,
+        info: StreamInfo,
+        arrival: float | None,
+    ) -> Picture | Sound:
+        if isinstance(frame, av.AudioFrame):
+            self._hold(instant, INTERLEAVE_SLACK if info.has_picture else 0.0)
+            return Sound(instant, frame, self.clocks["audio"].gaps)
+        if self._source.live:
+            self._note_drift(instant)
+        self._hold(instant, 0.0)
+        clock = self.clocks["video"]
+        real = self.wallclock.at("video", instant.seconds - clock.offset)
+        return Picture(instant, frame, real, arrival, clock.gaps)
 
     def _stamp(
         self,
         clock: StreamClock,
         frame: av.VideoFrame | av.AudioFrame,
+        stamps: tuple[int | None, int | None],
         time_base: Fraction,
         rate: Fraction | None,
     ) -> Instant | None:
@@ -120,7 +158,7 @@ class Placement:
         kind = "video" if isinstance(frame, av.VideoFrame) else "audio"
         passed = now - self._seen.get(kind, now) if self._source.endless else None
         self._seen[kind] = now
-        instant = clock.stamp(frame.pts, frame.dts, duration, time_base, passed)
+        instant = clock.stamp(*stamps, duration, time_base, passed)
         if clock.restarts > self._restarts and instant is not None:
             # The first stream to get there speaks for both.
             self._restarts = clock.restarts

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from connectors.sources.source import ByteStream, SeekableStream
+
+HEAD_BYTES: Final = 4096
 
 
 class CountingReader:
@@ -13,11 +15,16 @@ class CountingReader:
 
     Args:
         stream: Where the bytes come from.
+
+    Attributes:
+        count: Bytes read.
+        head: The first of them, at most 4,096.
     """
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self.count = 0
+        self.head = b""
 
     def read(self, size: int = -1, /) -> bytes:
         """Reads on.
@@ -29,6 +36,8 @@ class CountingReader:
             What the stream gave; empty at its end.
         """
         data = self._stream.read(size)
+        if self.count < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - self.count]
         self.count += len(data)
         return data
 

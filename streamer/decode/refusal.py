@@ -48,6 +48,41 @@ def refusal(source: Source, target: str | ByteStream, error: av_error.FFmpegErro
     return _network(name, error)
 
 
+def nothing(source: Source, target: str | ByteStream) -> SourceDamaged:
+    """Says why an input was opened and gave not one frame.
+
+    Args:
+        source: The input, read to its end.
+        target: What the demuxer was given.
+    """
+    why = "nothing in it could be decoded"
+    if isinstance(target, CountingReader) and not target.seekable() and _index_last(target.head):
+        if not source.live:
+            way = "the server sends no parts of files (byte ranges), which reading it needs"
+        elif source.replays:
+            way = "that can only be read when the file is finished, without following it"
+        else:
+            way = "a pipe cannot go back"
+        why = (
+            f"its index (moov) lies at the end, and {way}: write the film with it in front "
+            "(ffmpeg -movflags +faststart) or give the file"
+        )
+    return SourceDamaged(f"{source.name}: damaged at 0.0 s: {why}")
+
+
+def _index_last(head: bytes) -> bool:
+    """Whether the samples (mdat) of an MP4 come before the index that says what they are."""
+    at = 0
+    while at + 8 <= len(head):
+        size, kind = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]
+        if kind in {b"mdat", b"moov"}:
+            return kind == b"mdat"
+        if size < 8:
+            return False
+        at += size
+    return False
+
+
 def _file(name: str, path: Path, error: av_error.FFmpegError) -> SourceError:
     with path.open("rb") as file:
         head = file.read(12)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import av
 from av.stream import Discard, Disposition
 
+from streamer.decode.placing import REPEATING
 from streamer.errors import NoUsableStream, UnknownCodec
 from streamer.timeline import StreamInfo
 
@@ -89,8 +90,10 @@ def choose(
         # The size may also grow on the way: libavcodec then refuses the packet.
         context.options = {"max_pixels": str(settings.max_pixels)}
         context.thread_count = settings.threads
-        # Each frame thread holds a picture back, which only a live source would notice.
-        context.thread_type = "SLICE" if prompt else "AUTO"
+        # Each frame thread holds a picture back, which only a live source would notice, and
+        # whoever repeats the last one.
+        late = not prompt and context.name not in REPEATING
+        context.thread_type = "AUTO" if late else "SLICE"
     chosen = Chosen(picture, sound, tuple(warnings))
     discard_others(container, {s.index for s in chosen.wanted})
     return chosen
@@ -200,7 +203,8 @@ def _detail(stream: Stream) -> str:
         return ""
     if isinstance(stream, av.VideoStream):
         rate = stream.average_rate or stream.guessed_rate
-        told = f", {float(rate):.3f} pictures/s" if rate else ""
+        film = not stream.disposition & _NOT_A_FILM
+        told = f", {float(rate):.3f} pictures/s" if film and rate and rate <= MOST_PICTURES else ""
         return f"{stream.width} x {stream.height}{told}"
     if isinstance(stream, av.AudioStream):
         return f"{stream.rate} Hz, {stream.layout.name}"

@@ -30,7 +30,8 @@ def make_app(
     - ``GET /metrics``: Prometheus text or OpenMetrics, as the client accepts; with ``?name[]=…``
       only those metrics, as in Prometheus's own clients.
     - ``GET /livez``: 200 while the process answers at all.
-    - ``GET /readyz``: 200 when every check passes, else 503; the body names each.
+    - ``GET /readyz``: 200 when every check passes, else 503; the body names each, and what is
+      amiss with parts of it.
 
     Args:
         metrics: What ``/metrics`` shows.
@@ -66,7 +67,9 @@ def make_app(
             {
                 "status": "ready" if health.ready else "not ready",
                 "checks": {
-                    name: {"ok": True} if reason is None else {"ok": False, "reason": reason}
+                    name: {"ok": reason is None}
+                    | ({} if reason is None else {"reason": reason})
+                    | ({"parts": dict(parts)} if (parts := health.parts.get(name)) else {})
                     for name, reason in health.reasons.items()
                 },
             },

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 Check = Callable[[], str | None]
 """Says in a few words what is amiss, or None; holds no secrets, may be called from any thread."""
+
+Parts = Callable[[], Mapping[str, str]]
+"""Says what is amiss with parts of what a check asks about; must not wait, holds no secrets."""
 
 CHECK_SECONDS: Final = 1.0
 """A check that takes longer counts as failed."""
@@ -21,9 +24,11 @@ class Health:
 
     Attributes:
         reasons: Name of a check → what is amiss, None where nothing is.
+        parts: Name of a check → part → what is amiss with it, which alone is no reason.
     """
 
     reasons: dict[str, str | None]
+    parts: dict[str, Mapping[str, str]]
 
     @property
     def ready(self) -> bool:
@@ -36,18 +41,23 @@ class Checks:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._parts: dict[str, Parts] = {}
         self._asking: dict[str, Check] = {}
         self._lock = threading.Lock()
 
-    def add(self, name: str, check: Check) -> None:
-        """Asks ``check`` from now on; replaces the one of the same name."""
+    def add(self, name: str, check: Check, parts: Parts | None = None) -> None:
+        """Asks ``check`` from now on, and for its ``parts``; replaces those of the same name."""
         with self._lock:
             self._checks[name] = check
+            self._parts.pop(name, None)
+            if parts is not None:
+                self._parts[name] = parts
 
     def remove(self, name: str) -> None:
         """Asks it no longer."""
         with self._lock:
             self._checks.pop(name, None)
+            self._parts.pop(name, None)
 
     async def ask(self) -> Health:
         """Asks all of them side by side, each for at most a second.
@@ -56,9 +66,10 @@ class Checks:
         few however often somebody wants to know.
         """
         with self._lock:
-            checks = dict(self._checks)
+            checks, parts = dict(self._checks), dict(self._parts)
         reasons = await asyncio.gather(*(self._ask(name, each) for name, each in checks.items()))
-        return Health(dict(zip(checks, reasons, strict=True)))
+        told = {name: each() for name, each in parts.items()}
+        return Health(dict(zip(checks, reasons, strict=True)), told)
 
     async def _ask(self, name: str, check: Check) -> str | None:
         with self._lock:

@@ -23,7 +23,7 @@ class Place:
     Attributes:
         number: Of the epoch.
         mark: Where in its input; None is its beginning.
-        base: Media seconds in the epochs before.
+        base: Media seconds in the epochs before; of an ended stream, in all.
         lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
         same: The input is the same and the window fits: the epoch itself can go on.
         ended: Everything was done.

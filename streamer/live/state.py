@@ -43,7 +43,7 @@ class Head(BaseModel):
         exact: The input's times are its own, so it can be read from a place in the middle.
         ended: The input has ended and everything was sent.
         wall: Seconds since the Unix epoch when this was true.
-        base: Seconds of media in the epochs before.
+        base: Seconds of media in the epochs before; of an ended stream, in all.
         shots: Closed since the beginning.
         scenes: Complete.
         boundaries: Decided.

@@ -162,7 +162,8 @@ class StreamRun:
         # What is only away for now stays as it is when it is kept: it may go on some day.
         if (self._final or not self._stopped) and not (gone and self._keeping is not None):
             send_all(self._segmentation.finish(), self._outlet, self._counts)
-            self._place = replace(self._place, mark=None, ended=True)
+            reached = float(self._progress.position)
+            self._place = replace(self._place, mark=None, base=reached, ended=True)
             self._save()
         self._outlet.flush()
         self._report(self._progress.position)

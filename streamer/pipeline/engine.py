@@ -15,7 +15,7 @@ from models.networks.registry import build
 from models.networks.transnetv2 import ShotNetwork
 from streamer.aspects.batching import BatchPolicy
 from streamer.aspects.sharing import SharedExtractors
-from streamer.errors import CheckpointError
+from streamer.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from models.mixture import Moae
@@ -121,6 +121,7 @@ def load_engine(settings: Settings, store: WeightStore) -> Engine:
     """Loads the checkpoint and the networks it was trained on.
 
     Raises:
+        ConfigError: No aspect that the checkpoint uses is enabled, or a network is unknown.
         CheckpointError: The checkpoint is unusable, or an aspect is filled by another network
             than the one it was trained on.
         DeviceError: The device is not there.
@@ -128,6 +129,10 @@ def load_engine(settings: Settings, store: WeightStore) -> Engine:
     """
     device = choose_device(settings.runtime)
     model = load(settings.segment.checkpoint, device)
+    enabled = {name for name, section in settings.aspects.slots.items() if section.enabled}
+    if not enabled & model.config.aspects.keys():
+        wanted = ", ".join(model.config.aspects)
+        raise ConfigError(f"aspects: enable at least one that the checkpoint uses: {wanted}")
     extractors = load_extractors(
         settings.aspects, store, device, few_bits=settings.runtime.few_bits
     )

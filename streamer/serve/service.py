@@ -6,7 +6,9 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from streamer.errors import ConfigError, StreamerError
+from connectors.sinks.registry import check_kind as check_sink
+from connectors.sources.registry import check_kind as check_source
+from streamer.errors import ConfigError, SinkError, SourceError, StreamerError
 from streamer.serve.host import STOP_SECONDS, StreamHost
 from streamer.serve.roster import Roster
 
@@ -77,9 +79,10 @@ class Service:
             Whether it is new.
 
         Raises:
-            ConfigError: There are too many.
+            ConfigError: There are too many, or its source or a sink is of no known kind.
             Busy: The old one does not end.
         """
+        _check_kinds(entry)
         with self._lock:
             new = entry.name not in self._hosts
             self._check(len(self._roster.entries.keys() | {entry.name}))
@@ -147,3 +150,13 @@ class Service:
             host.forget()
         self._shared.release(name)
         del self._hosts[name]
+
+
+def _check_kinds(entry: StreamEntry) -> None:
+    """Refuses what could never work; whether the rest works, only time tells."""
+    try:
+        check_source(entry.source.get_secret_value())
+        for sink in entry.sinks:
+            check_sink(sink)
+    except (SinkError, SourceError) as error:
+        raise ConfigError(f"{entry.name}: {error}") from error

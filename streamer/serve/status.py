@@ -48,6 +48,7 @@ class Status:
         realtime: Seconds of input a wall second over the last half minute; None before.
         reconnections: Times its input went away.
         trouble: What went wrong last.
+        moved: When more of the input was last taken, else when this began; monotonic seconds.
     """
 
     state: State = "starting"
@@ -56,6 +57,7 @@ class Status:
     realtime: float | None = None
     reconnections: int = 0
     trouble: Trouble | None = None
+    moved: float = field(default_factory=time.monotonic)
 
     def fields(self) -> dict[str, object]:
         """Plain values in base units."""
@@ -127,7 +129,10 @@ class StatusObserver(Unwatched):
         """Keeps it."""
         realtime = self._speed.at(progress.position)
         with self._lock:
-            self._status = replace(self._status, progress=progress, realtime=realtime)
+            status = self._status
+            more = progress.position > status.progress.position
+            moved = time.monotonic() if more else status.moved
+            self._status = replace(status, progress=progress, realtime=realtime, moved=moved)
 
     def lost(self, reason: GapReason, detail: str, wait: float) -> None:
         """The input went away."""

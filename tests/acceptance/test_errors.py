@@ -107,6 +107,17 @@ def test_a_checkpoint_for_another_network(
     refused(tail(film), 10, "aspects.place.network")
 
 
+def test_networks_and_aspects_that_cannot_be_are_named(
+    tail: Tail, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER__ASPECTS__PLACE__NETWORK", "nope")
+    refused(tail(film), 10, "aspects.place.network", "nope")
+    monkeypatch.delenv("STREAMER__ASPECTS__PLACE__NETWORK")
+    for name in ("place", "speaker", "vggish", "panns", "openl3", "musicnn"):
+        monkeypatch.setenv(f"STREAMER__ASPECTS__{name.upper()}__ENABLED", "false")
+    refused(tail(film), 10, "aspects: enable at least one")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there(tail: Tail, film: Path) -> None:
     refused(tail(film, "--device", "cuda"), 40, "CUDA")

@@ -16,8 +16,11 @@ from connectors.sources.playlist import Fetcher
 from connectors.sources.registry import open_source
 from connectors.sources.source import ByteStream
 from connectors.sources.web import Body, Client
-from streamer.config.sections import SourceSection
-from streamer.errors import SourceClosed, SourceForbidden, SourceStalled
+from streamer.config.sections import DecodeSection, SourceSection
+from streamer.decode.decoder import Decoder
+from streamer.errors import SourceClosed, SourceDamaged, SourceForbidden, SourceStalled
+from tests.decoding import collect, film
+from tests.media import Recipe, write_film
 from tests.servers.authority import Authority
 from tests.servers.silent import Misbehaving, request
 from tests.waiting import until
@@ -252,6 +255,26 @@ def test_who_sends_another_part_at_first_is_refused() -> None:
         with pytest.raises(SourceForbidden):
             source.open()
         source.close()
+
+
+def test_a_film_with_its_index_behind_needs_a_server_that_sends_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_film(path, film(25), Recipe(codec="libx264"))
+    body = path.read_bytes()
+
+    def send(connection: socket.socket) -> None:
+        request(connection)
+        head = f"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    with (
+        Misbehaving(send) as server,
+        Decoder(
+            open_source(f"http://127.0.0.1:{server.port}/a.mp4", LIMITS), DecodeSection()
+        ) as decoder,
+        pytest.raises(SourceDamaged, match=r"moov.* the server .*byte ranges.*faststart"),
+    ):
+        collect(decoder)
 
 
 def stream(target: str | ByteStream) -> ByteStream:

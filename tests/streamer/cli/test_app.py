@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -60,6 +65,34 @@ def test_every_command_has_help_without_torch(name: str) -> None:
     assert modules & {"torch", "av", "sklearn", "faust"} == set()
 
 
+def every_command(name: str) -> Iterator[tuple[list[str], Any]]:
+    command = cli.load(name)
+    yield [name], command
+    for below, part in getattr(command, "commands", {}).items():
+        yield [name, below], part
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_help_loses_no_brackets_and_offers_the_same_options_everywhere(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rich takes words in brackets for markup, which is not shown.
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+    for words, command in every_command(name):
+        assert cli.run([*words, "--help"]) == 0
+        shown = capsys.readouterr().out
+        texts = [command.help, *(getattr(part, "help", None) for part in command.params)]
+        for text in filter(None, texts):
+            for bracketed in re.findall(r"\[+[^\s\]]+\]+", text.replace("\\[", "[")):
+                assert bracketed in shown
+        assert "completion" not in shown
+
+
+def test_help_of_serve_names_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["serve", "--help"]) == 0
+    assert capsys.readouterr().out.count("[[streams]]") == 2
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == "moae-streamer 0.1.0\n"
@@ -73,6 +106,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "error: No such command 'wieghts'. Did you mean 'weights'?. See streamer --help\n",
         ),
         (["--nope"], "error: No such option: --nope. See streamer --help\n"),
+        (
+            ["tail", ""],
+            "error: Invalid value for 'SOURCE': it is empty: give a file, an address, or - for "
+            "standard input. See streamer tail --help\n",
+        ),
         (["schema", "--nope"], "error: No such option: --nope. See streamer schema --help\n"),
     ],
 )
@@ -154,6 +192,27 @@ def test_interrupts_are_130_and_lost_readers_0(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("module", ["typer", "rich.console", "pydantic", "torch", "av"])
+def test_an_interrupt_while_modules_load_ends_quietly(module: str, tmp_path: Path) -> None:
+    # The import itself sends the signal, so that it always comes in the middle of it.
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['streamer', 'tail', sys.argv[1]]\n"
+        "runpy.run_module('streamer', run_name='__main__')\n"
+    )
+    film = tmp_path / "film.mkv"
+    film.write_bytes(b"not reached")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(film)], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_debug_after_a_double_dash_is_an_argument() -> None:
     assert cli._debug_first(["tail", "--", "--debug"]) == (["tail", "--", "--debug"], False)
     assert cli._debug_first(["tail", "x", "--debug"]) == (["--debug", "tail", "x"], True)
@@ -189,3 +248,55 @@ def test_colours_only_where_they_are_wanted(
 def test_hostile_text_is_harmless(text: str, line: str) -> None:
     assert one_line(text) == line
     assert len(one_line("x" * 10_000)) == 2000
+
+
+def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real command with a descriptor closed or a full disk."""
+    words = [sys.executable, "-m", "streamer", *arguments]
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+PRINTING = [["--help"], ["--version"], ["schema"], ["weights", "list"], ["tail", "--help"]]
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+@pytest.mark.parametrize(
+    ("redirection", "reason"),
+    [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+)
+def test_an_output_that_takes_nothing_is_an_error_of_delivery(
+    arguments: list[str], redirection: str, reason: str
+) -> None:
+    done = shell(redirection, *arguments)
+    assert (done.returncode, done.stderr) == (
+        50,
+        f"error: standard output: not written: {reason}\n",
+    )
+
+
+def test_a_standard_input_that_is_closed_is_no_input(tmp_path: Path) -> None:
+    scenes = tmp_path / "scenes.csv"
+    scenes.write_text("start,end\n0,5\n5,9\n")
+    for arguments, code, told in (
+        (["tail", "-"], 21, "error: -: standard input is closed\n"),
+        (["probe", "-"], 21, "error: -: standard input is closed\n"),
+        (["compare", "-", str(scenes)], 60, "error: standard input is closed\n"),
+    ):
+        done = shell("<&-", *arguments)
+        assert (done.returncode, done.stderr) == (code, told)
+
+
+def test_a_reader_that_left_ends_a_command_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "streamer", "schema"], stdout=pipe, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (0, b"")

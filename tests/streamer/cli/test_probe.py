@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import pytest
 from typer.testing import CliRunner
 
 from streamer.cli.app import load
+from tests.decoding import film
 from tests.media import Recipe, Tone, write_film
 
 
@@ -44,6 +46,28 @@ def test_sound_alone_can_be_segmented(tmp_path: Path) -> None:
     code, printed, _ = probe(str(tmp_path / "a.wav"), "--json")
     assert code == 0
     assert json.loads(printed)["segmentable"] == "sound"
+
+
+def test_a_cover_has_a_size_and_no_rate(tmp_path: Path) -> None:
+    write_film(tmp_path / "cover.mov", film(1, 96, 96), Recipe(codec="png", pixel_format="rgb24"))
+    sound = Recipe(codec=None, sound=Tone(1.0, codec="libmp3lame"))
+    write_film(tmp_path / "sound.mp3", [], sound)
+    path = tmp_path / "a.mp3"
+    with (
+        av.open(str(tmp_path / "sound.mp3")) as heard,
+        av.open(str(tmp_path / "cover.mov")) as shown,
+        av.open(str(path), "w") as output,
+    ):
+        parts = [(heard, heard.streams.audio[0]), (shown, shown.streams.video[0])]
+        made = [output.add_stream_from_template(part) for _, part in parts]
+        for (container, part), stream in zip(parts, made, strict=True):
+            for packet in container.demux(part):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    output.mux(packet)
+    _, printed, _ = probe(str(path), "--json")
+    details = {stream["kind"]: stream["detail"] for stream in json.loads(printed)["streams"]}
+    assert details == {"audio": "48000 Hz, mono", "video": "96 x 96"}
 
 
 def test_what_cannot_be_segmented_gives_its_exit_code(tmp_path: Path) -> None:

@@ -28,6 +28,33 @@ def test_list_names_slot_network_licence_and_presence(
         assert " no " in line
 
 
+def test_list_is_whole_where_nobody_has_a_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_HOME", str(tmp_path))
+    result = runner.invoke(app, ["list"], catch_exceptions=False)
+    lines = [line for line in result.stdout.splitlines() if "│" in line]
+    assert all(f" {entry.network} " in result.stdout for entry in MANIFEST.values())
+    assert all(line.split("│")[1].strip() for line in lines), "a cell was folded"
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80])
+def test_numbers_of_the_list_are_whole_however_narrow_the_terminal(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_HOME", str(tmp_path))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = runner.invoke(app, ["list"], catch_exceptions=False)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in line.split("│")] for line in lines]
+    shown = [(row[4], row[6]) for row in cells if row[4]]
+    whole = {(str(e.dim), f"{e.size / 1e6:.1f}") for e in (*MANIFEST.values(), *DETECTORS.values())}
+    assert whole <= set(shown)
+    assert max(map(len, lines)) <= max(columns, 70)
+
+
 def test_verify_says_ok_for_what_was_asked(weight_store: WeightStore) -> None:
     result = runner.invoke(app, ["verify", "yamnet"], catch_exceptions=False)
     assert (result.exit_code, result.stderr) == (0, "yamnet: ok\n")

@@ -148,6 +148,8 @@ def test_rules_between_keys_wait_for_all_sources(
         ("[output]\nemit = ['cuts']", "must be a list, each one of boundaries, shots, scenes"),
         ("[output]\nemit = []", "output.emit = []: must be a list"),
         ("[stream]\nname = ''", "must be text of 1 to 200 characters"),
+        ("[serve]\ntoken = 'short'", "serve.token = ***: must be text of at least 16 characters"),
+        ("[http]\nlisten = 'foo:bar'", 'http.listen = "foo:bar": must be HOST:PORT or a port'),
         ("[aspects.plaice]\nenabled = true", "aspects.plaice; did you mean aspects.place?"),
         ("[aspects.place]\nenable = true", "did you mean aspects.place.enabled?"),
         ("[shots\n", "not valid TOML: "),
@@ -173,6 +175,7 @@ def test_errors_in_a_file(tmp_path: Path, text: str, message: str) -> None:
         ("STREAMER__SHOTS__MAX_SECONDS__X", "1", "must be a number greater than 0"),
         ("STREAMER__SHOTS", "5", "shots = 5: must be a table with"),
         ("STREAMER__OUTPUT__EMIT", "cuts", "must be a list, each one of boundaries"),
+        ("STREAMER__SERVE__TOKEN", "short", "= ***: must be text of at least 16 characters"),
     ],
 )
 def test_errors_in_the_environment(
@@ -194,6 +197,9 @@ def test_a_section_in_the_environment_has_to_be_json(monkeypatch: pytest.MonkeyP
 
 
 def test_errors_on_the_command_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(overrides={"http.listen": "foo:bar"})
+    assert str(caught.value).startswith('command line: http.listen = "foo:bar": must be HOST:PORT')
     with pytest.raises(ConfigError) as caught:
         load_settings(overrides={"segment.threshold": 1.5, "segment.lookahead": 10})
     assert str(caught.value) == (

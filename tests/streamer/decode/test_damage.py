@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from connectors.sources.file import FileSource
+from connectors.sources.growing import GrowingSource
+from connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     SourceDamaged,
     SourceError,
 )
 from streamer.timeline import Picture, Sound
-from tests.decoding import SETTINGS, collect, film
+from tests.decoding import SETTINGS, brightness, collect, film
 from tests.media import Recipe, Tone, write_film
 
 
@@ -110,3 +117,105 @@ def test_a_broadcast_cut_within_a_packet_is_told(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with Decoder(FileSource(tmp_path / name), SETTINGS) as decoder:
             assert len(decoder.warnings) == warned
+
+
+@contextmanager
+def piped(data: bytes) -> Iterator[int]:
+    """A pipe that somebody writes these bytes into and closes."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        writer.join()
+
+
+def test_a_pipe_or_followed_file_of_which_nothing_can_be_decoded_is_no_success(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.mp4"
+    write_film(path, film(50), Recipe(codec="libx264", sound=Tone(2.0)))
+    with (
+        piped(path.read_bytes()) as pipe,
+        Decoder(PipeSource(pipe), SETTINGS) as decoder,
+        pytest.raises(SourceDamaged, match=r"moov.* a pipe cannot go back.*faststart"),
+    ):
+        collect(decoder)
+    with (
+        Decoder(GrowingSource(path, 0.1), SETTINGS) as decoder,
+        pytest.raises(SourceDamaged, match=r"moov.* without following it"),
+    ):
+        collect(decoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "until"),
+    [
+        ("a.mkv", {}, b"\x1f\x43\xb6\x75"),
+        ("a.mp4", {"movflags": "frag_keyframe+empty_moov"}, b"moof"),
+    ],
+)
+def test_a_pipe_that_ends_behind_its_header_is_no_success(
+    tmp_path: Path, name: str, options: dict[str, str], until: bytes
+) -> None:
+    write_film(
+        tmp_path / name,
+        film(50),
+        Recipe(codec="libx264", sound=Tone(2.0), container_options=options),
+    )
+    data = (tmp_path / name).read_bytes()
+    with (
+        piped(data[: data.index(until) + 12]) as pipe,
+        pytest.raises(SourceDamaged, match="nothing in it could be decoded"),
+        Decoder(PipeSource(pipe), SETTINGS) as decoder,
+    ):
+        collect(decoder)
+
+
+def test_a_pipe_that_is_stopped_before_its_first_frame_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    write_film(path, film(50), Recipe(codec="libx264", sound=Tone(2.0)))
+    with piped(path.read_bytes()) as pipe, Decoder(PipeSource(pipe), SETTINGS) as decoder:
+        decoder.stop()
+        assert collect(decoder).pictures == []
+
+
+def test_a_packet_without_data_is_no_damage(tmp_path: Path) -> None:
+    path, empty = tmp_path / "a.nut", range(10, 20)
+    write_film(tmp_path / "a.mkv", film(30), Recipe(codec="mpeg4"))
+    with av.open(str(tmp_path / "a.mkv")) as container, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux():
+            if packet.pts is None:
+                continue
+            number = packet.pts // 40
+            kept = av.Packet(b"") if number in empty else packet
+            kept.pts, kept.dts, kept.time_base = packet.pts, packet.pts, packet.time_base
+            kept.stream = stream
+            output.mux(kept)
+    with Decoder(FileSource(path), SETTINGS) as decoder:
+        found = collect(decoder)
+        assert decoder.stats.failed_packets == 0
+    assert found.seconds == [Fraction(n, 25) for n in range(30) if n not in empty]
+
+
+def test_theora_repeats_a_picture_by_a_packet_without_data() -> None:
+    # FFmpeg's encoder made it of three still shots of 20 pictures; PyAV's library has none.
+    path = Path(__file__).with_name("repeats.ogv")
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux() if packet.pts is not None]
+    assert (len(sizes), sizes.count(0)) == (53, 47)
+    with Decoder(FileSource(path), SETTINGS) as decoder:
+        found = collect(decoder)
+        assert decoder.stats.failed_packets == decoder.stats.corrupt_frames == 0
+    assert found.seconds == [Fraction(n, 25) for n in range(53)]
+    levels = [brightness(picture) for picture in found.pictures]
+    cuts = [n for n in range(1, 53) if abs(levels[n] - levels[n - 1]) > 1.0]
+    assert cuts == [20, 40]

@@ -30,6 +30,7 @@ from streamer.http.health import Checks
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.serve.folder import state_folder
+from streamer.serve.health import watch
 from streamer.serve.host import House
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
@@ -82,15 +83,20 @@ class Running:
 
 @contextmanager
 def serving(
-    engine: Engine, folder: Path, entries: list[StreamEntry], token: str | None = TOKEN
+    engine: Engine,
+    folder: Path,
+    entries: list[StreamEntry],
+    token: str | None = TOKEN,
+    fresh: float = 30.0,
 ) -> Iterator[Running]:
-    metrics, said = Metrics(), []
+    metrics, said, checks = Metrics(), [], Checks()
     house = House(SETTINGS, metrics, folder, lambda name, line: said.append((name, line)))
     with SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2) as shared:
         service = Service(engine, shared, house)
         routes = Routes(service, None if token is None else SecretStr(token))
+        watch(checks, service, fresh)
         server = HttpServer(
-            lambda: make_app(metrics, Checks(), routes.table()), Listen("127.0.0.1", 0)
+            lambda: make_app(metrics, checks, routes.table()), Listen("127.0.0.1", 0)
         )
         with server:
             service.start(entries)
@@ -138,15 +144,43 @@ def test_streams_run_side_by_side_and_one_failure_stays_alone(
     assert len(events(tmp_path / "two.jsonl")) == 12 + 1
 
 
+def test_one_dead_stream_is_told_and_only_when_none_moves_is_the_process_not_ready(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    dead = entry("dead", tmp_path / "not-there.ts", tmp_path / "dead.jsonl")
+    alive = entry("alive", film, tmp_path / "alive.jsonl", realtime=True)
+    with serving(engine, tmp_path / "state", [], fresh=1.0) as running:
+        assert running.ask("GET", "/readyz") == (
+            200,
+            {"status": "ready", "checks": {"streams": {"ok": True}}},
+        )
+        running.service.put(dead)
+        assert running.ask("GET", "/readyz")[0] == 200
+        until(lambda: running.ask("GET", "/readyz")[0] == 503, lambda: "it is ready")
+        shown = running.ask("GET", "/readyz")[1]["checks"]["streams"]
+        assert (shown["ok"], shown["reason"]) == (False, "no progress")
+        assert "no such file" in shown["parts"]["dead"]
+        running.service.put(alive)
+        until(lambda: running.ask("GET", "/readyz")[0] == 200, lambda: "it is not ready")
+        shown = running.ask("GET", "/readyz")[1]["checks"]["streams"]
+        assert (shown["ok"], list(shown["parts"])) == (True, ["dead"])
+        # Once the film is over nothing moves that should.
+        running.wait("alive", "ended")
+        assert running.ask("GET", "/readyz")[0] == 503
+
+
 def test_an_ended_stream_is_not_run_again_and_a_deleted_one_is_forgotten(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:
     state, out = tmp_path / "state", tmp_path / "one.jsonl"
     with serving(engine, state, [entry("one", film, out)]) as running:
-        running.wait("one", "ended")
+        ended = running.wait("one", "ended")
+        assert ended["position_seconds"] > 0
     before = out.read_bytes()
     with serving(engine, state, [entry("one", film, out)]) as running:
-        assert running.wait("one", "ended")["shots"] == 12
+        again = running.wait("one", "ended")
+        assert again["shots"] == 12
+        assert again["position_seconds"] == ended["position_seconds"]
         assert out.read_bytes() == before
         assert running.ask("DELETE", "/streams/one") == (204, None)
         assert running.ask("DELETE", "/streams/one")[0] == 404
@@ -207,6 +241,9 @@ def test_changes_need_the_token(engine: Engine, film: Path, tmp_path: Path) -> N
         {"source": "x", "sinks": ["a"], "colour": 1},
         {"source": "x", "sinks": ["a"], "threshold": 2},
         {"source": "x", "sinks": ["a"], "name": "b"},
+        {"source": "x", "sinks": ["a", "ftp://user:secret@host/a"]},
+        {"source": "gopher://user:secret@host/x", "sinks": ["a"]},
+        {"source": "rtsp://user:secret@host:99999/x", "sinks": ["a"]},
     ],
 )
 def test_bad_entries_are_refused(engine: Engine, tmp_path: Path, body: object) -> None:
@@ -214,6 +251,7 @@ def test_bad_entries_are_refused(engine: Engine, tmp_path: Path, body: object) -
         status, answer = running.ask("PUT", "/streams/a", body)
         assert status == 400
         assert answer["error"]
+        assert "secret" not in answer["error"]
         assert running.service.hosts == {}
 
 
