@@ -43,7 +43,7 @@ def file_sink(url: str, use: SinkUse) -> FileSink:
     parts = urlsplit(url)
     if parts.netloc not in {"", "localhost"} or not parts.path:
         raise SinkError("a file: URL names a local path, such as file:///var/lib/events.jsonl")
-    return FileSink(Path(unquote(parts.path)))
+    return FileSink(Path(unquote(parts.path)), use.hurry)
 
 
 def _make(location: str, use: SinkUse) -> Sink:
@@ -51,7 +51,7 @@ def _make(location: str, use: SinkUse) -> Sink:
         return StdoutSink()
     scheme, colon, _ = location.partition(":")
     if "://" not in location and not (colon and scheme in _FACTORIES):
-        return FileSink(Path(location))
+        return FileSink(Path(location), use.hurry)
     target = _FACTORIES.get(scheme.lower())
     if target is None:
         known = ", ".join(sorted(_FACTORIES))
