@@ -89,10 +89,14 @@ def until(there: Callable[[], bool], told: Callable[[], str], seconds: float = 6
 
 @contextmanager
 def serving(
-    engine: Engine, folder: Path, entries: list[StreamEntry], token: str | None = TOKEN
+    engine: Engine,
+    folder: Path,
+    entries: list[StreamEntry],
+    token: str | None = TOKEN,
+    settings: Settings = SETTINGS,
 ) -> Iterator[Running]:
     metrics, said = Metrics(), []
-    house = House(SETTINGS, metrics, folder, lambda name, line: said.append((name, line)))
+    house = House(settings, metrics, folder, lambda name, line: said.append((name, line)))
     with SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2) as shared:
         service = Service(engine, shared, house)
         routes = Routes(service, None if token is None else SecretStr(token))
