@@ -24,6 +24,7 @@
     │   └── WeightsUnavailable       33   could not be fetched
     ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
     ├── StateError                   36   what a stream saved of itself is unusable
+    │   └── StateUnwritable          37   it cannot be saved: the disk is full, say
     ├── DeviceError                  40   the requested device is not there
     ├── ExtractionError              42   a network gave no tokens in time
     ├── HttpError                    45   metrics, health and state cannot be served
@@ -184,9 +185,15 @@ class CheckpointError(StreamerError):
 
 
 class StateError(StreamerError):
-    """Saved state is damaged, does not fit, is in use by another process or cannot be written."""
+    """Saved state is damaged, does not fit or is in use by another process."""
 
     exit_code = 36
+
+
+class StateUnwritable(StateError):
+    """State cannot be saved for now; what was saved before is as it was."""
+
+    exit_code = 37
 
 
 class DeviceError(StreamerError):

@@ -10,7 +10,7 @@ PRIVATE = 0o600
 """Mode of a file for its owner only."""
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:
     """Replaces a file so that no reader and no crash ever sees half of it.
 
     It is on the disk under its name when this returns. Several processes may write the same file:
@@ -20,6 +20,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         path: Where to; its folder is made when missing, open to those who may read the file.
         content: All of it.
         mode: Permissions of the file, whatever the process's mask is.
+        alone: Nobody else writes this file; what a crash leaves beside it, the next write takes.
 
     Raises:
         OSError: The folder or the file cannot be written; an older file is then unchanged, unless
@@ -27,8 +28,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """
     # Whoever may read the file may enter its folder.
     path.parent.mkdir(parents=True, exist_ok=True, mode=mode | (mode & 0o444) >> 2)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    beside = Path(name)
+    if alone:
+        beside = path.with_name(f".{path.name}.new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(beside, flags, PRIVATE)
+    else:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

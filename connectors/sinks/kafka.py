@@ -64,14 +64,17 @@ class KafkaSink:
 
     def __init__(self, address: KafkaAddress, use: SinkUse) -> None:
         self._address, self._stream = address, use.stream
-        self._section, self._warn = use.kafka, use.warn
+        self._section, self._warn, self._hurry = use.kafka, use.warn, use.hurry
         self._spool = Spool(
             spool_path(address, use.stream, use.kafka),
             use.kafka.spool_bytes,
             use.kafka.spool_full,
             use.kafka.spool_seconds,
+            use.hurry,
         )
         self._sender: Sender | None = None
+        # Its counts are asked for also when it has stopped.
+        self._counted: Sender | None = None
         self._limit = 0
         self._gave_up = False
 
@@ -83,7 +86,7 @@ class KafkaSink:
     @property
     def state(self) -> KafkaState:
         """The numbers now."""
-        spool, sender = self._spool.state, self._sender
+        spool, sender = self._spool.state, self._counted
         return KafkaState(
             taken=spool.taken,
             delivered=0 if sender is None else sender.delivered,
@@ -91,7 +94,7 @@ class KafkaSink:
             waiting_bytes=spool.size,
             dropped=spool.dropped,
             refused=spool.refused,
-            stalled=sender is not None and sender.stalled,
+            stalled=sender is not None and self._sender is sender and sender.stalled,
             errors={} if sender is None else sender.errors,
         )
 
@@ -115,7 +118,7 @@ class KafkaSink:
         self._limit = max_batch_bytes(self._section, facts)
         if waiting := self._spool.state.events:
             self._warn(f"{self.name}: sending {waiting} events that an earlier run left")
-        self._sender = sender
+        self._sender = self._counted = sender
         sender.start()
 
     def add(self, event: CloudEvent) -> None:
@@ -142,7 +145,7 @@ class KafkaSink:
             self._warn(f"{self._spool.path}: spool full; the oldest {dropped} events are dropped")
 
     def flush(self) -> None:
-        """Waits up to ``flush_seconds`` until everything is acknowledged.
+        """Waits up to ``flush_seconds`` until everything is acknowledged; in a hurry not at all.
 
         Raises:
             SinkError: It is not; what is left stays in the spool for the next run.
@@ -152,6 +155,9 @@ class KafkaSink:
         empty = not done and self._spool.wait_empty(self._section.flush_seconds)
         if sender.failure is not None:
             raise sender.failure
+        if self._hurry.is_set():
+            self._gave_up = done
+            return
         self._gave_up = not empty
         if waiting := self._spool.state.events:
             raise SinkError(

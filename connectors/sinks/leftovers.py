@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from connectors.sinks.spool import ENDING, is_busy
-from streamer.errors import SinkError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +30,7 @@ class Leftover:
         events: How many wait.
         size: Their bytes.
         refused: Events that no broker takes.
+        problem: Why it cannot be read, else empty; the rest is then unknown.
     """
 
     path: Path
@@ -40,6 +40,7 @@ class Leftover:
     events: int = 0
     size: int = 0
     refused: int = 0
+    problem: str = ""
 
 
 def leftovers(folder: Path) -> list[Leftover]:
@@ -47,9 +48,6 @@ def leftovers(folder: Path) -> list[Leftover]:
 
     Args:
         folder: One that is not there holds nothing.
-
-    Raises:
-        SinkError: A file is no spool or is damaged.
     """
     return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
 
@@ -58,11 +56,13 @@ def _look(path: Path) -> Leftover:
     try:
         with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as database:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            row = database.execute(_NUMBERS).fetchone()
+            # Whoever makes one may have been killed before it had tables.
+            made = database.execute("PRAGMA user_version").fetchone() != (0,)
+            row = database.execute(_NUMBERS).fetchone() if made else None
     except sqlite3.Error as error:
         if is_busy(error):
             return Leftover(path, busy=True)
-        raise SinkError(f"{path}: cannot be read: {error}") from error
+        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {error}")
     if row is None:
         return Leftover(path, busy=False)
     return Leftover(path, False, str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]))

@@ -43,7 +43,7 @@ def file_sink(url: str, use: SinkUse) -> FileSink:
     parts = urlsplit(url)
     if parts.netloc not in {"", "localhost"} or not parts.path:
         raise SinkError("a file: URL names a local path, such as file:///var/lib/events.jsonl")
-    return FileSink(Path(unquote(parts.path)))
+    return FileSink(Path(unquote(parts.path)), use.hurry)
 
 
 def check_kind(location: str) -> None:
@@ -63,7 +63,7 @@ def _make(location: str, use: SinkUse) -> Sink:
         return StdoutSink()
     target = _target(location)
     if target is None:
-        return FileSink(Path(location))
+        return FileSink(Path(location), use.hurry)
     module, _, factory = target.partition(":")
     return cast("Sink", getattr(import_module(module), factory)(location, use))
 

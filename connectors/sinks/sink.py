@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
@@ -48,3 +48,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Delivers what is left and lets go; may be called twice."""
+
+
+@runtime_checkable
+class Durable(Protocol):
+    """A sink that the system writes to the disk at leisure unless it is told to."""
+
+    def sync(self) -> None:
+        """Returns when what was taken so far would survive a power cut.
+
+        Raises:
+            SinkError: The disk does not take it.
+        """

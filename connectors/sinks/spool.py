@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 ENDING: Final = ".spool"
 FORMAT: Final = 1
 _LOG_BYTES: Final = 1 << 20
+_POLL: Final = 0.1
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS about (target TEXT NOT NULL, stream TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, line BLOB NOT NULL);
@@ -71,6 +72,7 @@ class Spool:
         limit: Most bytes of events that wait.
         full: At the limit, ``wait`` for room or drop the oldest.
         patience: Seconds to wait for room.
+        hurry: Once set, nothing is waited for.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class Spool:
         limit: int,
         full: Literal["wait", "drop-oldest"] = "wait",
         patience: float = 60.0,
+        hurry: threading.Event | None = None,
     ) -> None:
         self.path = path
+        self._hurry = hurry or threading.Event()
         self._limit, self._full, self._patience = limit, full, patience
         self._changed = threading.Condition()
         self._database: sqlite3.Connection | None = None
@@ -201,7 +205,7 @@ class Spool:
             Whether the spool is empty.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._events == 0 or self._stopped, seconds)
+            self._wait_for(lambda: self._events == 0, seconds)
             return self._events == 0
 
     def wake(self) -> None:
@@ -223,6 +227,14 @@ class Spool:
             raise SinkError(f"{self.path}: not open")
         return self._database
 
+    def _wait_for(self, there: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not (there() or self._stopped or self._hurry.is_set()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(min(left, _POLL))
+
     def _newer(self, number: int) -> bool:
         row = self._open.execute("SELECT 1 FROM events WHERE number > ? LIMIT 1", (number,))
         return row.fetchone() is not None
@@ -238,10 +250,7 @@ class Spool:
 
     def _make_room(self, wanted: int) -> int:
         if self._full == "wait":
-            deadline = time.monotonic() + self._patience
-            while self._size + wanted > self._limit and not self._stopped:
-                if not self._changed.wait(deadline - time.monotonic()):
-                    break
+            self._wait_for(lambda: self._size + wanted <= self._limit, self._patience)
             if self._size + wanted > self._limit:
                 raise SinkError(
                     f"{self.path}: spool full: {self._events} events of {self._size} bytes wait, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,11 @@ class SinkUse:
         stream: Whose events come.
         kafka: The section ``[kafka]``.
         warn: Takes one line for people, from any thread.
+        hurry: Set once nobody waits for delivery any more: sinks that keep events go on with
+            those later, and whatever still blocks fails.
     """
 
     stream: str = "stream"
     kafka: KafkaSection = field(default_factory=KafkaSection)
     warn: Callable[[str], None] = _nobody
+    hurry: threading.Event = field(default_factory=threading.Event)

@@ -40,6 +40,7 @@ class Monitor:
     def __init__(self, stream: str, settings: HttpSection, inner: Observer) -> None:
         self.metrics = Metrics()
         self._stream, self._fresh = stream, settings.fresh_seconds
+        self.metrics.stream(stream).up(False)
         self._observer = MeteredObserver(inner, self.metrics.stream(stream))
         self._checks = Checks()
         self._loaded = False
@@ -112,7 +113,7 @@ class Monitor:
         self._observer.slow(stage, lag)
 
     def _watch(self, sink: Stateful) -> None:
-        self.metrics.watch_sink(self._stream, lambda: sink.state)
+        self.metrics.watch_sink(self._stream, sink.name, lambda: sink.state)
         self._sinks += 1
         self._checks.add(
             f"sink-{self._sinks}",

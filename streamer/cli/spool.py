@@ -21,43 +21,69 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="S
 
 
 @app.command("list")
-def list_(config: Config = None) -> None:
+def list_(config: Config = None) -> int:
     """Show what waits: stream, topic, events, bytes, and those that no broker takes."""
     from rich.table import Table
 
     from streamer.cli.wide import print_table
+    from streamer.lines import report
 
     table = Table()
     for column in ("stream", "to", "events", "bytes", "refused", "file"):
         number = column in {"events", "bytes", "refused"}
         table.add_column(column, overflow="fold", no_wrap=number)
-    for each in _leftovers(config):
+    found = _leftovers(config)
+    for each in found:
+        if each.problem:
+            report(each.problem)
+            continue
         if each.busy:
             row = (each.stream, each.target, "in use", "", "")
         else:
             row = (each.stream, each.target, str(each.events), str(each.size), str(each.refused))
         table.add_row(*row, each.path.name)
     print_table(table)
+    return _code(any(each.problem for each in found))
 
 
 @app.command()
-def send(config: Config = None) -> None:
-    """Send what waits; spools that a running process uses are left to it."""
+def send(config: Config = None) -> int:
+    """Send what waits; spools that a running process uses are left to it.
+
+    What cannot be sent is named, and does not keep the others waiting.
+    """
     from connectors.sinks.registry import open_sink
     from connectors.sinks.use import SinkUse
     from streamer.config.load import load_settings
+    from streamer.errors import SinkError
     from streamer.lines import report
 
     section = load_settings(config).kafka
+    failed = False
     for each in _leftovers(config):
+        if each.problem:
+            report(each.problem)
+            failed = True
         if each.busy or not each.events:
             continue
-        sink = open_sink(each.target, SinkUse(each.stream, section))
         try:
-            sink.flush()
-        finally:
-            sink.close()
+            sink = open_sink(each.target, SinkUse(each.stream, section))
+            try:
+                sink.flush()
+            finally:
+                sink.close()
+        except SinkError as error:
+            report(f"{each.stream}: {error}")
+            failed = True
+            continue
         report(f"{each.events} events sent to {each.target}", label=each.stream, style="bold")
+    return _code(failed)
+
+
+def _code(failed: bool) -> int:
+    from streamer.errors import SinkError
+
+    return SinkError.exit_code if failed else 0
 
 
 def _leftovers(config: Path | None) -> list[Leftover]:

@@ -353,6 +353,8 @@ class SegmentLane:
                 self._refuse(raw, RecordRefused("unfit", str(error)))
             return False
         self._send(window.stream, events, quiet=quiet)
+        if record.shot is None and not quiet:
+            self._tally.ended(window.stream)
         return record.shot is not None
 
     def _push(self, ready: list[tuple[StreamWindow, Raw, ShotRecord]], *, quiet: bool) -> None:

@@ -91,6 +91,7 @@ class _Watch:
 
     def __init__(self, metrics: Metrics, stream: str) -> None:
         self._metrics = metrics.stream(stream)
+        self._metrics.up(False)
         self._observer = MeteredObserver(Unwatched(), self._metrics)
 
     def take(self, telling: Telling) -> None:

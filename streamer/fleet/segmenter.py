@@ -190,9 +190,13 @@ class Segmenter:
         # Time to fetch the first of them.
         self._heard = dict.fromkeys(positions, time.monotonic())
         self.owning = True
+        await self._in_thread(partial(self._tally.keep, self._mine))
         if self._metrics is not None:
             self._metrics.fleet.rebalanced()
             self._metrics.fleet.assigned(self._topics.shots, len(partitions))
+
+    def _mine(self, stream: str) -> bool:
+        return partition_of(stream.encode(), self._settings.partitions) in self._lane.positions
 
     def _positions(self, partitions: list[int]) -> dict[int, int]:
         known = self._log.positions(partitions) if partitions else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from streamer.events.ids import EventKind
     from streamer.fleet.ports import Raw
     from streamer.metrics.metrics import Metrics
+    from streamer.metrics.stream import StreamMetrics
     from streamer.pipeline.stages import Stage
 
 _QUIET_SECONDS: Final = 5.0
+_USER: Final = "segmenter"
+_OVER: Final = 100
 
 
 class Tally:
@@ -32,6 +35,8 @@ class Tally:
         self._topic, self._metrics, self._warn = topic, metrics, warn
         self._said: dict[str, float] = {}
         self._unsaid: Counter[str] = Counter()
+        self._streams: set[str] = set()
+        self._over: OrderedDict[str, None] = OrderedDict()
         self.counts: Counter[str] = Counter()
 
     def repeated(self) -> None:
@@ -70,6 +75,7 @@ class Tally:
     def shot(self, stream: str, raw: Raw) -> None:
         """A shot is part of its stream's window."""
         self.counts["shots"] += 1
+        self._over.pop(stream, None)
         if self._metrics is not None:
             self._metrics.fleet.consumed(self._topic)
 
@@ -79,15 +85,39 @@ class Tally:
         if self._metrics is None:
             return
         if kind == "boundary":
-            self._metrics.stream(stream).boundary()
+            self._of(self._metrics, stream).boundary()
         elif kind == "scene":
-            self._metrics.stream(stream).scene()
+            self._of(self._metrics, stream).scene()
 
     def spent(self, streams: Collection[str], stage: Stage, seconds: float) -> None:
         """A stage took so much wall time for all of these streams together."""
         if self._metrics is not None and streams:
             for stream in streams:
-                self._metrics.stream(stream).stage_seconds(stage, seconds / len(streams))
+                self._of(self._metrics, stream).stage_seconds(stage, seconds / len(streams))
+        # The last that is said of a batch.
+        while stage == "sinks" and len(self._over) > _OVER:
+            self._drop(next(iter(self._over)))
+
+    def ended(self, stream: str) -> None:
+        """A stream has come to its end; the last hundred of these can still be looked at."""
+        if stream in self._streams:
+            self._over[stream] = None
+            self._over.move_to_end(stream)
+
+    def keep(self, mine: Callable[[str], bool]) -> None:
+        """Forgets the streams that others segment now."""
+        for stream in [stream for stream in self._streams if not mine(stream)]:
+            self._drop(stream)
+
+    def _of(self, metrics: Metrics, stream: str) -> StreamMetrics:
+        self._streams.add(stream)
+        return metrics.stream(stream, _USER)
+
+    def _drop(self, stream: str) -> None:
+        self._streams.discard(stream)
+        self._over.pop(stream, None)
+        if self._metrics is not None:
+            self._metrics.remove(stream, _USER)
 
     def _say(self, subject: str, line: str) -> None:
         """Says it, unless the same kind of line came a moment ago."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
-from typing import TYPE_CHECKING, Final, Self
+import time
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
@@ -20,6 +23,11 @@ STOP_SECONDS: Final = 10.0
 _DRAIN_SECONDS: Final = 2.0
 _KEEPALIVE_SECONDS: Final = 30.0
 _ACCEPT_TURNS: Final = 5
+_BACKLOG: Final = 100
+_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_QUIET_SECONDS: Final = 60.0
+MAX_CONNECTIONS: Final = 256
+"""At a time; others are closed at once, so that clients do not take the streams' descriptors."""
 
 
 class HttpServer:
@@ -102,10 +110,22 @@ class HttpServer:
             keepalive_timeout=_KEEPALIVE_SECONDS,
         )
         await runner.setup()
+        loop.set_exception_handler(_Seldom())
         try:
-            assert runner.server is not None
-            listener = await loop.create_server(runner.server, self._listen.host, self._listen.port)
+            server = runner.server
+            assert server is not None
+
+            def protocol() -> asyncio.BaseProtocol:
+                return _Refusal() if len(server.connections) >= MAX_CONNECTIONS else server()
+
+            # With a longer one asyncio, out of descriptors, tries and complains so many times at
+            # once, and later again for each of them.
+            listener = await loop.create_server(
+                protocol, self._listen.host, self._listen.port, backlog=1
+            )
             try:
+                for each in listener.sockets:
+                    _lengthen(each)
                 host, port = listener.sockets[0].getsockname()[:2]
                 self._bound = Listen(str(host), int(port))
                 self._started.set()
@@ -120,3 +140,33 @@ class HttpServer:
                 listener.close()
         finally:
             await runner.cleanup()
+
+
+class _Refusal(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+class _Seldom:
+    """Passes on what the loop complains about; the want of descriptors once a minute."""
+
+    def __init__(self) -> None:
+        self._said = -_QUIET_SECONDS
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _SCARCE:
+            now = time.monotonic()
+            if now - self._said < _QUIET_SECONDS:
+                return
+            self._said = now
+        loop.default_exception_handler(context)
+
+
+def _lengthen(listening: socket.socket) -> None:
+    """Lets the system hold more connections than are accepted in one go."""
+    with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
+        same.listen(_BACKLOG)

@@ -109,7 +109,7 @@ class Keeping:
             exact: Times in the input do not depend on what came before.
 
         Raises:
-            StateError: It cannot be written.
+            StateUnwritable: It cannot be written.
         """
         segmentation = self._segmentation
         if segmentation.epoch is None:

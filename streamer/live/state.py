@@ -13,7 +13,7 @@ import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.config.folders import safe_file_name
-from streamer.errors import StateError
+from streamer.errors import StateError, StateUnwritable
 from streamer.files import PRIVATE, write_atomically
 from streamer.pipeline import mark as marks
 
@@ -126,7 +126,7 @@ class StateFile:
         """Replaces the state; it is on the disk when this returns.
 
         Raises:
-            StateError: It cannot be written.
+            StateUnwritable: It cannot be written.
         """
         metadata = {_HEAD: saved.head.model_dump_json()}
         arrays: dict[str, NDArray[Any]] = {
@@ -135,13 +135,26 @@ class StateFile:
         if saved.mark is not None:
             metadata[_MARK], more = marks.dump(saved.mark)
             arrays |= more
-        try:
-            content = safetensors.numpy.save(arrays, metadata)
-            write_atomically(self.path, content, mode=PRIVATE)
-        except OSError as error:
-            raise StateError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self._write(safetensors.numpy.save(arrays, metadata))
+
+    def try_out(self) -> None:
+        """Writes what is there once more, to see whether a state can be written at all.
+
+        Raises:
+            StateUnwritable: It cannot.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_size <= MAX_BYTES:
+                self._write(self.path.read_bytes())
 
     def delete(self) -> None:
         """Forgets the stream."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            write_atomically(self.path, data, mode=PRIVATE, alone=True)
+        except OSError as error:
+            reason = f"{self.path}: cannot be written: {error.strerror}"
+            raise StateUnwritable(reason) from error

@@ -142,7 +142,7 @@ class StreamRun:
             SourceError: The input is unusable, or gone for longer than the settings allow; every
                 event up to there has been delivered.
             SinkError: Events could not be delivered.
-            CheckpointError: The saved state is damaged or cannot be written.
+            StateError: The saved state is damaged or cannot be written.
         """
         if self._keeping is not None:
             restored = self._keeping.restore(self._place.number, self._counts)

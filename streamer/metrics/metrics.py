@@ -19,7 +19,7 @@ from streamer.metrics.sinks import COLLECTED, SinkCollector
 from streamer.metrics.stream import StreamMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from connectors.kafka.client import ErrorKind
     from streamer.metrics.sinks import SinkState
@@ -28,6 +28,9 @@ MAX_STREAMS: Final = 2000
 """Streams with series of their own; more are counted together as ``other``."""
 
 MAX_LABEL: Final = 200
+
+READER: Final = "reader"
+"""Who counts what a stream's input brings."""
 
 
 class Metrics:
@@ -50,16 +53,18 @@ class Metrics:
         )
         self._max_streams = max_streams
         self._streams: dict[str, StreamMetrics] = {}
+        self._users: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         self._series.gauge(names.STREAMS).set_function(self._count)
         self.fleet: Final = FleetMetrics(self._series)
         self.batches: Final = BatchMetrics(self._series)
 
-    def stream(self, name: str) -> StreamMetrics:
+    def stream(self, name: str, user: str = READER) -> StreamMetrics:
         """A stream's metrics, the same object for the same name until it is removed.
 
         Args:
             name: As configured. An address is never a label: its series count as ``other``.
+            user: Who counts; the series stay until all of them have removed the stream.
         """
         label = OTHER if "://" in name else name[:MAX_LABEL]
         with self._lock:
@@ -67,16 +72,25 @@ class Metrics:
                 label = OTHER
             if label not in self._streams:
                 self._streams[label] = StreamMetrics(self._series, label)
+            self._users.setdefault(label, set()).add(user)
             return self._streams[label]
 
-    def watch_sink(self, stream: str, state: Callable[[], SinkState]) -> None:
+    def watch_sink(self, stream: str, sink: str, state: Callable[[], SinkState]) -> None:
         """Shows a sink's spool and deliveries from now on.
+
+        A sink that is opened again takes the place of the stream's earlier one of its name, whose
+        counts stay.
 
         Args:
             stream: Whose sink.
+            sink: Its name, which is not shown.
             state: Its numbers now; called whenever somebody collects, from another thread.
         """
-        self._sinks.watch(self.stream(stream).label, state)
+        self._sinks.watch(self.stream(stream).label, stream, sink, state)
+
+    def keep_sinks(self, stream: str, sinks: Collection[str]) -> None:
+        """Asks a stream's sinks of other names no more; what they counted stays."""
+        self._sinks.keep(stream, sinks)
 
     def watch_client(
         self, waiting: Callable[[], int], errors: Callable[[], Mapping[ErrorKind, int]]
@@ -89,12 +103,18 @@ class Metrics:
         """
         self._sinks.watch_client(waiting, errors)
 
-    def remove(self, name: str) -> None:
-        """Removes a stream's series, those of its sinks included."""
+    def remove(self, name: str, user: str = READER) -> None:
+        """Removes a stream's series, those of its sinks included, unless somebody else counts."""
+        label = name[:MAX_LABEL]
         with self._lock:
-            gone = self._streams.pop(name[:MAX_LABEL], None)
+            users = self._users.get(label, set())
+            users.discard(user)
+            if users:
+                return
+            self._users.pop(label, None)
+            gone = self._streams.pop(label, None)
+            self._sinks.forget(name, None if gone is None else gone.label)
             if gone is not None:
-                self._sinks.forget(gone.label)
                 gone.close()
 
     def error(self, error: StreamerError) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -12,7 +14,7 @@ from streamer.errors import StreamerError
 from streamer.metrics import catalogue as names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -53,6 +55,10 @@ class Stateful(Protocol):
     """A sink that keeps numbers."""
 
     @property
+    def name(self) -> str:
+        """Where it leads."""
+
+    @property
     def state(self) -> SinkState:
         """The numbers now."""
 
@@ -81,24 +87,57 @@ COLLECTED: Final = frozenset(
 """The metrics that come from here."""
 
 
+class _Totals:
+    """What the sinks of one label counted that are asked no more, so that no counter goes back."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.errors: Counter[ErrorKind] = Counter()
+
+    def add(self, state: SinkState) -> None:
+        for which, number in _FIELDS:
+            if which.kind == "counter":
+                self.counts[which.name] += int(number(state))
+        self.errors.update(_of(state))
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    label: str
+    state: Callable[[], SinkState]
+
+
 class SinkCollector(Collector):
     """Asks every watched sink; several of one stream are added up. And a worker's clients."""
 
     def __init__(self) -> None:
         self._waiting: list[Callable[[], int]] = []
         self._errors: list[Callable[[], Mapping[ErrorKind, int]]] = []
-        self._states: dict[str, list[Callable[[], SinkState]]] = {}
+        # By stream and name of the sink.
+        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._totals: dict[str, _Totals] = {}
         self._lock = threading.Lock()
 
-    def watch(self, stream: str, state: Callable[[], SinkState]) -> None:
-        """Begins to ask a sink.
+    def watch(self, label: str, stream: str, sink: str, state: Callable[[], SinkState]) -> None:
+        """Begins to ask a sink, in the place of the stream's earlier one of the same name.
 
         Args:
+            label: The stream's.
             stream: Whose.
+            sink: Its name.
             state: Its numbers now; called from the thread that collects.
         """
         with self._lock:
-            self._states.setdefault(stream, []).append(state)
+            self._settle((stream, sink))
+            self._totals.setdefault(label, _Totals())
+            self._watched[stream, sink] = _Watched(label, state)
+
+    def keep(self, stream: str, sinks: Collection[str]) -> None:
+        """Asks a stream's other sinks no more; what they counted stays."""
+        with self._lock:
+            for place in list(self._watched):
+                if place[0] == stream and place[1] not in sinks:
+                    self._settle(place)
 
     def watch_client(
         self, waiting: Callable[[], int], errors: Callable[[], Mapping[ErrorKind, int]]
@@ -113,26 +152,42 @@ class SinkCollector(Collector):
             self._waiting.append(waiting)
             self._errors.append(errors)
 
-    def forget(self, stream: str) -> None:
-        """Stops asking a stream's sinks."""
+    def forget(self, stream: str, label: str | None) -> None:
+        """Stops asking a stream's sinks.
+
+        Args:
+            stream: Whose.
+            label: What goes with it; None where it shares its label with others.
+        """
+        self.keep(stream, ())
         with self._lock:
-            self._states.pop(stream, None)
+            if label is not None:
+                self._totals.pop(label, None)
 
     def collect(self) -> Iterator[Metric]:
         """The library asks."""
         with self._lock:
-            watched = {stream: tuple(states) for stream, states in self._states.items()}
-        numbers = {stream: _ask(states) for stream, states in watched.items()}
+            watched: dict[str, list[Callable[[], SinkState]]] = {}
+            for each in self._watched.values():
+                watched.setdefault(each.label, []).append(each.state)
+            counted = {label: total.counts.copy() for label, total in self._totals.items()}
+            failed = {label: total.errors.copy() for label, total in self._totals.items()}
+        numbers = {label: _ask(watched.get(label, ())) for label in counted}
         for which, number in _FIELDS:
             family = CounterMetricFamily if which.kind == "counter" else GaugeMetricFamily
             made = family(which.name, which.help, labels=which.labels)
-            for stream, states in numbers.items():
-                if states:
-                    made.add_metric([stream], sum(float(number(state)) for state in states))
+            for label, states in numbers.items():
+                before = counted[label] if which.kind == "counter" else Counter[str]()
+                if states or before:
+                    now = sum(float(number(state)) for state in states)
+                    made.add_metric([label], before[which.name] + now)
             yield made
         yield _errors(
             names.SINK_ERRORS,
-            {(stream,): [_of(state) for state in states] for stream, states in numbers.items()},
+            {
+                (label,): [failed[label], *(_of(state) for state in states)]
+                for label, states in numbers.items()
+            },
         )
         yield _errors(names.WORKER_ERRORS, {(): [each() for each in tuple(self._errors)]})
         undelivered = sum(each() for each in tuple(self._waiting))
@@ -143,6 +198,13 @@ class SinkCollector(Collector):
         for which in COLLECTED:
             family = CounterMetricFamily if which.kind == "counter" else GaugeMetricFamily
             yield family(which.name, which.help, labels=which.labels)
+
+    def _settle(self, place: tuple[str, str]) -> None:
+        """Adds what a sink has counted to what stays, under the lock."""
+        gone = self._watched.pop(place, None)
+        if gone is not None:
+            for state in _ask([gone.state]):
+                self._totals[gone.label].add(state)
 
 
 def _of(state: SinkState) -> Mapping[ErrorKind, int]:
@@ -160,7 +222,7 @@ def _errors(
     return made
 
 
-def _ask(states: tuple[Callable[[], SinkState], ...]) -> list[SinkState]:
+def _ask(states: Sequence[Callable[[], SinkState]]) -> list[SinkState]:
     """The numbers of those that answer: one that just closed must not hide all other metrics."""
     answers = []
     for state in states:

@@ -44,12 +44,6 @@ class StreamMetrics:
         self._media = series.counter(names.MEDIA, label)
         self._lost_sound = series.counter(names.LOST_SOUND, label)
         self._reconnections = series.counter(names.RECONNECTIONS, label)
-        self._up = series.gauge(names.UP, label)
-        self._epoch = series.gauge(names.EPOCH, label)
-        self._realtime = series.gauge(names.REALTIME, label)
-        self._lag = series.gauge(names.LAG, label)
-        self._drift = series.gauge(names.DRIFT, label)
-        self._thinning = series.gauge(names.THINNING, label)
         self._latency = series.histogram(names.LATENCY)
 
     def shot(self, count: int = 1) -> None:
@@ -70,27 +64,27 @@ class StreamMetrics:
 
     def up(self, value: bool) -> None:
         """Whether the input is open and read."""
-        self._up.set(value)
+        self._set(names.UP, value)
 
     def epoch(self, value: int) -> None:
         """The epoch that runs."""
-        self._epoch.set(value)
+        self._set(names.EPOCH, value)
 
     def realtime(self, ratio: float) -> None:
         """Seconds of input a wall second, lately."""
-        self._realtime.set(ratio)
+        self._set(names.REALTIME, ratio)
 
     def lag(self, seconds: float) -> None:
         """How far processing is behind a live input."""
-        self._lag.set(seconds)
+        self._set(names.LAG, seconds)
 
     def drift(self, seconds: float) -> None:
         """How far media time ran ahead of the arrival clock since the epoch began."""
-        self._drift.set(seconds)
+        self._set(names.DRIFT, seconds)
 
     def thinning(self, level: int) -> None:
         """The level of thinning; 0 is full quality."""
-        self._thinning.set(level)
+        self._set(names.THINNING, level)
 
     def latency(self, seconds: float) -> None:
         """An event left so long after the end of the shot it waited for."""
@@ -151,3 +145,9 @@ class StreamMetrics:
         with self._lock:
             if not self._gone:
                 self._series.counter(which, self.label, value).inc(amount)
+
+    def _set(self, which: Definition, value: float) -> None:
+        """Gauges begin when there is something to show: whoever only segments opens no input."""
+        with self._lock:
+            if not self._gone:
+                self._series.gauge(which, self.label).set(value)

@@ -13,7 +13,7 @@ from connectors.sinks.sink import ConsumerGone
 from connectors.sinks.use import SinkUse
 from connectors.sources.address import redact
 from streamer.config.folders import fingerprint
-from streamer.errors import ExtractionError, SinkError, StreamerError
+from streamer.errors import ExtractionError, SinkError, StateUnwritable, StreamerError
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.connector import Connector
@@ -23,6 +23,7 @@ from streamer.live.stream import StreamRun
 from streamer.metrics.observer import MeteredObserver
 from streamer.metrics.sinks import Stateful
 from streamer.pipeline.segmentation import StreamSegmentation
+from streamer.serve.durable import EventsFirst
 from streamer.serve.status import StatusObserver
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS: Final = 20.0
 """For a stream to end when it is told to."""
+
+DELIVER_SECONDS: Final = 10.0
+"""Of these, for what a stream that ends for good still has to deliver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,9 @@ class House:
 class StreamHost:
     """One stream: its thread, its sinks and its state on disk.
 
-    Errors that may pass (a sink, a network) are tried again with growing pauses, for ever; what
-    cannot pass leaves the stream ``failed`` until its entry is put again. Nothing that happens
-    here reaches another stream.
+    Errors that may pass (a sink, a network, a full disk) are tried again with growing pauses, for
+    ever; what cannot pass leaves the stream ``failed`` until its entry is put again. Nothing that
+    happens here reaches another stream.
 
     Args:
         entry: What to run.
@@ -77,11 +81,14 @@ class StreamHost:
         self._file = StateFile(house.folder, entry.name)
         self._observer = StatusObserver(self._warn)
         self._metrics = house.metrics.stream(entry.name)
-        self._watched: set[str] = set()
+        self._metrics.up(False)
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._stopped = False
+        # All below change under the lock only.
+        self._stopped = self._over = False
+        self._hurry = threading.Event()
         self._run: StreamRun | None = None
+        self._told: StreamRun | None = None
         self._thread = threading.Thread(target=self._main, name=f"stream-{entry.name}", daemon=True)
 
     @property
@@ -117,61 +124,96 @@ class StreamHost:
         """
         with self._lock:
             self._stopped = True
-            run = self._run
-        if run is not None:
-            run.stop(final=final)
-        self._wake.set()
+            self._told = self._run
+            if self._run is not None:
+                self._run.stop(final=final)
+            if not final or self._run is None:
+                # What is on the disk is sent when the stream goes on.
+                self._hurry.set()
+            self._wake.set()
 
-    def join(self, seconds: float = STOP_SECONDS) -> bool:
-        """Waits for the end; False when it does not come."""
-        self._thread.join(seconds)
+    def join(self, seconds: float) -> bool:
+        """Waits for the end, in the latter half without more deliveries; False without one."""
+        self._thread.join(min(DELIVER_SECONDS, seconds / 2))
+        with self._lock:
+            self._hurry.set()
+        self._thread.join(max(seconds / 2, seconds - DELIVER_SECONDS))
         return not self._thread.is_alive()
+
+    def resume(self) -> bool:
+        """Takes a stop back: the stream goes on from its state once what runs now has ended.
+
+        Returns:
+            False when the stream has ended already.
+        """
+        with self._lock:
+            if self._over:
+                return False
+            if self._run is not None:
+                self._run.stop(final=False)
+            self._stopped = False
+            self._wake.clear()
+            return True
 
     def forget(self) -> None:
         """Removes the state of a stream that has ended."""
         self._file.delete()
 
     def _main(self) -> None:
-        backoff = Backoff(self._settings.reconnect)
-        try:
-            while not self._stopped:
-                try:
-                    self._once()
-                except ConsumerGone as error:
-                    self._observer.trouble("ConsumerGone", f"nobody reads {error} any more")
-                except (SinkError, ExtractionError) as error:
-                    self._fail(error)
-                except StreamerError as error:
-                    self._fail(error)
-                    return
-                except Exception as error:  # noqa: BLE001  (the other streams go on)
-                    self._observer.enter("failed")
-                    self._observer.trouble("internal", unforeseen(error))
-                else:
-                    return
+        backoff, done = Backoff(self._settings.reconnect), False
+        while not self._ends(done):
+            wait: float | None = 0.0
+            try:
+                done = self._once()
+            except ConsumerGone as error:
+                self._observer.trouble("ConsumerGone", f"nobody reads {error} any more")
                 wait = backoff.next()
-                self._wake.wait(self._settings.reconnect.max_wait_seconds if wait is None else wait)
-        finally:
+            except (SinkError, ExtractionError, StateUnwritable) as error:
+                self._fail(error)
+                wait = backoff.next()
+            except StreamerError as error:
+                self._fail(error)
+                done = True
+            except Exception as error:  # noqa: BLE001  (the other streams go on)
+                self._observer.enter("failed")
+                self._observer.trouble("internal", unforeseen(error))
+                wait = backoff.next()
             self._metrics.up(False)
+            self._wake.wait(self._settings.reconnect.max_wait_seconds if wait is None else wait)
+
+    def _ends(self, done: bool) -> bool:
+        """Whether nothing comes any more; from then on nobody can take a stop back."""
+        with self._lock:
+            self._over = done or self._stopped
             if self._stopped:
                 self._observer.enter("stopped")
+            return self._over
 
     def _fail(self, error: StreamerError) -> None:
         self._house.metrics.error(error)
         self._observer.enter("failed")
         self._observer.trouble(type(error).__name__, str(error))
 
-    def _once(self) -> None:
+    def _once(self) -> bool:
+        """Runs from the state to the end of the input, or until stopped; whether it has ended."""
+        with self._lock:
+            self._hurry = threading.Event()
+        if not self._enter(None):
+            return False
+        # Before anything is sent that could not be remembered.
+        self._file.try_out()
         with ExitStack() as stack:
-            use = SinkUse(self.entry.name, self._settings.kafka, self._warn)
+            use = SinkUse(self.entry.name, self._settings.kafka, self._warn, self._hurry)
             sinks: list[Sink] = []
             for place in self._settings.output.sinks:
                 sinks.append(open_sink(place, use))
                 stack.callback(sinks[-1].close)
                 self._watch(sinks[-1])
+            self._house.metrics.keep_sinks(self.entry.name, [sink.name for sink in sinks])
             segmentation = StreamSegmentation(
                 self.entry.name, self._engine.model, self._settings.segment
             )
+            keeping = Keeping(self._file, fingerprint(self._location), segmentation)
             run = StreamRun(
                 self.entry.name,
                 Connector(self._location, self._settings.source),
@@ -179,22 +221,31 @@ class StreamHost:
                 self._engine,
                 sinks,
                 MeteredObserver(self._observer, self._metrics),
-                keeping=Keeping(self._file, fingerprint(self._location), segmentation),
+                keeping=EventsFirst(keeping, sinks),
                 patient=True,
                 segmentation=segmentation,
             )
-            with self._lock:
-                self._run = run
-            if self._stopped:
-                return
+            if not self._enter(run):
+                return False
             run.run()
-        if not self._stopped:
-            self._observer.enter("ended")
+            with self._lock:
+                if self._told is run:
+                    return False
+            # An earlier attempt may have come to the end and not have delivered all.
+            for sink in sinks:
+                sink.flush()
+        self._observer.enter("ended")
+        return True
+
+    def _enter(self, run: StreamRun | None) -> bool:
+        """Makes it the run that is stopped; False when that is due already."""
+        with self._lock:
+            self._run = run
+            return not self._stopped
 
     def _watch(self, sink: Sink) -> None:
-        # A sink that is opened again keeps its series: their numbers come from the latest one.
         if isinstance(sink, Stateful):
-            self._house.metrics.watch_sink(self.entry.name, lambda: sink.state)
+            self._house.metrics.watch_sink(self.entry.name, sink.name, lambda: sink.state)
 
     def _warn(self, message: str) -> None:
         self._house.warn(self.entry.name, message)

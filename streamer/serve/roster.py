@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from streamer.config.streams import parse_entry
-from streamer.errors import ConfigError, StateError
+from streamer.errors import ConfigError, StateError, StateUnwritable
 from streamer.files import PRIVATE, write_atomically
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Roster:
         self._path = folder / FILE
         self._file: dict[str, StreamEntry] = {}
         self._put: dict[str, StreamEntry] = {}
-        self._deleted: set[str] = set()
+        self._deleted: frozenset[str] = frozenset()
+        self._before = self._file, self._put, self._deleted
 
     @property
     def entries(self) -> dict[str, StreamEntry]:
@@ -55,7 +56,7 @@ class Roster:
                 raise StateError(f"{self._path}: too large")
             kept = json.loads(self._path.read_text("utf-8"))
             put = [parse_entry(json.dumps(entry), str(self._path)) for entry in kept["put"]]
-            self._deleted = {str(name) for name in kept["deleted"]}
+            self._deleted = frozenset(str(name) for name in kept["deleted"])
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
@@ -63,31 +64,53 @@ class Roster:
         self._put = {entry.name: entry for entry in put}
 
     def reload(self, written: Iterable[StreamEntry]) -> None:
-        """The file was changed; its entries hold as they are written there."""
-        self._file = {entry.name: entry for entry in written}
-        self._put = {name: entry for name, entry in self._put.items() if name not in self._file}
-        self._deleted.clear()
-        self._keep()
+        """The file was changed; its entries hold as they are written there.
+
+        Raises:
+            StateUnwritable: The changes cannot be kept; nothing was changed.
+        """
+        file = {entry.name: entry for entry in written}
+        put = {name: entry for name, entry in self._put.items() if name not in file}
+        self._change(file, put, frozenset())
 
     def put(self, entry: StreamEntry) -> None:
-        """Adds or replaces a stream."""
-        self._put[entry.name] = entry
-        self._deleted.discard(entry.name)
-        self._keep()
+        """Adds or replaces a stream.
+
+        Raises:
+            StateUnwritable: The change cannot be kept; nothing was changed.
+        """
+        deleted = self._deleted - {entry.name}
+        self._change(self._file, self._put | {entry.name: entry}, deleted)
 
     def delete(self, name: str) -> None:
-        """Removes a stream."""
-        self._put.pop(name, None)
-        if name in self._file:
-            self._deleted.add(name)
-        self._keep()
+        """Removes a stream.
 
-    def _keep(self) -> None:
+        Raises:
+            StateUnwritable: The change cannot be kept; nothing was changed.
+        """
+        put = {other: entry for other, entry in self._put.items() if other != name}
+        self._change(self._file, put, self._deleted | ({name} & self._file.keys()))
+
+    def undo(self) -> None:
+        """Takes the last change back.
+
+        Raises:
+            StateUnwritable: It stands.
+        """
+        self._change(*self._before)
+
+    def _change(
+        self, file: dict[str, StreamEntry], put: dict[str, StreamEntry], deleted: frozenset[str]
+    ) -> None:
+        """On the disk first: what cannot be kept does not happen."""
         kept = {
-            "put": [json.loads(entry.text()) for entry in self._put.values()],
-            "deleted": sorted(self._deleted),
+            "put": [json.loads(entry.text()) for entry in put.values()],
+            "deleted": sorted(deleted),
         }
         try:
-            write_atomically(self._path, json.dumps(kept).encode(), mode=PRIVATE)
+            write_atomically(self._path, json.dumps(kept).encode(), mode=PRIVATE, alone=True)
         except OSError as error:
-            raise StateError(f"{self._path}: cannot be written: {error.strerror}") from error
+            reason = f"{self._path}: cannot be written: {error.strerror}"
+            raise StateUnwritable(reason) from error
+        self._before = self._file, self._put, self._deleted
+        self._file, self._put, self._deleted = file, put, deleted

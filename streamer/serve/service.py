@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from connectors.sinks.registry import check_kind as check_sink
 from connectors.sources.registry import check_kind as check_source
-from streamer.errors import ConfigError, SinkError, SourceError, StreamerError
+from streamer.errors import ConfigError, SinkError, SourceError
 from streamer.serve.host import STOP_SECONDS, StreamHost
 from streamer.serve.roster import Roster
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from streamer.serve.host import House
 
 
-class Busy(StreamerError):
-    """A stream does not end in time; nothing was changed."""
+class Busy(Exception):
+    """A stream does not end in time; it goes on as it was."""
 
 
 class Service:
@@ -63,7 +64,8 @@ class Service:
 
         Raises:
             ConfigError: There are too many; nothing was changed.
-            Busy: A stream does not end.
+            StateUnwritable: The change cannot be kept; nothing was changed.
+            Busy: Streams do not end; the others are as the file wants them.
         """
         with self._lock:
             wanted = tuple(entries)
@@ -80,15 +82,16 @@ class Service:
 
         Raises:
             ConfigError: There are too many, or its source or a sink is of no known kind.
-            Busy: The old one does not end.
+            StateUnwritable: The change cannot be kept; nothing was changed.
+            Busy: The old one does not end; it goes on.
         """
         _check_kinds(entry)
         with self._lock:
             new = entry.name not in self._hosts
             self._check(len(self._roster.entries.keys() | {entry.name}))
-            if not new:
-                self._end(entry.name, final=False)
             self._roster.put(entry)
+            if not new:
+                self._end_or_undo(entry.name, final=False)
             self._begin(entry)
             return new
 
@@ -96,13 +99,14 @@ class Service:
         """Ends a stream for good; False when there is none of the name.
 
         Raises:
-            Busy: It does not end.
+            StateUnwritable: The change cannot be kept; nothing was changed.
+            Busy: It does not end; it goes on.
         """
         with self._lock:
             if name not in self._hosts:
                 return False
-            self._end(name, final=True)
             self._roster.delete(name)
+            self._end_or_undo(name, final=True)
             self._house.metrics.remove(name)
             return True
 
@@ -115,7 +119,12 @@ class Service:
         with self._lock:
             for host in self._hosts.values():
                 host.stop(final=False)
-            return tuple(name for name, host in self._hosts.items() if not host.join())
+            deadline = time.monotonic() + STOP_SECONDS
+            return tuple(
+                name
+                for name, host in self._hosts.items()
+                if not host.join(max(0.0, deadline - time.monotonic()))
+            )
 
     def _check(self, count: int) -> None:
         if count > self._limit:
@@ -123,17 +132,28 @@ class Service:
 
     def _apply(self, *, again: bool = False) -> None:
         wanted = self._roster.entries
+        busy: list[str] = []
         for name in [name for name in self._hosts if name not in wanted]:
-            self._end(name, final=True)
-            self._house.metrics.remove(name)
+            try:
+                self._end(name, final=True)
+            except Busy as error:
+                busy.append(str(error))
+            else:
+                self._house.metrics.remove(name)
         for name, entry in wanted.items():
             host = self._hosts.get(name)
             if host is not None:
-                failed = again and host.status.state == "failed"
-                if host.entry == entry and not failed:
+                idle = again and host.status.state in {"failed", "stopped"}
+                if host.entry == entry and not idle:
                     continue
-                self._end(name, final=False)
+                try:
+                    self._end(name, final=False)
+                except Busy as error:
+                    busy.append(str(error))
+                    continue
             self._begin(entry)
+        if busy:
+            raise Busy("; ".join(busy))
 
     def _begin(self, entry: StreamEntry) -> None:
         engine = replace(self._engine, extractors=self._shared.views(entry.name))
@@ -141,10 +161,20 @@ class Service:
         self._hosts[entry.name] = host
         host.start()
 
+    def _end_or_undo(self, name: str, *, final: bool) -> None:
+        try:
+            self._end(name, final=final)
+        except Busy:
+            self._roster.undo()
+            raise
+
     def _end(self, name: str, *, final: bool) -> None:
         host = self._hosts[name]
         host.stop(final=final)
-        if not host.join():
+        if not host.join(STOP_SECONDS):
+            if not host.resume():
+                self._shared.release(name)
+                self._begin(host.entry)
             raise Busy(f"{name} does not end within {STOP_SECONDS:g} s; try again")
         if final:
             host.forget()

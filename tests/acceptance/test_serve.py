@@ -7,8 +7,10 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,6 +214,37 @@ sinks = ["{tmp_path / name}.jsonl"]
         served.child.terminate()
         assert served.child.wait(PATIENCE) == 0
     assert len(events(tmp_path / "b.jsonl")) == SHOTS
+
+
+def test_a_second_signal_ends_it_at_once(tail: Tail, recording: Path, tmp_path: Path) -> None:
+    """A broker that accepts connections and never answers: its stream does not stop in time."""
+    config = tmp_path / "config.toml"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config.write_text(f"""
+[segment]
+checkpoint = "{tail.checkpoint}"
+[kafka]
+spool = "{tmp_path / "spool"}"
+connect_seconds = 60.0
+[serve]
+listen = "127.0.0.1:0"
+state = "{tmp_path / "state"}"
+[[streams]]
+name = "a"
+source = "{recording}"
+sinks = ["kafka://127.0.0.1:{silent.getsockname()[1]}/scenes"]
+""")
+        with command(config) as served:
+            held, _ = silent.accept()
+            served.child.terminate()
+            assert served.child.stderr is not None
+            while b"another signal" not in served.child.stderr.readline():
+                assert served.child.poll() is None
+            began = time.monotonic()
+            served.child.terminate()
+            assert served.child.wait(PATIENCE) == -signal.SIGTERM
+            assert time.monotonic() - began < 5
+            held.close()
 
 
 def _metrics(served: Served) -> tuple[int, str]:

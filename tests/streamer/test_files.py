@@ -71,3 +71,16 @@ def test_many_writers_leave_one_whole_file(tmp_path: Path) -> None:
         list(pool.map(lambda content: write_atomically(path, content), contents))
     assert path.read_bytes() in contents
     assert names(tmp_path) == ["x"]
+
+
+def test_what_a_crash_left_beside_a_file_of_one_writer_is_taken_by_the_next(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x"
+    (tmp_path / ".x.new").write_bytes(b"half of something longer")
+    write_atomically(path, b"new", mode=PRIVATE, alone=True)
+    assert (path.read_bytes(), names(tmp_path)) == (b"new", ["x"])
+    (tmp_path / ".x.new").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        write_atomically(path, b"newer", mode=PRIVATE, alone=True)
+    assert not (tmp_path / "elsewhere").exists()

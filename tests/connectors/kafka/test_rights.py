@@ -92,7 +92,7 @@ def test_a_right_that_is_withdrawn_leaves_events_in_the_spool(
     ):
         sink.flush()
     metrics = Metrics()
-    metrics.watch_sink(STREAM, lambda: sink.state)
+    metrics.watch_sink(STREAM, sink.name, lambda: sink.state)
     labels = {"stream": STREAM}
     value = metrics.registry.get_sample_value
     assert value("streamer_sink_errors_total", labels | {"error": "rights"}) == 1

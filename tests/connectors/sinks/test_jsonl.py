@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from connectors.sinks import jsonl
 from connectors.sinks.jsonl import FileSink, StdoutSink
 from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import ConsumerGone, Sink
+from connectors.sinks.sink import ConsumerGone, Durable, Sink
 from streamer.errors import SinkError
 from streamer.events.cloudevent import cloud_event
 from tests.streamer.events.examples import boundary
@@ -106,6 +108,109 @@ def test_a_named_pipe_is_written_as_it_is(tmp_path: Path) -> None:
         sink.close()
     finally:
         os.close(reading)
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    monkeypatch.setattr(jsonl, "READER_SECONDS", 0.2)
+    with pytest.raises(SinkError, match="nobody reads this pipe"):
+        FileSink(path).open()
+    monkeypatch.setattr(jsonl, "READER_SECONDS", 60.0)
+    hurry = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(FileSink(path, hurry).open)
+        hurry.set()
+        with pytest.raises(SinkError, match="nobody reads this pipe"):
+            opening.result(10)
+        # Whoever comes a little later is waited for.
+        sink = FileSink(path)
+        opening = pool.submit(sink.open)
+        with path.open("rb") as reader:
+            opening.result(30)
+            sink.add(EVENT)
+            assert json.loads(reader.readline())["id"] == EVENT.get_id()
+            sink.close()
+
+
+def test_a_reader_that_pauses_is_waited_for_and_one_that_sleeps_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lines = tmp_path / "fifo", 500
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reading, True)
+    sink = FileSink(path)
+    sink.open()
+
+    def add() -> None:
+        for _ in range(lines):
+            sink.add(EVENT)
+
+    with ThreadPoolExecutor(1) as pool, os.fdopen(reading, "rb") as reader:
+        adding = pool.submit(add)
+        for _ in range(lines):
+            assert json.loads(reader.readline())["id"] == EVENT.get_id()
+        adding.result(10)
+        monkeypatch.setattr(jsonl, "ROOM_SECONDS", 0.2)
+        with pytest.raises(SinkError, match="takes nothing from it"):
+            add()
+        sink.close()
+
+
+FILLER = """
+import resource, signal, sys
+from pathlib import Path
+from connectors.sinks.jsonl import FileSink
+from streamer.errors import SinkError
+from streamer.events.cloudevent import cloud_event
+from tests.streamer.events.examples import boundary
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limit = Path(sys.argv[1]).stat().st_size * 5 // 2
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sink = FileSink(Path(sys.argv[1]))
+sink.open()
+try:
+    for number in range(5):
+        sink.add(cloud_event(boundary()))
+except SinkError as error:
+    print(number, error)
+"""
+
+
+def test_a_line_that_found_no_room_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    other = FileSink(path)
+    other.open()
+    other.add(EVENT)
+    done = subprocess.run(
+        [sys.executable, "-c", FILLER, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "event not written: File too large" in done.stdout
+    # The other writer's file has been open all the time.
+    other.add(EVENT)
+    other.close()
+    written = path.read_bytes().splitlines()
+    assert len(written) == 2 + int(done.stdout.split()[0])
+    assert {json.loads(line)["id"] for line in written} == {EVENT.get_id()}
+
+
+def test_what_was_written_can_be_brought_to_the_disk(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "events.jsonl")
+    assert isinstance(sink, Durable)
+    sink.sync()
+    sink.open()
+    sink.add(EVENT)
+    sink.sync()
+    sink.flush()
+    sink.add(EVENT)
+    assert sink._descriptor is not None
+    os.close(sink._descriptor)
+    with pytest.raises(SinkError, match="not on the disk"):
+        sink.sync()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")

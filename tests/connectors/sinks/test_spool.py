@@ -207,8 +207,16 @@ def test_places_that_are_no_spool(tmp_path: Path) -> None:
     film.write_bytes(b"\x00\x00\x00\x18ftypmp42" * 1000)
     with pytest.raises(SinkError, match="file is not a database"):
         opened(film)
-    with pytest.raises(SinkError, match="cannot be read"):
-        leftovers(tmp_path)
+    whole = tmp_path / "whole.spool"
+    filled = opened(whole)
+    filled.put(b"an event")
+    filled.close()
+    # Its maker was killed before there were tables.
+    (tmp_path / "empty.spool").touch()
+    found = {left.path.name: left for left in leftovers(tmp_path)}
+    assert "cannot be read" in found["film.spool"].problem
+    assert (found["whole.spool"].events, found["whole.spool"].problem) == (1, "")
+    assert (found["empty.spool"].events, found["empty.spool"].problem) == (0, "")
     newer = tmp_path / "newer.spool"
     opened(newer).close()
     database = sqlite3.connect(newer)

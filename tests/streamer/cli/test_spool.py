@@ -13,7 +13,7 @@ from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
 from streamer.events.cloudevent import to_line
 from tests.connectors.sinks.test_kafka import events, ids, received
-from tests.kafka import Broker
+from tests.kafka import Broker, free_port
 
 
 def leave(url: str, folder: Path, stream: str) -> Spool:
@@ -51,6 +51,36 @@ def test_listed_and_sent(
     busy.close()
     assert run(["spool", "send"]) == 0
     assert len(broker.read(topic, 6)) == 6
+
+
+def test_what_cannot_be_sent_keeps_nothing_else_waiting(
+    broker: Broker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    spool = tmp_path / "spool"
+    monkeypatch.setenv("STREAMER__KAFKA__SPOOL", str(spool))
+    monkeypatch.setenv("STREAMER__KAFKA__CONNECT_SECONDS", "1")
+    monkeypatch.setenv("COLUMNS", "250")
+    topic = broker.topic()
+    away = f"kafka://127.0.0.1:{free_port()}/{topic}"
+    leave(away, spool, "a-stranded").close()
+    leave(f"kafka://{broker.address}/{topic}", spool, "b-film").close()
+    # Cut off before there was anything in it, and damaged.
+    (spool / "a-empty.spool").touch()
+    (spool / "a-damaged.spool").write_bytes(b"no spool at all" * 100)
+    assert run(["spool", "list"]) == 50
+    listed = capfd.readouterr()
+    assert "a-stranded" in listed.out
+    assert "b-film" in listed.out
+    assert "a-damaged.spool: cannot be read" in listed.err
+    assert run(["spool", "send"]) == 50
+    said = capfd.readouterr().err
+    assert "a-damaged.spool: cannot be read" in said
+    assert f"a-stranded: {away}" in said
+    assert "b-film: 3 events sent" in said
+    assert received(broker.read(topic, 3)) == ids(events(3, stream="b-film"))
 
 
 def test_nothing_there_is_nothing_wrong(

@@ -12,6 +12,7 @@ from streamer.config.sections import SegmentSection
 from streamer.errors import StateError
 from streamer.fleet.ports import Raw
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
+from streamer.fleet.tally import Tally
 from streamer.fleet.window import Mixture, StreamWindow
 from streamer.metrics.metrics import Metrics
 from tests.models.toy import toy_model
@@ -235,3 +236,39 @@ def test_the_time_of_each_stage_is_counted_by_stream() -> None:
             spent = metrics.registry.get_sample_value("streamer_stage_seconds_total", labels)
             assert spent is not None
             assert spent > 0
+
+
+def test_a_worker_that_only_segments_forgets_streams_that_ended_or_went() -> None:
+    metrics = Metrics()
+    tally = Tally("scenes.shots", metrics)
+
+    def shown() -> set[str]:
+        return {
+            sample.labels["stream"]
+            for family in metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == "streamer_boundaries_total"
+        }
+
+    for number in range(150):
+        tally.event(f"film-{number}", "boundary")
+        tally.ended(f"film-{number}")
+        tally.spent([f"film-{number}"], "sinks", 0.1)
+    tally.event("news", "boundary")
+    assert shown() == {"news", *(f"film-{number}" for number in range(50, 150))}
+    assert metrics.registry.get_sample_value("streamer_stream_up", {"stream": "news"}) is None
+    # Somebody in the same process still reads it.
+    metrics.stream("film-60").up(True)
+    tally.keep(lambda stream: stream == "news")
+    assert shown() == {"news", "film-60"}
+    metrics.remove("film-60")
+    assert shown() == {"news"}
+
+
+def test_streams_whose_end_was_segmented_leave_a_hundred_with_series() -> None:
+    streams = [records(f"film-{number}", 10, 2) for number in range(102)]
+    raws, metrics = laid_out(streams), Metrics()
+    lane = make_lane(MODEL, MemoryLog(raws), MemoryOut(), metrics=metrics)
+    lane.own({0: 0})
+    lane.process(raws)
+    assert metrics.registry.get_sample_value("streamer_streams") == 100

@@ -8,7 +8,10 @@ import gzip
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -18,7 +21,7 @@ from aiohttp import web
 
 from streamer.config.listen import Listen, parse_listen
 from streamer.errors import HttpError
-from streamer.http import health
+from streamer.http import health, server
 from streamer.http.app import make_app
 from streamer.http.health import Checks
 from streamer.http.server import HttpServer
@@ -234,6 +237,72 @@ def test_it_stops_at_once_also_with_idle_connections_and_can_be_stopped_twice() 
     assert "http" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(ConnectionError):
         get(at, "/livez")
+
+
+SCARCE = """
+import resource, sys
+from streamer.config.listen import Listen
+from streamer.http.app import make_app
+from streamer.http.health import Checks
+from streamer.http.server import HttpServer
+from streamer.metrics.metrics import Metrics
+
+with HttpServer(lambda: make_app(Metrics(), Checks()), Listen("127.0.0.1", 0)) as server:
+    print(server._bound.port, flush=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    sys.stdin.read()
+"""
+
+
+def test_without_descriptors_it_complains_once_and_comes_back() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCARCE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        at = Listen("127.0.0.1", int(child.stdout.readline()))
+        crowd = [socket.create_connection((at.host, at.port)) for _ in range(80)]
+        said = [child.stderr.readline()]
+        for each in crowd:
+            each.close()
+        assert get(at, "/livez")[0] == 200
+        child.stdin.close()
+        said += child.stderr.readlines()
+        assert child.wait(30) == 0
+    assert len([line for line in said if "out of system resource" in line]) == 1
+    assert len(said) < 20
+
+
+def test_clients_that_hold_on_take_so_many_connections_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    with serving() as at:
+        held = [http.client.HTTPConnection(at.host, at.port, timeout=10) for _ in range(3)]
+        for each in held:
+            each.request("GET", "/livez")
+            assert each.getresponse().read()
+        with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
+            get(at, "/livez")
+        held.pop().close()
+
+        def answered() -> bool:
+            try:
+                return get(at, "/livez")[0] == 200
+            except (ConnectionError, http.client.RemoteDisconnected):
+                return False
+
+        deadline = time.monotonic() + 30
+        while not answered():
+            assert time.monotonic() < deadline
+        for each in held:
+            each.close()
 
 
 @pytest.mark.parametrize(

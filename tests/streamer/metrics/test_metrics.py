@@ -66,7 +66,7 @@ def exercised() -> Metrics:
     stream.fault("picture", 2)
     with stream.stage("aspects"):
         pass
-    metrics.watch_sink("channel-4", State)
+    metrics.watch_sink("channel-4", "kafka://a/b", State)
     metrics.error(SinkError("the disk is full"))
     metrics.batches.passed("place", 4, 0.01)
     fleet = metrics.fleet
@@ -124,13 +124,47 @@ def test_sinks_of_one_stream_add_up_and_one_that_fails_hides_nothing() -> None:
     def closed() -> State:
         raise SinkError("the spool is closed")
 
-    metrics.watch_sink("a", State)
-    metrics.watch_sink("a", State)
-    metrics.watch_sink("a", closed)
-    metrics.watch_sink("b", closed)
+    metrics.watch_sink("a", "one", State)
+    metrics.watch_sink("a", "two", State)
+    metrics.watch_sink("a", "three", closed)
+    metrics.watch_sink("b", "one", closed)
     assert of(metrics, "streamer_spool_bytes", stream="a") == 1400
     assert of(metrics, "streamer_spool_bytes", stream="b") is None
-    assert of(metrics, "streamer_stream_up", stream="b") == 0
+    assert of(metrics, "streamer_shots_total", stream="b") == 0
+
+
+def test_a_sink_that_is_opened_again_takes_the_place_of_the_old_one() -> None:
+    metrics = Metrics()
+    numbers = [State(delivered=3, waiting=4), State(delivered=1, waiting=5)]
+    metrics.watch_sink("a", "one", lambda: numbers[0])
+    metrics.watch_sink("a", "one", lambda: numbers[1])
+    metrics.watch_sink("b", "one", State)
+    assert of(metrics, "streamer_sink_delivered_total", stream="a") == 4
+    assert of(metrics, "streamer_spool_events", stream="a") == 5
+    numbers[0].delivered = 100
+    assert of(metrics, "streamer_sink_delivered_total", stream="a") == 4
+    # The stream has another sink: what waits for the old one is not the stream's any more.
+    metrics.watch_sink("a", "two", lambda: State(delivered=10, waiting=0))
+    metrics.keep_sinks("a", ["two"])
+    assert of(metrics, "streamer_sink_delivered_total", stream="a") == 14
+    assert of(metrics, "streamer_spool_events", stream="a") == 0
+    metrics.keep_sinks("a", [])
+    assert of(metrics, "streamer_sink_delivered_total", stream="a") == 14
+    assert of(metrics, "streamer_spool_events", stream="a") is None
+    metrics.remove("a")
+    assert of(metrics, "streamer_sink_delivered_total", stream="a") is None
+    assert of(metrics, "streamer_sink_delivered_total", stream="b") == 5
+
+
+def test_sinks_of_streams_that_share_a_label_are_told_apart() -> None:
+    metrics = Metrics(max_streams=1)
+    metrics.stream("first")
+    for name in ("a", "b"):
+        metrics.watch_sink(name, "one", State)
+    assert of(metrics, "streamer_spool_events", stream="other") == 4
+    metrics.remove("a")
+    assert of(metrics, "streamer_spool_events", stream="other") == 2
+    assert of(metrics, "streamer_sink_delivered_total", stream="other") == 10
 
 
 def test_a_stream_that_goes_takes_its_series_along_and_late_calls_bring_none_back() -> None:
@@ -151,7 +185,7 @@ def test_a_stream_that_goes_takes_its_series_along_and_late_calls_bring_none_bac
 def test_an_address_never_becomes_a_label() -> None:
     metrics = Metrics()
     metrics.stream("rtsp://user:secret@camera/live?token=1").shot()
-    metrics.watch_sink("rtsp://user:secret@camera/live?token=1", State)
+    metrics.watch_sink("rtsp://user:secret@camera/live?token=1", "one", State)
     text = generate_latest(metrics.registry).decode()
     assert "secret" not in text
     assert "camera" not in text

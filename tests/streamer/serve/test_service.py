@@ -88,9 +88,10 @@ def serving(
     entries: list[StreamEntry],
     token: str | None = TOKEN,
     fresh: float = 30.0,
+    settings: Settings = SETTINGS,
 ) -> Iterator[Running]:
     metrics, said, checks = Metrics(), [], Checks()
-    house = House(SETTINGS, metrics, folder, lambda name, line: said.append((name, line)))
+    house = House(settings, metrics, folder, lambda name, line: said.append((name, line)))
     with SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2) as shared:
         service = Service(engine, shared, house)
         routes = Routes(service, None if token is None else SecretStr(token))

@@ -1,0 +1,42 @@
+"""Events before the state that says they were sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connectors.sinks.sink import Durable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connectors.sinks.sink import Sink
+    from streamer.live.keeping import Keeper, Place
+    from streamer.pipeline.run import Counts
+
+
+class EventsFirst:
+    """Has the sinks write to the disk before each state: after a power cut none is ahead of them.
+
+    Args:
+        inner: Keeps the state.
+        sinks: Of the stream.
+    """
+
+    def __init__(self, inner: Keeper, sinks: Sequence[Sink]) -> None:
+        self._inner = inner
+        self._sinks = [sink for sink in sinks if isinstance(sink, Durable)]
+
+    def restore(self, number: int, counts: Counts) -> Place:
+        """As ``inner`` does."""
+        return self._inner.restore(number, counts)
+
+    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+        """As ``inner`` does, behind the events.
+
+        Raises:
+            SinkError: Events are not on the disk; the state stays as it was.
+            StateUnwritable: The state cannot be written.
+        """
+        for sink in self._sinks:
+            sink.sync()
+        self._inner.save(counts, place, exact=exact)

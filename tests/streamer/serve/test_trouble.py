@@ -1,0 +1,324 @@
+"""What passes by itself ends no stream, and a change that is refused changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from connectors.kafka.message import from_record
+from connectors.sinks import jsonl
+from connectors.sinks.leftovers import leftovers
+from streamer.config.sections import KafkaSection
+from streamer.errors import SinkError
+from streamer.live.keeping import Place
+from streamer.live.state import StateFile
+from streamer.pipeline.run import Counts
+from streamer.serve import host, service
+from streamer.serve.durable import EventsFirst
+from streamer.serve.service import Busy
+from tests.kafka import Broker, free_port
+from tests.streamer.live.engine import Collected, Projection
+from tests.streamer.serve.test_service import SETTINGS, entry, events, serving
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamer.pipeline.engine import Engine
+
+WHOLE = list(range(12))
+
+
+def beside(path: Path) -> Path:
+    """Where a file is written before it takes the place of the old one."""
+    return path.with_name(f".{path.name}.new")
+
+
+@contextlib.contextmanager
+def in_the_way(path: Path) -> Iterator[None]:
+    """Nothing can be written there, as on a full disk."""
+    folder = beside(path)
+    folder.parent.mkdir(exist_ok=True)
+
+    def made() -> bool:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return False
+        return True
+
+    until(made, lambda: f"{folder} is always there")
+    try:
+        yield
+    finally:
+        folder.rmdir()
+
+
+def shots(path: Path) -> list[int]:
+    """Indices of shots, those that came twice once."""
+    every = [one["data"] for one in events(path) if one["type"].endswith(".shot.v1")]
+    return list(dict.fromkeys(one["shot_index"] for one in every))
+
+
+def test_a_state_that_cannot_be_written_for_a_while_ends_no_stream(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "a.jsonl"
+    path = StateFile(state, "a").path
+    with in_the_way(path), serving(engine, state, [entry("a", film, out)]) as running:
+        assert "cannot be written" in running.wait("a", "failed")["last_error"]["message"]
+        assert events(out) == []
+        beside(path).rmdir()
+        running.wait("a", "ended")
+        beside(path).mkdir()
+    assert shots(out) == WHOLE
+
+
+def test_a_disk_that_fills_up_on_the_way_is_waited_for(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "a.jsonl"
+    with serving(engine, state, [entry("a", film, out, realtime=True)]) as running:
+        until(lambda: len(shots(out)) > 1, lambda: "no shots")
+        with in_the_way(StateFile(state, "a").path):
+            running.wait("a", "failed")
+            seen = len(events(out))
+            # Tried again and again, and nothing is sent that could not be remembered.
+            said = len(running.said)
+            until(lambda: len(running.said) > said + 3, lambda: "it is not tried again")
+            assert len(events(out)) == seen
+        assert (
+            running.ask("PUT", "/streams/a", {"source": str(film), "sinks": [str(out)]})[0] == 200
+        )
+        running.wait("a", "ended")
+    assert shots(out) == WHOLE
+
+
+def test_a_change_that_cannot_be_kept_changes_nothing(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "a.jsonl"
+    body = {"source": str(film), "sinks": [str(out)], "threshold": 0.5}
+    with serving(engine, state, [entry("a", film, out, realtime=True)]) as running:
+        before = running.service.hosts["a"]
+        with in_the_way(state / "streams.json"):
+            for method, sent in (("PUT", body), ("DELETE", None)):
+                status, answer = running.ask(method, "/streams/a", sent)
+                assert status == 503
+                assert "streams.json: cannot be written" in answer["error"]
+            assert running.ask("PUT", "/streams/b", body)[0] == 503
+        assert running.service.hosts == {"a": before}
+        running.wait("a", "starting", "running")
+        assert running.ask("PUT", "/streams/a", body)[0] == 200
+        running.wait("a", "ended")
+    assert shots(out) == WHOLE
+
+
+@dataclass
+class Gated(Projection):
+    """A network that hangs until somebody opens the gate."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    hangs: threading.Event = field(default_factory=threading.Event)
+
+    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        self.hangs.set()
+        assert self.gate.wait(60)
+        return super().embed(pieces)
+
+
+@pytest.fixture
+def gated(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Gated:
+    monkeypatch.setattr(service, "STOP_SECONDS", 1.0)
+    (first,) = (each for each in engine.extractors if each.aspect == "place")
+    assert isinstance(first, Projection)
+    return Gated(first.aspect, first.dim, first.kind, first.input)
+
+
+def hanging(engine: Engine, gated: Gated) -> Engine:
+    others = [each for each in engine.extractors if each.aspect != gated.aspect]
+    return replace(engine, extractors=(gated, *others))
+
+
+def test_a_stream_that_does_not_end_in_time_goes_on_as_it_was(
+    engine: Engine, film: Path, tmp_path: Path, gated: Gated
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "a.jsonl"
+    body = {"source": str(film), "sinks": [str(out)], "threshold": 0.5}
+    old = entry("a", film, out)
+    with serving(hanging(engine, gated), state, [old]) as running:
+        assert gated.hangs.wait(60)
+        for method, sent in (("PUT", body), ("DELETE", None)):
+            status, answer = running.ask(method, "/streams/a", sent)
+            assert status == 503
+            assert "does not end" in answer["error"]
+        changed = old.model_copy(update={"threshold": 0.7})
+        new = entry("b", tmp_path / "none.ts", tmp_path / "b.jsonl")
+        with pytest.raises(Busy, match="a does not end"):
+            running.service.reload([changed, new])
+        # One that does not end is in no other's way.
+        running.wait("b", "reconnecting")
+        gated.gate.set()
+        shown = running.wait("a", "ended")
+        assert shown["threshold"] == 0.0
+        running.service.reload([changed])
+        assert running.wait("a", "ended")["threshold"] == 0.7
+    assert shots(out) == WHOLE
+
+
+def test_what_was_refused_does_not_come_back_with_a_restart(
+    engine: Engine, film: Path, tmp_path: Path, gated: Gated
+) -> None:
+    state, old = tmp_path / "state", entry("a", film, tmp_path / "a.jsonl")
+    body = {"source": str(film), "sinks": [str(tmp_path / "a.jsonl")], "threshold": 0.5}
+    with serving(hanging(engine, gated), state, [old]) as running:
+        assert gated.hangs.wait(60)
+        assert running.ask("PUT", "/streams/a", body)[0] == 503
+        assert running.ask("DELETE", "/streams/a")[0] == 503
+        gated.gate.set()
+    with serving(engine, state, [old]) as running:
+        assert running.wait("a", "ended")["threshold"] == 0.0
+
+
+def brokered(folder: Path, **more: Any) -> KafkaSection:
+    return KafkaSection(
+        spool=folder / "spool", start_without_broker=True, connect_seconds=1.0, **more
+    )
+
+
+def test_without_a_broker_streams_are_changed_and_stopped_at_once(
+    engine: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "DELIVER_SECONDS", 1.0)
+    settings = SETTINGS.model_copy(update={"kafka": brokered(tmp_path)})
+    url = f"kafka://127.0.0.1:{free_port()}/scenes"
+    body = {"source": str(film), "sinks": [url], "realtime": True}
+    with serving(engine, tmp_path / "state", [], settings=settings) as running:
+        assert running.ask("PUT", "/streams/a", body)[0] == 201
+        until(
+            lambda: running.ask("GET", "/streams/a")[1]["shots"] > 1,
+            lambda: "no shots",
+        )
+        began = time.monotonic()
+        assert running.ask("PUT", "/streams/a", body | {"threshold": 0.5})[0] == 200
+        running.wait("a", "running")
+        assert running.ask("DELETE", "/streams/a")[0] == 204
+        assert time.monotonic() - began < settings.kafka.flush_seconds / 2
+        (left,) = leftovers(tmp_path / "spool")
+        assert left.events > 3
+        assert any(f"{left.events} events wait" in line for _, line in running.said)
+        assert running.ask("PUT", "/streams/b", body)[0] == 201
+        running.wait("b", "running")
+        began = time.monotonic()
+    assert time.monotonic() - began < settings.kafka.flush_seconds / 2
+
+
+def test_nothing_is_lost_when_a_stream_is_changed_while_the_broker_is_away(
+    engine: Engine, film: Path, tmp_path: Path, broker: Broker
+) -> None:
+    kafka = brokered(tmp_path, flush_seconds=2.0)
+    settings = SETTINGS.model_copy(update={"kafka": kafka})
+    topic = broker.topic()
+    body = {"source": str(film), "sinks": [f"kafka://{broker.address}/{topic}"], "realtime": True}
+
+    with serving(engine, tmp_path / "state", [], settings=settings) as running:
+
+        def delivered() -> float:
+            labels = {"stream": "a"}
+            name = "streamer_sink_delivered_total"
+            return running.metrics.registry.get_sample_value(name, labels) or 0.0
+
+        assert running.ask("PUT", "/streams/a", body)[0] == 201
+        until(lambda: delivered() > 2, lambda: "nothing was delivered")
+        broker.stop()
+        try:
+            before = delivered()
+            for threshold in (0.1, 0.0):
+                assert running.ask("PUT", "/streams/a", body | {"threshold": threshold})[0] == 200
+                assert delivered() >= before
+            # The film ends while nobody takes its events: they are not given up.
+            running.wait("a", "failed")
+        finally:
+            broker.again()
+        running.wait("a", "ended")
+        spooled = running.metrics.registry.get_sample_value(
+            "streamer_spool_events", {"stream": "a"}
+        )
+        assert spooled == 0
+        count = int(delivered())
+    records = broker.read(topic, count)
+    found = [from_record(record.headers(), record.value()) for record in records]
+    told = [one.get_data() for one in found if str(one.get_type()).endswith(".shot.v1")]
+    assert {one["shot_index"] for one in told if isinstance(one, dict)} == set(WHOLE)
+
+
+def test_a_pipe_without_a_reader_waits_for_one_and_can_be_deleted(
+    engine: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "READER_SECONDS", 0.3)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    streams = [entry("a", film, pipe)]
+    with serving(engine, tmp_path / "state", streams) as running:
+        assert "nobody reads" in running.wait("a", "failed")["last_error"]["message"]
+        with pipe.open("rb") as reader:
+            lines = [reader.readline() for _ in range(12 + 11 + 12)]
+        running.wait("a", "ended")
+        assert len(set(lines)) == 12 + 11 + 12
+    monkeypatch.setattr(jsonl, "READER_SECONDS", 60.0)
+    with serving(engine, tmp_path / "again", streams) as running:
+        began = time.monotonic()
+        assert running.ask("DELETE", "/streams/a")[0] == 204
+        assert time.monotonic() - began < 5
+
+
+def test_a_damaged_state_is_not_tried_again(engine: Engine, film: Path, tmp_path: Path) -> None:
+    state, one = tmp_path / "state", entry("a", film, tmp_path / "a.jsonl")
+    with serving(engine, state, [one]) as running:
+        running.wait("a", "ended")
+    path = StateFile(state, "a").path
+    path.write_bytes(path.read_bytes()[:-1])
+    with serving(engine, state, [one]) as running:
+        shown = running.wait("a", "failed")
+        assert shown["last_error"]["kind"] == "StateError"
+        assert running.service.hosts["a"].join(10.0)
+        assert len([line for _, line in running.said if str(path) in line]) == 1
+
+
+class Ordered(Collected):
+    """Writes down what it is told; its disk may fail."""
+
+    def __init__(self, log: list[str], *, fails: bool = False) -> None:
+        super().__init__()
+        self.log, self.fails = log, fails
+
+    def sync(self) -> None:
+        if self.fails:
+            raise SinkError("the disk is broken")
+        self.log.append("events")
+
+    def restore(self, number: int, counts: Counts) -> Place:
+        return Place(number + counts.shots)
+
+    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+        self.log.append("state")
+
+
+def test_events_are_on_the_disk_before_the_state_that_says_so() -> None:
+    log: list[str] = []
+    good, bad = Ordered(log), Ordered(log, fails=True)
+    keeper = EventsFirst(good, [Collected(), good, good])
+    assert keeper.restore(3, Counts()) == Place(3)
+    keeper.save(Counts(), Place(0), exact=True)
+    assert log == ["events", "events", "state"]
+    with pytest.raises(SinkError):
+        EventsFirst(good, [good, bad]).save(Counts(), Place(0), exact=True)
+    assert log == ["events", "events", "state", "events"]
