@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
+from connectors.sources.beginning import Beginning
 from connectors.sources.file import check_file
 from connectors.sources.source import Opening, SourceBase
-from streamer.errors import SourceClosed
+from streamer.errors import SourceReplaced
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -41,6 +44,9 @@ class GrowingSource(SourceBase):
         self._path = path
         self._idle_timeout = idle_timeout
         self._file: FileIO | None = None
+        # Who asks for the beginning is not who closes.
+        self._guard = threading.Lock()
+        self._beginning: Beginning | None = None
         self._fault: SourceError | None = None
         self._over = False
 
@@ -60,6 +66,18 @@ class GrowingSource(SourceBase):
     def fault(self) -> SourceError | None:
         """Says that the file was replaced or cut short."""
         return self._fault
+
+    def beginning(self) -> Beginning | None:
+        """Of the file that was opened, whatever has its name; as it was last, once closed."""
+        with self._guard:
+            if self._file is not None and not self._file.closed:
+                with contextlib.suppress(OSError):
+                    self._beginning = Beginning.of(self._file.fileno())
+            return self._beginning
+
+    def continues(self, known: Beginning) -> bool:
+        """Compares what has the name."""
+        return known.fits(self._path)
 
     def read(self, size: int = -1, /) -> bytes:
         """Waits until the file has grown.
@@ -87,7 +105,7 @@ class GrowingSource(SourceBase):
             if change == "cut short" or (
                 replaced_at is not None and now >= replaced_at + ROTATION_SECONDS
             ):
-                self._fault = SourceClosed(f"{self.name}: was {change}")
+                self._fault = SourceReplaced(f"{self.name}: was {change}")
                 break
             if now >= began + self._idle_timeout:
                 break
@@ -114,5 +132,7 @@ class GrowingSource(SourceBase):
 
     def close(self) -> None:
         """Closes the file."""
-        if self._file is not None:
-            self._file.close()
+        self.beginning()
+        with self._guard:
+            if self._file is not None:
+                self._file.close()

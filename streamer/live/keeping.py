@@ -10,6 +10,7 @@ from streamer.errors import StateError
 from streamer.live.state import Head, Saved
 
 if TYPE_CHECKING:
+    from connectors.sources.beginning import Beginning
     from streamer.live.state import StateFile
     from streamer.pipeline.mark import Mark
     from streamer.pipeline.run import Counts
@@ -27,6 +28,7 @@ class Place:
         lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
         same: The input is the same and the window fits: the epoch itself can go on.
         ended: Everything was done.
+        beginning: Of the input, by which it is known again; None where it cannot be.
     """
 
     number: int
@@ -35,6 +37,7 @@ class Place:
     lost_at: float | None = None
     same: bool = False
     ended: bool = False
+    beginning: Beginning | None = None
 
 
 class Keeper(Protocol):
@@ -86,6 +89,17 @@ class Keeping:
             return Place(number)
         head = saved.head
         counts.shots, counts.scenes, counts.boundaries = head.shots, head.scenes, head.boundaries
+        same = head.source == self._source
+        if head.ended:
+            # Nothing can follow in a window that was closed.
+            return Place(
+                head.epoch,
+                base=head.base,
+                lost_at=head.wall,
+                same=same,
+                ended=same,
+                beginning=head.beginning,
+            )
         try:
             self._segmentation.restore(saved.segmentation)
         except StateError:
@@ -96,8 +110,8 @@ class Keeping:
             saved.mark if head.exact else None,
             head.base,
             head.wall,
-            same=head.source == self._source,
-            ended=head.ended and head.source == self._source,
+            same=same,
+            beginning=head.beginning,
         )
 
     def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
@@ -125,5 +139,6 @@ class Keeping:
             shots=counts.shots,
             scenes=counts.scenes,
             boundaries=counts.boundaries,
+            beginning=place.beginning,
         )
         self._file.save(Saved(head, segmentation.state(), place.mark))

@@ -21,11 +21,11 @@ from streamer.config.sections import (
     ThinningSection,
 )
 from streamer.config.settings import Settings
-from streamer.errors import SourceError, SourceInterrupted
+from streamer.errors import SourceError, SourceInterrupted, SourceNotFound
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
 from tests.streamer.live.engine import Collected, kept
-from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
+from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, refuse, serving
 from tests.streamer.live.test_stream import Noted, whole
 
 if TYPE_CHECKING:
@@ -160,6 +160,44 @@ def test_without_patience_the_first_connection_has_to_work(engine: Engine) -> No
     run = StreamRun("live", Connector(url, LIVE.source), LIVE, engine, [], Noted())
     with pytest.raises(SourceInterrupted):
         run.run()
+
+
+NO_PUBLISHER = [
+    refuse("404 Not Found"),
+    refuse("403 Forbidden"),
+    refuse("200 OK", b"<html>maintenance</html>"),
+    refuse("200 OK"),
+]
+PAGES = ["not found", "forbidden", "a page", "nothing"]
+
+
+@pytest.mark.parametrize("answer", NO_PUBLISHER, ids=PAGES)
+def test_a_server_that_has_nothing_to_send_for_a_while_ends_no_feed(
+    engine: Engine, film: Path, answer: Act
+) -> None:
+    with serving(play(film, 0.5), answer, answer, play(film)) as server:
+        sink, _, _ = watch(engine, server.url, 1)
+    (gap,) = data(sink, "discontinuity")
+    assert (gap["reason"], gap["attempts"]) == ("closed", 3)
+    assert len([shot for shot in data(sink, "shot") if shot["epoch"] == 1]) == 12
+
+
+@pytest.mark.parametrize("answer", NO_PUBLISHER, ids=PAGES)
+def test_with_patience_the_first_connection_may_find_nothing(
+    engine: Engine, film: Path, answer: Act
+) -> None:
+    with serving(answer, answer, play(film, 1.0), play(film, 0.5)) as server:
+        sink, noted, _ = watch(engine, server.url, 1)
+    assert len([shot for shot in data(sink, "shot") if shot["epoch"] == 0]) == 12
+    assert len(noted.losses) >= 3
+
+
+def test_an_address_that_was_never_there_is_an_error_without_patience(engine: Engine) -> None:
+    with serving(refuse("404 Not Found")) as server:
+        run = StreamRun("live", Connector(server.url, LIVE.source), LIVE, engine, [], Noted())
+        with pytest.raises(SourceNotFound):
+            run.run()
+    assert server.served == 1
 
 
 def test_a_restart_of_a_live_stream_is_a_gap_too(

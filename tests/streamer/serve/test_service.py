@@ -186,6 +186,22 @@ def test_streams_come_change_and_go_by_the_api(engine: Engine, film: Path, tmp_p
         running.wait("a", "ended")
 
 
+def test_a_stream_that_has_ended_may_get_another_source(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "a.jsonl", tmp_path / "other.ts"
+    other.write_bytes(film.read_bytes())
+    body = {"source": str(film), "sinks": [str(out)], "emit": ["shots"]}
+    with serving(engine, tmp_path / "state", []) as running:
+        assert running.ask("PUT", "/streams/a", body)[0] == 201
+        running.wait("a", "ended")
+        assert running.ask("PUT", "/streams/a", body | {"source": str(other)})[0] == 200
+        assert running.wait("a", "ended")["shots"] == 24
+    told = [(event["data"]["epoch"], event["data"].get("shot_index")) for event in events(out)]
+    first, second = [(0, index) for index in range(12)], [(1, index) for index in range(12)]
+    assert told == [*first, (1, None), *second]
+
+
 def test_changes_need_the_token(engine: Engine, film: Path, tmp_path: Path) -> None:
     body = {"source": str(film), "sinks": [str(tmp_path / "a.jsonl")]}
     with serving(engine, tmp_path / "state", []) as running:
