@@ -22,7 +22,7 @@ class Place:
     """Where in a stream a run begins.
 
     Attributes:
-        number: Of the epoch.
+        number: Of the epoch; None while a new stream's first one is not numbered.
         mark: Where in its input; None is its beginning.
         base: Media seconds in the epochs before.
         lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
@@ -31,7 +31,7 @@ class Place:
         beginning: Of the input, by which it is known again; None where it cannot be.
     """
 
-    number: int
+    number: int | None
     mark: Mark | None = None
     base: float = 0.0
     lost_at: float | None = None
@@ -43,11 +43,11 @@ class Place:
 class Keeper(Protocol):
     """Knows where a stream goes on, and keeps where it is."""
 
-    def restore(self, number: int, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> Place:
         """Goes on from what was kept, if anything was.
 
         Args:
-            number: Of the first epoch of a new stream.
+            number: Of the first epoch of a new stream, where that is settled.
             counts: Restored.
         """
 
@@ -73,11 +73,11 @@ class Keeping:
     def __init__(self, file: StateFile, source: str, segmentation: StreamSegmentation) -> None:
         self._file, self._source, self._segmentation = file, source, segmentation
 
-    def restore(self, number: int, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> Place:
         """Goes on from what was saved, if anything was.
 
         Args:
-            number: Of the first epoch of a new stream.
+            number: Of the first epoch of a new stream, where that is settled.
             counts: Restored.
 
         Raises:

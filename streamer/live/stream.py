@@ -64,6 +64,7 @@ class StreamRun:
         patient: Waits for a source that may recover also where it could never be reached so far.
         seed: Makes the waits between connections repeatable.
         segmentation: Takes the shots instead of a new one; what ``keeping`` restores, if anything.
+        clock: Seconds since the Unix epoch.
     """
 
     def __init__(
@@ -79,10 +80,11 @@ class StreamRun:
         patient: bool = False,
         seed: int | None = None,
         segmentation: Segmenting | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._stream, self._connect, self._settings = stream, connect, settings
         self._engine, self._observer, self._keeping = engine, observer, keeping
-        self._patient = patient
+        self._patient, self._clock = patient, clock
         self._times = StageTimes()
         self._outlet = Outlet(sinks, settings.output.emit, self._times)
         self._segmentation: Segmenting = segmentation or StreamSegmentation(
@@ -91,7 +93,7 @@ class StreamRun:
         self._counts = Counts()
         self._backoff = Backoff(settings.reconnect, seed)
         self._place = Place(settings.stream.epoch)
-        self._number = self._place.number
+        self._number = 0
         # Times in the input do not depend on what came before in it.
         self._exact = True
         self._loss: Loss | None = None
@@ -257,13 +259,14 @@ class StreamRun:
         self._close(run, lost=True)
         self._base += run.elapsed
         detail = f"{missing:.1f} s are missing in what the sender sent"
-        self._loss = Loss("jump", detail, time.time(), missing=missing)
+        self._loss = Loss("jump", detail, self._clock(), missing=missing)
 
     def _epoch(self, connection: Connection, source: Source) -> EpochRun:
         info, place, loss = connection.info, self._place, self._loss
         if loss is None and place.lost_at is not None and not (place.same and source.replays):
             loss = self._loss = Loss("restart", "the program was started again", place.lost_at)
-        self._number = place.number if loss is None else place.number + 1
+        number = self._first(source) if place.number is None else place.number
+        self._number = number if loss is None else number + 1
         self._progress = replace(
             self._progress, duration=info.duration, epoch=self._number, lag=0.0
         )
@@ -282,6 +285,10 @@ class StreamRun:
             resume=place.mark if loss is None else None,
             thinner=self._burden.thinner,
         )
+
+    def _first(self, source: Source) -> int:
+        """What a feed brings never comes again: each run's events need ids of their own."""
+        return int(self._clock()) if source.endless else 0
 
     def _after(
         self, source: Source | None, run: EpochRun | None, error: SourceError | None
@@ -306,7 +313,7 @@ class StreamRun:
             self._close(run, lost=True)
             if run.begun:
                 self._base += run.elapsed
-                self._loss = Loss(why, detail, time.time())
+                self._loss = Loss(why, detail, self._clock())
         wait = self._backoff.next()
         if wait is None:
             raise error or SourceClosed(f"{self._stream}: {detail}")

@@ -18,6 +18,7 @@ from streamer.config.sections import (
     ReconnectSection,
     SegmentSection,
     SourceSection,
+    StreamSection,
     ThinningSection,
 )
 from streamer.config.settings import Settings
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["whole"]
 
 LIVE = Settings(
+    stream=StreamSection(epoch=0),
     source=SourceSection(open_seconds=0.7, stall_seconds=0.7),
     output=OutputSection(emit=("boundaries", "shots", "scenes")),
     segment=SegmentSection(threshold=0.0),
@@ -198,6 +200,30 @@ def test_an_address_that_was_never_there_is_an_error_without_patience(engine: En
         with pytest.raises(SourceNotFound):
             run.run()
     assert server.served == 1
+
+
+def test_a_feed_that_is_started_again_without_its_state_has_other_ids(
+    engine: Engine, film: Path
+) -> None:
+    settings = LIVE.model_copy(update={"stream": StreamSection()})
+    runs = []
+    for now in (1_700_000_000.9, 1_700_000_100.2):
+        with serving(play(film)) as server:
+            sink, noted = Collected(), Until(1)
+            run = StreamRun(
+                "live", Connector(server.url, LIVE.source), settings, engine, [sink], noted,
+                clock=lambda now=now: now,  # type: ignore[misc] # bound while the loop turns
+            )  # fmt: skip
+            noted.run = run
+            run.run()
+        runs.append(sink)
+        assert {shot["epoch"] for shot in data(sink, "shot")} == {int(now), int(now) + 1}
+        (gap,) = data(sink, "discontinuity")
+        assert (gap["previous_epoch"], gap["epoch"]) == (int(now), int(now) + 1)
+        assert run.progress.epoch == int(now) + 1
+    first, second = runs
+    assert first.ids
+    assert not set(first.ids) & set(second.ids)
 
 
 def test_a_restart_of_a_live_stream_is_a_gap_too(

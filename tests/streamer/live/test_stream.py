@@ -206,6 +206,17 @@ def folder_served(folder: Path, cut: str) -> Iterator[str]:
         thread.join(10)
 
 
+def test_files_and_pipes_count_epochs_from_0_whatever_the_time(
+    engine: Engine, film: Path, whole: Collected
+) -> None:
+    sink = Collected()
+    StreamRun(
+        "film", Connector(str(film), EVERYTHING.source), EVERYTHING, engine, [sink], Unwatched(),
+        clock=lambda: 1_700_000_000.0,
+    ).run()  # fmt: skip
+    assert sink.ids == whole.ids
+
+
 class Breaking(FileSource):
     """Breaks off after a share of the file."""
 

@@ -34,6 +34,8 @@ from streamer.serve.folder import state_folder
 from streamer.serve.host import House
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
+from tests.streamer.live.server import linger, play
+from tests.streamer.live.server import serving as feed_server
 
 if TYPE_CHECKING:
     from streamer.pipeline.engine import Engine
@@ -184,6 +186,30 @@ def test_streams_come_change_and_go_by_the_api(engine: Engine, film: Path, tmp_p
     with serving(engine, state, []) as running:
         # Kept across restarts.
         running.wait("a", "ended")
+
+
+def test_a_feed_that_was_forgotten_and_comes_back_has_other_ids(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "live.jsonl"
+    with (
+        feed_server(play(film, then=linger)) as server,
+        serving(engine, tmp_path / "state", []) as running,
+    ):
+        body = {"source": server.url, "sinks": [str(out)]}
+        taken: list[set[str]] = []
+        for _ in range(2):
+            began = time.time()
+            assert running.ask("PUT", "/streams/live", body)[0] == 201
+            until(
+                lambda: len(events(out)) > sum(map(len, taken)) + 5,
+                lambda: str(running.ask("GET", "/streams/live")),
+            )
+            assert running.ask("DELETE", "/streams/live")[0] == 204
+            taken.append({event["id"] for event in events(out)}.difference(*taken))
+            # Epochs are counted from a second.
+            until(lambda began=began: time.time() >= began + 2, lambda: "time stands still")  # type: ignore[misc] # bound while the loop turns
+    assert len(events(out)) == len(taken[0]) + len(taken[1])
 
 
 def test_a_stream_that_has_ended_may_get_another_source(
