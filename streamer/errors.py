@@ -17,7 +17,8 @@
     │   └── SourceInterrupted        16   connecting again may help
     │       ├── SourceUnreachable    17   no connection, or no answer in time
     │       ├── SourceStalled        18   nothing usable came for too long
-    │       └── SourceClosed         19   a live input ended, or its file was replaced
+    │       ├── SourceClosed         19   a live input ended, or a connection broke
+    │       └── SourceReplaced       29   a followed file was replaced or cut short
     ├── WeightsError                 30
     │   ├── WeightsMissing           31
     │   ├── WeightsCorrupt           32   a checksum, a shape or a name is wrong
@@ -149,9 +150,15 @@ class SourceStalled(SourceInterrupted):
 
 
 class SourceClosed(SourceInterrupted):
-    """A live input ended, or its file was replaced by another."""
+    """A live input ended, or its connection broke."""
 
     exit_code = 19
+
+
+class SourceReplaced(SourceInterrupted):
+    """A followed file was replaced by another, or cut short."""
+
+    exit_code = 29
 
 
 class WeightsError(StreamerError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
+from connectors.sources.beginning import Beginning
 from connectors.sources.source import Opening, SourceBase
 from streamer.errors import (
     SourceEmpty,
@@ -64,6 +66,7 @@ class FileSource(SourceBase):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), live=False, endless=False)
         self._path = path
+        self._beginning: Beginning | None = None
 
     def open(self) -> Opening:
         """Checks the file.
@@ -75,4 +78,14 @@ class FileSource(SourceBase):
             SourceError: As :func:`check_file` says.
         """
         check_file(self._path)
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            self._beginning = Beginning.of(file.fileno())
         return Opening(f"file:{self._path.absolute()}", protocols=("file",))
+
+    def beginning(self) -> Beginning | None:
+        """As it was when the file was opened."""
+        return self._beginning
+
+    def continues(self, known: Beginning) -> bool:
+        """Compares what has the name."""
+        return known.fits(self._path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
+from connectors.sources.beginning import Beginning
 from connectors.sources.file import check_file
 from connectors.sources.followed import FollowedSource
 from connectors.sources.source import Opening
-from streamer.errors import SourceClosed
+from streamer.errors import SourceReplaced
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -41,6 +44,9 @@ class GrowingSource(FollowedSource):
         super().__init__(str(path), idle_timeout)
         self._path = path
         self._file: FileIO | None = None
+        # Who asks for the beginning is not who closes.
+        self._guard = threading.Lock()
+        self._beginning: Beginning | None = None
         self._fault: SourceError | None = None
         self._replaced_at: float | None = None
 
@@ -61,6 +67,18 @@ class GrowingSource(FollowedSource):
         """Says that the file was replaced or cut short."""
         return self._fault
 
+    def beginning(self) -> Beginning | None:
+        """Of the file that was opened, whatever has its name; as it was last, once closed."""
+        with self._guard:
+            if self._file is not None and not self._file.closed:
+                with contextlib.suppress(OSError):
+                    self._beginning = Beginning.of(self._file.fileno())
+            return self._beginning
+
+    def continues(self, known: Beginning) -> bool:
+        """Compares what has the name."""
+        return known.fits(self._path)
+
     def _next(self, size: int, left: float) -> bytes | None:
         if self._file is None:
             raise ValueError("read before open")
@@ -76,7 +94,7 @@ class GrowingSource(FollowedSource):
             return data
         late = self._replaced_at is not None and now >= self._replaced_at + ROTATION_SECONDS
         if change == "cut short" or late:
-            self._fault = SourceClosed(f"{self.name}: was {change}")
+            self._fault = SourceReplaced(f"{self.name}: was {change}")
             return b""
         time.sleep(min(POLL_SECONDS, left))
         return None
@@ -95,5 +113,7 @@ class GrowingSource(FollowedSource):
 
     def close(self) -> None:
         """Closes the file."""
-        if self._file is not None:
-            self._file.close()
+        self.beginning()
+        with self._guard:
+            if self._file is not None:
+                self._file.close()

@@ -57,6 +57,11 @@ class HttpSource(SourceBase):
         """What had its end when it was opened can be read again."""
         return not (self._endless if self._playlist is None else self._playlist.live)
 
+    @property
+    def recovers(self) -> bool:
+        """Always: the server decides."""
+        return True
+
     def open(self) -> Opening:
         """Asks for the address.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from connectors.sources.beginning import Beginning
     from streamer.errors import SourceError
 
 
@@ -92,6 +93,10 @@ class Source(Protocol):
         """A new source for the same location gives the same data from the beginning."""
 
     @property
+    def recovers(self) -> bool:
+        """What keeps it from being opened may pass: a server or a device comes back."""
+
+    @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called."""
 
@@ -110,6 +115,12 @@ class Source(Protocol):
 
     def wallclock(self) -> float | None:
         """When the input's first moment was, in seconds since the Unix epoch, if it says so."""
+
+    def beginning(self) -> Beginning | None:
+        """What the open input begins with; None where it cannot be known again by that."""
+
+    def continues(self, known: Beginning) -> bool:
+        """Whether the input, which need not be open, may be the one that had this beginning."""
 
     def stop(self) -> None:
         """Makes the running or next read end the input; safe from any thread or handler."""
@@ -155,6 +166,11 @@ class SourceBase:
         return not self._endless
 
     @property
+    def recovers(self) -> bool:
+        """A feed is sent by somebody else; what has an end mostly lies here."""
+        return self._endless
+
+    @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called."""
         return self._stopped
@@ -166,6 +182,14 @@ class SourceBase:
     def wallclock(self) -> float | None:
         """The source itself knows none."""
         return None
+
+    def beginning(self) -> Beginning | None:
+        """Only files are known again."""
+        return None
+
+    def continues(self, known: Beginning) -> bool:
+        """Nothing speaks against it."""
+        return True
 
     def stop(self) -> None:
         """Marks the input as ended; who reads looks at it often."""

@@ -60,7 +60,7 @@ class StreamSection(Section):
     """Who the stream is."""
 
     name: str | None = Field(default=None, min_length=1, max_length=200)
-    epoch: int = Field(default=0, ge=0)
+    epoch: int | None = Field(default=None, ge=0)
 
 
 class SourceSection(Section):

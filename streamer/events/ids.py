@@ -21,7 +21,7 @@ def event_id(kind: EventKind, stream: str, epoch: int, position: Instant) -> str
     Args:
         kind: What happened at the position; a shot and a scene may end at the same instant.
         stream: The stream's name.
-        epoch: Counts reconnections of a live stream, from 0.
+        epoch: 0 for files and pipes; a live stream counts it up at each reconnection.
         position: Where on the stream's own clock. Only its reduced rational seconds count, so
             the same instant in another time base has the same id.
 

@@ -177,7 +177,7 @@ class BoundaryData(Position):
 
     Attributes:
         stream: The stream's name.
-        epoch: Counts reconnections of a live stream, from 0.
+        epoch: 0 for files and pipes; a live stream counts it up at each reconnection.
         boundary_index: Index of the shot boundary: the boundary after shot ``boundary_index``;
             -1 for the one before the first shot of an epoch, across a gap.
         shot_index: Index of the first shot of the new scene.
@@ -218,7 +218,7 @@ class ShotData(Position):
 
     Attributes:
         stream: The stream's name.
-        epoch: Counts reconnections of a live stream, from 0.
+        epoch: 0 for files and pipes; a live stream counts it up at each reconnection.
         shot_index: 0-based within the epoch.
         end_pts: First tick after the shot, in ticks of ``end_time_base``.
         end_time_base: Seconds a tick, ``num/den``.
@@ -253,7 +253,7 @@ class SceneData(Position):
 
     Attributes:
         stream: The stream's name.
-        epoch: Counts reconnections of a live stream, from 0.
+        epoch: 0 for files and pipes; a live stream counts it up at each reconnection.
         scene: Where it lies.
         end_pts: First tick after the scene, in ticks of ``end_time_base``.
         end_time_base: Seconds a tick, ``num/den``.

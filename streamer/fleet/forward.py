@@ -207,7 +207,7 @@ class LogKeeping:
     ) -> None:
         self._request, self._reached, self._forwarder = request, reached, forwarder
 
-    def restore(self, number: int, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> Place:
         """See `streamer.live.keeping.Keeper.restore`."""
         if self._reached is None:
             return Place(number)

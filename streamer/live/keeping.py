@@ -10,6 +10,7 @@ from streamer.errors import StateError
 from streamer.live.state import Head, Saved
 
 if TYPE_CHECKING:
+    from connectors.sources.beginning import Beginning
     from streamer.live.state import StateFile
     from streamer.pipeline.mark import Mark
     from streamer.pipeline.run import Counts
@@ -21,30 +22,32 @@ class Place:
     """Where in a stream a run begins.
 
     Attributes:
-        number: Of the epoch.
+        number: Of the epoch; None while a new stream's first one is not numbered.
         mark: Where in its input; None is its beginning.
         base: Media seconds in the epochs before; of an ended stream, in all.
         lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
         same: The input is the same and the window fits: the epoch itself can go on.
         ended: Everything was done.
+        beginning: Of the input, by which it is known again; None where it cannot be.
     """
 
-    number: int
+    number: int | None
     mark: Mark | None = None
     base: float = 0.0
     lost_at: float | None = None
     same: bool = False
     ended: bool = False
+    beginning: Beginning | None = None
 
 
 class Keeper(Protocol):
     """Knows where a stream goes on, and keeps where it is."""
 
-    def restore(self, number: int, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> Place:
         """Goes on from what was kept, if anything was.
 
         Args:
-            number: Of the first epoch of a new stream.
+            number: Of the first epoch of a new stream, where that is settled.
             counts: Restored.
         """
 
@@ -70,11 +73,11 @@ class Keeping:
     def __init__(self, file: StateFile, source: str, segmentation: StreamSegmentation) -> None:
         self._file, self._source, self._segmentation = file, source, segmentation
 
-    def restore(self, number: int, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> Place:
         """Goes on from what was saved, if anything was.
 
         Args:
-            number: Of the first epoch of a new stream.
+            number: Of the first epoch of a new stream, where that is settled.
             counts: Restored.
 
         Raises:
@@ -86,6 +89,17 @@ class Keeping:
             return Place(number)
         head = saved.head
         counts.shots, counts.scenes, counts.boundaries = head.shots, head.scenes, head.boundaries
+        same = head.source == self._source
+        if head.ended:
+            # Nothing can follow in a window that was closed.
+            return Place(
+                head.epoch,
+                base=head.base,
+                lost_at=head.wall,
+                same=same,
+                ended=same,
+                beginning=head.beginning,
+            )
         try:
             self._segmentation.restore(saved.segmentation)
         except StateError:
@@ -96,8 +110,8 @@ class Keeping:
             saved.mark if head.exact else None,
             head.base,
             head.wall,
-            same=head.source == self._source,
-            ended=head.ended and head.source == self._source,
+            same=same,
+            beginning=head.beginning,
         )
 
     def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
@@ -125,5 +139,6 @@ class Keeping:
             shots=counts.shots,
             scenes=counts.scenes,
             boundaries=counts.boundaries,
+            beginning=place.beginning,
         )
         self._file.save(Saved(head, segmentation.state(), place.mark))

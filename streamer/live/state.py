@@ -12,6 +12,7 @@ import safetensors
 import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from connectors.sources.beginning import Beginning
 from streamer.config.folders import safe_file_name
 from streamer.errors import StateError, StateUnwritable
 from streamer.files import PRIVATE, write_atomically
@@ -47,6 +48,7 @@ class Head(BaseModel):
         shots: Closed since the beginning.
         scenes: Complete.
         boundaries: Decided.
+        beginning: Of the input, by which it is known again; None where it cannot be.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -62,6 +64,7 @@ class Head(BaseModel):
     shots: Count
     scenes: Count
     boundaries: Count
+    beginning: Beginning | None = None
 
 
 @dataclass(frozen=True, slots=True)

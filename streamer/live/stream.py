@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -12,8 +13,9 @@ from streamer.errors import SourceClosed, SourceDamaged, SourceError, SourceStal
 from streamer.live.backoff import Backoff
 from streamer.live.burden import Burden
 from streamer.live.connection import Connection, Deadlines
+from streamer.live.faults import Faults
 from streamer.live.keeping import Place
-from streamer.live.losses import Loss, reason, sequel
+from streamer.live.losses import Loss, Past, reason, rotation, sequel
 from streamer.live.seams import Seams
 from streamer.pipeline.observer import Progress
 from streamer.pipeline.outlet import Outlet
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from streamer.live.keeping import Keeper
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.mark import Mark
-    from streamer.pipeline.observer import Fault, Observer
+    from streamer.pipeline.observer import Observer
     from streamer.pipeline.segmenting import Segmenting
     from streamer.timeline import Instant, Picture, Sound
 
@@ -59,9 +61,10 @@ class StreamRun:
         sinks: Opened; events go to each in order.
         observer: Who watches.
         keeping: Saves the state with each shot, and goes on from the state that is there.
-        patient: Waits for an endless source also where it could never be reached so far.
+        patient: Waits for a source that may recover also where it could never be reached so far.
         seed: Makes the waits between connections repeatable.
         segmentation: Takes the shots instead of a new one; what ``keeping`` restores, if anything.
+        clock: Seconds since the Unix epoch.
     """
 
     def __init__(
@@ -77,10 +80,11 @@ class StreamRun:
         patient: bool = False,
         seed: int | None = None,
         segmentation: Segmenting | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._stream, self._connect, self._settings = stream, connect, settings
         self._engine, self._observer, self._keeping = engine, observer, keeping
-        self._patient = patient
+        self._patient, self._clock = patient, clock
         self._times = StageTimes()
         self._outlet = Outlet(sinks, settings.output.emit, self._times)
         self._segmentation: Segmenting = segmentation or StreamSegmentation(
@@ -89,7 +93,7 @@ class StreamRun:
         self._counts = Counts()
         self._backoff = Backoff(settings.reconnect, seed)
         self._place = Place(settings.stream.epoch)
-        self._number = self._place.number
+        self._number = 0
         # Times in the input do not depend on what came before in it.
         self._exact = True
         self._loss: Loss | None = None
@@ -99,13 +103,15 @@ class StreamRun:
             settings.thinning, [extractor.aspect for extractor in engine.extractors]
         )
         self._reported = 0.0
+        self._source: Source | None = None
         self._connection: Connection | None = None
         self._decoder: Decoder | None = None
-        # Of the connections before this one.
-        self._faulty: dict[Fault, int] = {}
+        self._faults = Faults()
         self._abandoned: list[Connection] = []
         # Plain values: `stop` is called from signal handlers.
         self._stopped = self._final = self._endless = False
+        # A feed has been open; and what is closed now was cut off, and may be whole some day.
+        self._feed = self._cut = False
 
     @property
     def progress(self) -> Progress:
@@ -149,7 +155,7 @@ class StreamRun:
             self._place, self._base = restored, Fraction(restored.base)
         # What an earlier run did is told before this one adds to it.
         self._report(self._base)
-        if self._place.ended:
+        if self._place.ended and not self._replaced():
             return
         failure: SourceError | None = None
         going = True
@@ -158,13 +164,15 @@ class StreamRun:
                 going = self._read()
             except SourceError as error:
                 failure, going = error, False
-        gone = failure is not None and not isinstance(failure, SourceDamaged)
+        damaged = isinstance(failure, SourceDamaged)
+        gone = failure is not None and not damaged
         # What is only away for now stays as it is when it is kept: it may go on some day.
         if (self._final or not self._stopped) and not (gone and self._keeping is not None):
             send_all(self._segmentation.finish(), self._outlet, self._counts)
-            reached = float(self._progress.position)
-            self._place = replace(self._place, mark=None, base=reached, ended=True)
-            self._save()
+            if not damaged:
+                reached = float(self._progress.position)
+                self._place = replace(self._place, mark=None, base=reached, ended=True)
+                self._save()
         self._outlet.flush()
         self._report(self._progress.position)
         if failure is not None:
@@ -179,7 +187,8 @@ class StreamRun:
         try:
             if self.abandoned >= MAX_ABANDONED:
                 raise SourceStalled(f"{self._stream}: {MAX_ABANDONED} readers hang")
-            source = self._connect()
+            source = self._source = self._connect()
+            self._loss = self._loss or rotation(self._place, source)
             with self._open(source) as connection:
                 run = self._begin(connection, source)
                 seams = Seams(connection.info.has_picture, self._settings.decode.max_interleave)
@@ -202,14 +211,21 @@ class StreamRun:
             return self._after(source, run, error)
         finally:
             # An error holds this frame: everything in it would wait for the garbage collector.
-            source = run = error = None
+            source = self._source = run = error = None
+
+    def _replaced(self) -> bool:
+        """Whether another input lies where one was read to its end."""
+        if self._place.beginning is not None:
+            with suppress(SourceError):
+                self._loss = rotation(self._place, self._connect())
+        return self._loss is not None
 
     def _open(self, source: Source) -> Connection:
         paced = self._settings.source.realtime
-        self._faulty = self._faults()
         self._decoder = Decoder(
             source, self._settings.decode, realtime=paced, begin=self._where(source)
         )
+        self._faults.watch(self._decoder)
         limits = self._settings.source
         # A recorder or a pipe on this machine may pause for as long as it likes.
         self._connection = Connection(
@@ -233,6 +249,7 @@ class StreamRun:
     def _begin(self, connection: Connection, source: Source) -> EpochRun:
         assert self._decoder is not None
         self._endless = source.endless
+        self._feed = self._feed or source.endless
         self._observer.opened(connection.info, self._decoder.warnings)
         self._burden.restart()
         return self._epoch(connection, source)
@@ -243,13 +260,14 @@ class StreamRun:
         self._close(run, lost=True)
         self._base += run.elapsed
         detail = f"{missing:.1f} s are missing in what the sender sent"
-        self._loss = Loss("jump", detail, time.time(), missing=missing)
+        self._loss = Loss("jump", detail, self._clock(), missing=missing)
 
     def _epoch(self, connection: Connection, source: Source) -> EpochRun:
         info, place, loss = connection.info, self._place, self._loss
         if loss is None and place.lost_at is not None and not (place.same and source.replays):
             loss = self._loss = Loss("restart", "the program was started again", place.lost_at)
-        self._number = place.number if loss is None else place.number + 1
+        number = self._first(source) if place.number is None else place.number
+        self._number = number if loss is None else number + 1
         self._progress = replace(
             self._progress, duration=info.duration, epoch=self._number, lag=0.0
         )
@@ -269,6 +287,10 @@ class StreamRun:
             thinner=self._burden.thinner,
         )
 
+    def _first(self, source: Source) -> int:
+        """What a feed brings never comes again: each run's events need ids of their own."""
+        return int(self._clock()) if source.endless else 0
+
     def _after(
         self, source: Source | None, run: EpochRun | None, error: SourceError | None
     ) -> bool:
@@ -277,20 +299,22 @@ class StreamRun:
             if run is not None and self._final:
                 self._close(run, lost=False)
             return False
-        known = self._segmentation.epoch is not None or (self._patient and error is not None)
-        then = sequel(source, error, known=known)
+        known = self._segmentation.epoch is not None
+        past = Past(run is not None, known, self._feed, self._patient)
+        then = sequel(source, error, past)
         if then in {"end", "raise"}:
+            self._cut = error is not None
             if run is not None:
                 self._close(run, lost=False)
             if error is not None:
                 raise error
             return False
-        why, detail = reason(source, error), str(error or "the sender ended the connection")
+        why, detail = reason(error), str(error or "the sender ended the connection")
         if then == "anew" and run is not None:
             self._close(run, lost=True)
             if run.begun:
                 self._base += run.elapsed
-                self._loss = Loss(why, detail, time.time())
+                self._loss = Loss(why, detail, self._clock())
         wait = self._backoff.next()
         if wait is None:
             raise error or SourceClosed(f"{self._stream}: {detail}")
@@ -363,28 +387,19 @@ class StreamRun:
             spent=dict(self._times.spent),
             thinning=self._burden.thinner.level,
             skipped=dict(self._burden.skipped),
-            faults=self._faults(),
+            faults=self._faults.total(),
             lost_sound=self._counts.lost_sound,
             drift=self._drift(),
         )
         self._observer.progressed(self._progress)
-
-    def _faults(self) -> dict[Fault, int]:
-        if self._decoder is None:
-            return dict(self._faulty)
-        stats = self._decoder.stats
-        seen: dict[Fault, int] = {
-            "packet": stats.failed_packets,
-            "picture": stats.corrupt_frames,
-            "time": stats.dropped_frames,
-        }
-        return {fault: self._faulty.get(fault, 0) + times for fault, times in seen.items()}
 
     def _drift(self) -> float:
         drift = None if self._decoder is None else self._decoder.drift
         return 0.0 if drift is None else -drift
 
     def _save(self) -> None:
-        if self._keeping is None:
+        if self._keeping is None or self._cut:
             return
+        if self._source is not None:
+            self._place = replace(self._place, beginning=self._source.beginning())
         self._keeping.save(self._counts, self._place, exact=self._exact)

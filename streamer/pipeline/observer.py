@@ -30,7 +30,7 @@ class Progress:
         scenes: Complete.
         boundaries: Decided.
         lag: Seconds that a paced or live run is behind its input, else 0.
-        epoch: Counts reconnections.
+        epoch: Its number; counted up at each reconnection.
         drift: Seconds that media time ran ahead of the arrival clock since the epoch began.
         spent: Seconds by stage since the run began.
         thinning: How far aspects are thinned; 0 is full quality.

@@ -26,7 +26,7 @@ class EventsFirst:
         self._inner = inner
         self._sinks = [sink for sink in sinks if isinstance(sink, Durable)]
 
-    def restore(self, number: int, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> Place:
         """As ``inner`` does."""
         return self._inner.restore(number, counts)
 

@@ -25,6 +25,7 @@ from streamer.config.sections import (
     SegmentSection,
     ServeSection,
     SourceSection,
+    StreamSection,
 )
 from streamer.config.settings import Settings
 from streamer.config.streams import StreamEntry
@@ -40,6 +41,7 @@ SETTINGS = Settings(
     output=OutputSection(emit=("boundaries", "shots", "scenes")),
     segment=SegmentSection(threshold=0.0),
     reconnect=ReconnectSection(first_wait_seconds=0.05, max_wait_seconds=0.2),
+    stream=StreamSection(epoch=0),
     serve=ServeSection(max_streams=64),
 )
 

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.sources import growing
 from connectors.sources.growing import GrowingSource
-from streamer.errors import SourceClosed, SourceIsFolder, SourceNotFound
+from streamer.errors import SourceIsFolder, SourceNotFound, SourceReplaced
 
 
 def test_reads_what_is_there_and_then_what_is_appended(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_file_cut_short_under_the_reader_closes(tmp_path: Path) -> None:
     assert source.fault() is None
     path.write_bytes(b"12")
     assert source.read(6) == b""
-    assert isinstance(source.fault(), SourceClosed)
+    assert isinstance(source.fault(), SourceReplaced)
     source.close()
 
 

@@ -42,6 +42,27 @@ def play(path: Path, share: float = 1.0, then: Act = close) -> Act:
     return act
 
 
+def refuse(status: str, page: bytes = b"") -> Act:
+    """Answers with a page of its own, as relays do that have no publisher."""
+
+    def act(connection: socket.socket) -> None:
+        head = f"HTTP/1.0 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(page)}"
+        connection.sendall(head.encode() + b"\r\n\r\n" + page)
+
+    return act
+
+
+def film_of(path: Path, share: float = 1.0) -> Act:
+    """Says how long a film is and sends part of it."""
+
+    def act(connection: socket.socket) -> None:
+        data = path.read_bytes()
+        head = ANSWER.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(data))
+        connection.sendall(head + data[: int(len(data) * share)])
+
+    return act
+
+
 class Server:
     """One act a connection; the last one is repeated.
 

@@ -14,7 +14,7 @@ from streamer.config.sections import ReconnectSection, ThinningSection
 from streamer.live.backoff import Backoff
 from streamer.live.burden import Burden
 from streamer.live.gauge import LagMeter, SlowStage
-from streamer.live.losses import reason, sequel
+from streamer.live.losses import Past, reason, sequel
 from streamer.pipeline.stages import StageTimes
 
 if TYPE_CHECKING:
@@ -28,7 +28,13 @@ class _Pipe(SourceBase):
     replays = False
 
 
+class _Served(SourceBase):
+    recovers = True
+
+
 PIPE = _Pipe("-", live=True, endless=False)
+OVER = _Pipe("a feed that says that it is over", live=True, endless=False)
+SERVED = _Served("http://host/film", live=True, endless=False)
 
 
 @settings(deadline=None)
@@ -52,31 +58,60 @@ def test_attempts_end_and_a_proven_connection_starts_anew() -> None:
     assert backoff.next() is not None
 
 
+NEW = Past(opened=True)
+KNOWN = Past(opened=True, known=True)
+AWAY = Past(known=True)
+FEED = Past(known=True, feed=True)
+FEED_OPENED = Past(opened=True, known=True, feed=True)
+PATIENT = Past(patient=True)
+
+
 @pytest.mark.parametrize(
-    ("source", "error", "known", "then", "word"),
+    ("source", "error", "past", "then", "word"),
     [
-        (ENDLESS, None, True, "anew", "closed"),
-        (ENDLESS, errors.SourceClosed("x"), True, "anew", "closed"),
-        (ENDLESS, errors.SourceStalled("x"), True, "anew", "stalled"),
-        (ENDLESS, errors.NotMedia("x"), True, "anew", "damaged"),
-        (ENDLESS, errors.SourceRefused("x"), True, "anew", "unreachable"),
-        (ENDLESS, errors.SourceUnreachable("x"), False, "raise", "unreachable"),
-        (None, errors.SourceNotFound("x"), True, "anew", "unreachable"),
-        (None, errors.SourceNotFound("x"), False, "raise", "unreachable"),
-        (FILE, None, True, "end", "closed"),
-        (FILE, errors.SourceDamaged("x"), True, "raise", "damaged"),
-        (FILE, errors.SourceUnreachable("x"), True, "again", "unreachable"),
-        (FILE, errors.SourceUnreachable("x"), False, "raise", "unreachable"),
-        (FILE, errors.SourceClosed("x"), True, "anew", "rotated"),
-        (PIPE, errors.SourceStalled("x"), True, "raise", "stalled"),
-        (PIPE, None, True, "end", "closed"),
+        (ENDLESS, None, KNOWN, "anew", "closed"),
+        (ENDLESS, errors.SourceClosed("x"), KNOWN, "anew", "closed"),
+        (ENDLESS, errors.SourceStalled("x"), KNOWN, "anew", "stalled"),
+        (ENDLESS, errors.SourceClosed("x"), NEW, "raise", "closed"),
+        (ENDLESS, errors.NotMedia("x"), AWAY, "anew", "damaged"),
+        (ENDLESS, errors.SourceRefused("x"), AWAY, "anew", "unreachable"),
+        (ENDLESS, errors.SourceUnreachable("x"), Past(), "raise", "unreachable"),
+        (ENDLESS, errors.SourceUnreachable("x"), PATIENT, "anew", "unreachable"),
+        (ENDLESS, errors.SourceUnsupported("x"), PATIENT, "raise", "unreachable"),
+        (ENDLESS, errors.SourceForbidden("x"), PATIENT, "raise", "unreachable"),
+        (ENDLESS, errors.SourceForbidden("x"), FEED, "anew", "unreachable"),
+        (None, errors.SourceNotFound("x"), AWAY, "anew", "unreachable"),
+        (None, errors.SourceNotFound("x"), Past(), "raise", "unreachable"),
+        (None, errors.SourceNotFound("x"), PATIENT, "anew", "unreachable"),
+        (None, errors.SourceUnsupported("x"), PATIENT, "raise", "unreachable"),
+        (SERVED, errors.SourceNotFound("x"), FEED, "anew", "unreachable"),
+        (SERVED, errors.NoUsableStream("x"), FEED, "anew", "damaged"),
+        (SERVED, errors.SourceNotFound("x"), PATIENT, "again", "unreachable"),
+        (SERVED, errors.SourceRefused("x"), PATIENT, "again", "unreachable"),
+        (SERVED, errors.NotMedia("x"), PATIENT, "again", "damaged"),
+        (SERVED, errors.UnknownCodec("x"), PATIENT, "raise", "unreachable"),
+        (SERVED, errors.SourceNotFound("x"), AWAY, "raise", "unreachable"),
+        (SERVED, errors.SourceUnreachable("x"), AWAY, "again", "unreachable"),
+        (SERVED, errors.SourceNotFound("x"), Past(), "raise", "unreachable"),
+        (SERVED, errors.SourceClosed("x"), KNOWN, "again", "closed"),
+        (SERVED, errors.SourceNotFound("x"), KNOWN, "raise", "unreachable"),
+        (OVER, errors.SourceClosed("x"), FEED_OPENED, "anew", "closed"),
+        (FILE, None, KNOWN, "end", "closed"),
+        (FILE, errors.SourceDamaged("x"), KNOWN, "raise", "damaged"),
+        (FILE, errors.SourceUnreachable("x"), KNOWN, "again", "unreachable"),
+        (FILE, errors.SourceUnreachable("x"), NEW, "raise", "unreachable"),
+        (FILE, errors.SourceClosed("x"), KNOWN, "again", "closed"),
+        (FILE, errors.SourceReplaced("x"), KNOWN, "anew", "rotated"),
+        (FILE, errors.NotMedia("x"), PATIENT, "raise", "damaged"),
+        (PIPE, errors.SourceStalled("x"), KNOWN, "raise", "stalled"),
+        (PIPE, None, KNOWN, "end", "closed"),
     ],
 )
 def test_what_comes_after_a_connection(
-    source: Any, error: SourceError | None, known: bool, then: str, word: str
+    source: Any, error: SourceError | None, past: Past, then: str, word: str
 ) -> None:
-    assert sequel(source, error, known=known) == then
-    assert reason(source, error) == word
+    assert sequel(source, error, past) == then
+    assert reason(error) == word
 
 
 def test_lag_is_what_waits_here_and_not_what_the_source_holds_back() -> None:

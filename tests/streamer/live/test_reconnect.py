@@ -19,14 +19,15 @@ from streamer.config.sections import (
     ReconnectSection,
     SegmentSection,
     SourceSection,
+    StreamSection,
     ThinningSection,
 )
 from streamer.config.settings import Settings
-from streamer.errors import SourceError, SourceInterrupted
+from streamer.errors import SourceError, SourceInterrupted, SourceNotFound
 from streamer.live.connector import Connector
 from streamer.live.stream import MAX_ABANDONED, StreamRun
 from tests.streamer.live.engine import Collected, Kept, kept
-from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, serving
+from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, refuse, serving
 from tests.streamer.live.test_stream import Noted, whole
 from tests.waiting import until
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["whole"]
 
 LIVE = Settings(
+    stream=StreamSection(epoch=0),
     source=SourceSection(open_seconds=0.7, stall_seconds=0.7),
     output=OutputSection(emit=("boundaries", "shots", "scenes")),
     segment=SegmentSection(threshold=0.0),
@@ -162,6 +164,68 @@ def test_without_patience_the_first_connection_has_to_work(engine: Engine) -> No
     run = StreamRun("live", Connector(url, LIVE.source), LIVE, engine, [], Noted())
     with pytest.raises(SourceInterrupted):
         run.run()
+
+
+NO_PUBLISHER = [
+    refuse("404 Not Found"),
+    refuse("403 Forbidden"),
+    refuse("200 OK", b"<html>maintenance</html>"),
+    refuse("200 OK"),
+]
+PAGES = ["not found", "forbidden", "a page", "nothing"]
+
+
+@pytest.mark.parametrize("answer", NO_PUBLISHER, ids=PAGES)
+def test_a_server_that_has_nothing_to_send_for_a_while_ends_no_feed(
+    engine: Engine, film: Path, answer: Act
+) -> None:
+    with serving(play(film, 0.5), answer, answer, play(film)) as server:
+        sink, _, _ = watch(engine, server.url, 1)
+    (gap,) = data(sink, "discontinuity")
+    assert (gap["reason"], gap["attempts"]) == ("closed", 3)
+    assert len([shot for shot in data(sink, "shot") if shot["epoch"] == 1]) == 12
+
+
+@pytest.mark.parametrize("answer", NO_PUBLISHER, ids=PAGES)
+def test_with_patience_the_first_connection_may_find_nothing(
+    engine: Engine, film: Path, answer: Act
+) -> None:
+    with serving(answer, answer, play(film, 1.0), play(film, 0.5)) as server:
+        sink, noted, _ = watch(engine, server.url, 1)
+    assert len([shot for shot in data(sink, "shot") if shot["epoch"] == 0]) == 12
+    assert len(noted.losses) >= 3
+
+
+def test_an_address_that_was_never_there_is_an_error_without_patience(engine: Engine) -> None:
+    with serving(refuse("404 Not Found")) as server:
+        run = StreamRun("live", Connector(server.url, LIVE.source), LIVE, engine, [], Noted())
+        with pytest.raises(SourceNotFound):
+            run.run()
+    assert server.served == 1
+
+
+def test_a_feed_that_is_started_again_without_its_state_has_other_ids(
+    engine: Engine, film: Path
+) -> None:
+    settings = LIVE.model_copy(update={"stream": StreamSection()})
+    runs = []
+    for now in (1_700_000_000.9, 1_700_000_100.2):
+        with serving(play(film)) as server:
+            sink, noted = Collected(), Until(1)
+            run = StreamRun(
+                "live", Connector(server.url, LIVE.source), settings, engine, [sink], noted,
+                clock=lambda now=now: now,  # type: ignore[misc] # bound while the loop turns
+            )  # fmt: skip
+            noted.run = run
+            run.run()
+        runs.append(sink)
+        assert {shot["epoch"] for shot in data(sink, "shot")} == {int(now), int(now) + 1}
+        (gap,) = data(sink, "discontinuity")
+        assert (gap["previous_epoch"], gap["epoch"]) == (int(now), int(now) + 1)
+        assert run.progress.epoch == int(now) + 1
+    first, second = runs
+    assert first.ids
+    assert not set(first.ids) & set(second.ids)
 
 
 def test_a_restart_of_a_live_stream_is_a_gap_too(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
+import safetensors.numpy
 
+from connectors.sources.beginning import Beginning
 from streamer.config.folders import safe_file_name
 from streamer.errors import StateError
 from streamer.live import state
@@ -34,6 +37,25 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     file.delete()
     file.delete()
     assert file.load() is None
+
+
+def test_a_state_from_before_inputs_were_known_again_is_loaded(tmp_path: Path) -> None:
+    file = StateFile(tmp_path, "a")
+    file.save(SAVED)
+    with safetensors.safe_open(file.path, framework="numpy") as saved:
+        arrays = {"segmentation": saved.get_tensor("segmentation")}
+        head = json.loads(saved.metadata()["stream"])
+    del head["beginning"]
+    safetensors.numpy.save_file(arrays, file.path, {"stream": json.dumps(head)})
+    assert file.load() == SAVED
+
+
+def test_what_an_input_began_with_is_kept(tmp_path: Path) -> None:
+    beginning = Beginning(offset=0, length=3, digest="ab" * 32, size=9)
+    saved = Saved(HEAD.model_copy(update={"beginning": beginning}), b"", None)
+    file = StateFile(tmp_path, "a")
+    file.save(saved)
+    assert file.load() == saved
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
+import subprocess
+import threading
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,9 +21,10 @@ from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
 from streamer.pipeline.observer import Progress, Unwatched
 from tests.streamer.live.engine import Collected, Kept, kept, kinds
+from tests.streamer.live.server import film_of, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cloudevents.core.v1.event import CloudEvent
@@ -137,6 +141,81 @@ def test_an_input_that_breaks_off_on_the_way_is_read_again_from_there(
     assert sink.ids == whole.ids
     assert [reason for reason, _ in noted.losses] == ["unreachable", "unreachable"]
     assert noted.gaps == []
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_film_over_http_that_breaks_off_is_read_again_from_where_it_was(
+    engine: Engine, film: Path, whole: Collected, share: float
+) -> None:
+    sink, noted = Collected(), Noted()
+    with serving(film_of(film, share), film_of(film, 0.7), film_of(film)) as server:
+        run(engine, Connector(server.url, EVERYTHING.source), sink, observer=noted)
+    assert server.served == 3
+    assert sink.ids == whole.ids
+    assert scores(sink.events) == pytest.approx(scores(whole.events), abs=1e-5)
+    assert [reason for reason, _ in noted.losses] == ["closed", "closed"]
+    assert noted.gaps == []
+
+
+def test_hls_on_demand_whose_segment_breaks_off_is_read_again_from_where_it_was(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    words = ["ffmpeg", "-loglevel", "error", "-i", film, "-c", "copy", "-f", "hls"]
+    words += ["-hls_time", "4", "-hls_list_size", "0", "-hls_playlist_type", "vod"]
+    subprocess.run([*map(str, words), str(tmp_path / "a.m3u8")], check=True, timeout=60)
+    sinks = []
+    for cut in ("", "a1.ts"):
+        sink, noted = Collected(), Noted()
+        with folder_served(tmp_path, cut) as url:
+            run(engine, Connector(f"{url}/a.m3u8", EVERYTHING.source), sink, observer=noted)
+        assert [reason for reason, _ in noted.losses] == (["closed"] if cut else [])
+        assert noted.gaps == []
+        sinks.append(sink)
+    plain, broken = sinks
+    assert kinds(plain.events).count("shot") == 12
+    assert broken.ids == plain.ids
+
+
+@contextlib.contextmanager
+def folder_served(folder: Path, cut: str) -> Iterator[str]:
+    """Serves a folder's files; the first answer with one of them ends in its middle."""
+    left = [cut]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            name = self.path.rpartition("/")[2]
+            body = (folder / name).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            share = 2 if name in left else 1
+            if share == 2:
+                left.remove(name)
+            with contextlib.suppress(OSError):
+                self.wfile.write(body[: len(body) // share])
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def test_files_and_pipes_count_epochs_from_0_whatever_the_time(
+    engine: Engine, film: Path, whole: Collected
+) -> None:
+    sink = Collected()
+    StreamRun(
+        "film", Connector(str(film), EVERYTHING.source), EVERYTHING, engine, [sink], Unwatched(),
+        clock=lambda: 1_700_000_000.0,
+    ).run()  # fmt: skip
+    assert sink.ids == whole.ids
 
 
 class Breaking(FileSource):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,8 @@ from streamer.serve.health import watch
 from streamer.serve.host import House
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
+from tests.streamer.live.server import linger, play
+from tests.streamer.live.server import serving as feed_server
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -212,6 +216,47 @@ def test_streams_come_change_and_go_by_the_api(engine: Engine, film: Path, tmp_p
     with serving(engine, state, []) as running:
         # Kept across restarts.
         running.wait("a", "ended")
+
+
+def test_a_feed_that_was_forgotten_and_comes_back_has_other_ids(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "live.jsonl"
+    with (
+        feed_server(play(film, then=linger)) as server,
+        serving(engine, tmp_path / "state", []) as running,
+    ):
+        body = {"source": server.url, "sinks": [str(out)]}
+        taken: list[set[str]] = []
+        for _ in range(2):
+            began = time.time()
+            assert running.ask("PUT", "/streams/live", body)[0] == 201
+            until(
+                lambda: len(events(out)) > sum(map(len, taken)) + 5,
+                lambda: str(running.ask("GET", "/streams/live")),
+            )
+            assert running.ask("DELETE", "/streams/live")[0] == 204
+            taken.append({event["id"] for event in events(out)}.difference(*taken))
+            # Epochs are counted from a second.
+            two_later = partial(lambda since: time.time() >= since + 2, began)
+            until(two_later, "two seconds later")
+    assert len(events(out)) == len(taken[0]) + len(taken[1])
+
+
+def test_a_stream_that_has_ended_may_get_another_source(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "a.jsonl", tmp_path / "other.ts"
+    other.write_bytes(film.read_bytes())
+    body = {"source": str(film), "sinks": [str(out)], "emit": ["shots"]}
+    with serving(engine, tmp_path / "state", []) as running:
+        assert running.ask("PUT", "/streams/a", body)[0] == 201
+        running.wait("a", "ended")
+        assert running.ask("PUT", "/streams/a", body | {"source": str(other)})[0] == 200
+        assert running.wait("a", "ended")["shots"] == 24
+    told = [(event["data"]["epoch"], event["data"].get("shot_index")) for event in events(out)]
+    first, second = [(0, index) for index in range(12)], [(1, index) for index in range(12)]
+    assert told == [*first, (1, None), *second]
 
 
 def test_changes_need_the_token(engine: Engine, film: Path, tmp_path: Path) -> None:

@@ -305,8 +305,8 @@ class Ordered(Collected):
             raise SinkError("the disk is broken")
         self.log.append("events")
 
-    def restore(self, number: int, counts: Counts) -> Place:
-        return Place(number + counts.shots)
+    def restore(self, number: int | None, counts: Counts) -> Place:
+        return Place((number or 0) + counts.shots)
 
     def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
         self.log.append("state")
