@@ -125,11 +125,6 @@ class StreamClock:
         self.derived = 0
 
     @property
-    def started(self) -> bool:
-        """Whether a frame has been placed."""
-        return self._last is not None
-
-    @property
     def restarts(self) -> int:
         """How often the input's clock had restarted by this stream's last frame."""
         return self._regime.number

@@ -51,7 +51,7 @@ class DecodeStats:
         failed_packets: Packets that could not be read or decoded.
         corrupt_frames: Pictures in which the decoder concealed errors.
         dropped_frames: Frames whose time was not after the one before.
-        derived_times: Frames without a PTS.
+        derived_times: Frames without a PTS, or with one that those around it contradict.
         restarts: Times the source's clock went back by more than a second.
     """
 
@@ -155,7 +155,7 @@ class Decoder:
             failed_packets=self._damage.lost,
             corrupt_frames=self._placement.corrupt_frames,
             dropped_frames=sum(clock.dropped for clock in clocks),
-            derived_times=sum(clock.derived for clock in clocks),
+            derived_times=self._placement.derived,
             restarts=max(clock.restarts for clock in clocks),
         )
 
@@ -222,7 +222,9 @@ class Decoder:
                 self._check_progress()
         except SourceInterrupted as error:
             yield from self._flush()
+            yield from self._placement.finish(self.info)
             raise self._source.fault() or error from None
+        yield from self._placement.finish(self.info)
         if self._source.stopped:
             return
         name = self._source.name
@@ -325,7 +327,7 @@ class Decoder:
             return
         if frames:
             self._failures[kind] = 0
-        if packet.size and packet.is_corrupt and clock.started:
+        if packet.size and packet.is_corrupt and self._placement.began(kind):
             self._damage.add(clock.end, f"{kind} packet is incomplete")
         self._placement.wallclock.packet(packet)
         yield from self._placement.place(kind, frames, packet.time_base, self.info)
@@ -356,7 +358,8 @@ class Decoder:
     def _count_failure(self, kind: str, error: FFmpegError) -> None:
         clock = self._clocks[kind]
         # Joining in the middle of a recording fails until its first whole picture.
-        self._damage.add(clock.end, f"undecodable {kind} ({error.strerror})", real=clock.started)
+        real = self._placement.began(kind)
+        self._damage.add(clock.end, f"undecodable {kind} ({error.strerror})", real=real)
         self._failures[kind] += 1
         if self._failures[kind] > CONSECUTIVE_FAILURES:
             self._given_up.add(kind)
@@ -365,7 +368,7 @@ class Decoder:
 
     def _check_damage(self, container: InputContainer) -> None:
         name = self._source.name
-        if not any(clock.started for clock in self._clocks.values()):
+        if not any(self._placement.began(kind) for kind in self._clocks):
             raise SourceDamaged(f"{name}: damaged at 0.0 s: nothing in it could be decoded")
         self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
         told = self._damage.describe()
