@@ -11,8 +11,9 @@ from av.error import FFmpegError
 
 from streamer.decode import streams
 from streamer.decode.damage import Damage, declared_end, ends_within_packet
-from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer, open_demuxer
+from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
 from streamer.decode.formats import CONTAINERS
+from streamer.decode.opening import open_input
 from streamer.decode.pace import Pace
 from streamer.decode.placing import Placement
 from streamer.decode.reader import CountingReader
@@ -277,10 +278,12 @@ class Decoder:
 
     def _demux(self, opening: Opening) -> Demuxer:
         try:
-            return open_demuxer(self._source, opening, self._settings)
+            demuxer, warnings = open_input(self._source, opening, self._settings)
         except FFmpegError as error:
             # Without its cause: the demuxer's own words hold the address with its password.
             raise refusal(self._source, opening.target, error) from None
+        self._warnings += warnings
+        return demuxer
 
     def _read(self, demuxer: Demuxer) -> Iterator[Packet[Stream]]:
         failures = 0

@@ -1,11 +1,15 @@
-"""Counts the bytes that a demuxer takes from a stream."""
+"""Counts the bytes that a demuxer takes from a stream, and gives the first ones again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from connectors.sources.source import ByteStream
+
+
+MOST_KEPT: Final = 64 << 20
 
 
 class CountingReader:
@@ -13,11 +17,35 @@ class CountingReader:
 
     Args:
         stream: Where the bytes come from.
+
+    Attributes:
+        count: Bytes taken from it.
     """
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self.count = 0
+        self._kept: bytearray | None = None
+        self._again = io.BytesIO()
+
+    def keep(self) -> None:
+        """Keeps what is read from here on, for :meth:`rewind`; 64 MiB at most."""
+        self._kept = bytearray()
+
+    def forget(self) -> None:
+        """Keeps nothing any more."""
+        self._kept = None
+
+    def rewind(self) -> bool:
+        """Gives what was kept again before anything else.
+
+        Returns:
+            False where it is not kept, or was too much.
+        """
+        if self._kept is None:
+            return False
+        self._again, self._kept = io.BytesIO(self._kept), None
+        return True
 
     def read(self, size: int = -1, /) -> bytes:
         """Reads on.
@@ -28,8 +56,14 @@ class CountingReader:
         Returns:
             What the stream gave; empty at its end.
         """
+        if data := self._again.read(size):
+            return data
         data = self._stream.read(size)
         self.count += len(data)
+        if self._kept is not None:
+            self._kept += data
+            if len(self._kept) > MOST_KEPT:
+                self._kept = None
         return data
 
     def seekable(self) -> bool:
