@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Frame = TypeVar("Frame")
 
 FAR_SECONDS: Final = Fraction(4)
+PAUSE_SLACK: Final = Fraction(1, 2)
 NEAR_SECONDS: Final = Fraction(2)
 """Sound and picture are hardly ever read further apart."""
 
@@ -64,7 +65,8 @@ class Outliers(Generic[Frame]):
     90 kHz clock that begin anew are none. It is believed
 
     - when the stream goes on from there for long enough,
-    - when the other stream is there as well, for a leap of more than 4 s,
+    - when the other stream is there as well, for a leap of more than 4 s or one that took as long
+      in the other stream (a picture that is shown for long),
     - when so much time passed, for an endless feed.
 
     When the stream goes on from where it was instead, as behind a flipped bit, the frames held
@@ -82,6 +84,7 @@ class Outliers(Generic[Frame]):
         self._other: Outliers[Frame] | None = None
         self._held: list[Claim[Frame]] = []
         self._at: Fraction | None = None
+        self._met: Fraction | None = None
         self._lasted = Fraction(0)
         self.moved = 0
 
@@ -120,9 +123,20 @@ class Outliers(Generic[Frame]):
         held.append(claim)
         first, ran = self._last_run()
         if self._vouched(claim, claim.at) or (first + 1 < len(held) and ran >= self._run):
-            held[:first] = self._before_run(held[:first], held[first])
-            return self._release()
+            return self._believe(first)
         return self._release() if len(held) > self._most else []
+
+    def settle(self) -> list[Claim[Frame]]:
+        """Asks the other stream once more, after it has gone on.
+
+        Returns:
+            The frames held where it is with them now.
+        """
+        last = self._held[-1] if self._held else None
+        if last is None or last.at is None or not self._vouched(last, last.at):
+            return []
+        first, _ = self._last_run()
+        return self._believe(first)
 
     def finish(self) -> list[Claim[Frame]]:
         """The frames still held at the end of the input.
@@ -178,14 +192,25 @@ class Outliers(Generic[Frame]):
         step = _ahead(self._at, at, claim.time_base)
         if claim.passed is not None and 0 < step <= claim.passed + RESTART_SECONDS:
             return True
-        return apart is not None and apart <= NEAR_SECONDS and abs(step) > FAR_SECONDS
+        if apart is None or apart > NEAR_SECONDS:
+            return False
+        return abs(step) > FAR_SECONDS or abs(step - self._waited(claim.time_base)) <= PAUSE_SLACK
+
+    def _waited(self, tick: Fraction) -> Fraction:
+        """Seconds that the other stream went on since this one's last frame was let through."""
+        other = None if self._other is None else self._other._at
+        if other is None or self._met is None:
+            return Fraction(0)
+        return _ahead(self._met, other, tick)
 
     def _apart(self, claim: Claim[Frame]) -> Fraction | None:
-        """Seconds between a frame and the other stream, where both say."""
-        other = None if self._other is None else self._other._at
-        if other is None or claim.at is None:
+        """Seconds between a frame and the last of the other stream, where both say."""
+        if self._other is None or claim.at is None:
             return None
-        return abs(_ahead(other, claim.at, claim.time_base))
+        other = self._other._at
+        if other is None and self._other._held:
+            other = self._other._held[-1].at
+        return None if other is None else abs(_ahead(other, claim.at, claim.time_base))
 
     def _spread(
         self, start: Fraction, lasted: Fraction, between: Sequence[Claim[Frame]], end: Fraction
@@ -204,20 +229,24 @@ class Outliers(Generic[Frame]):
         self.moved += len(placed)
         return placed
 
-    def _before_run(self, lead: Sequence[Claim[Frame]], first: Claim[Frame]) -> list[Claim[Frame]]:
-        """Puts frames that lead nowhere behind the last good one, or before the first one."""
-        if self._at is not None or first.at is None:
-            return [claim.unsaid() for claim in lead]
-        placed: list[Claim[Frame]] = []
-        at = first.at
-        for claim in reversed(lead):
-            at -= claim.duration
-            placed.append(claim.moved(at))
-        self.moved += len(placed)
-        return placed[::-1]
+    def _believe(self, first: int) -> list[Claim[Frame]]:
+        """Lets frames through from a held one on, and those before it, which lead nowhere.
+
+        These are put behind the last good frame, or before the first one of all.
+        """
+        lead, at = self._held[:first], self._held[first].at
+        if self._at is not None or at is None:
+            self._held[:first] = [claim.unsaid() for claim in lead]
+            return self._release()
+        for index in range(first - 1, -1, -1):
+            at -= lead[index].duration
+            self._held[index] = lead[index].moved(at)
+        self.moved += first
+        return self._release()
 
     def _release(self) -> list[Claim[Frame]]:
         released, self._held = self._held, []
+        self._met = None if self._other is None else self._other._at
         for claim in released:
             if claim.at is None:
                 self._lasted += claim.duration

@@ -134,6 +134,9 @@ class Placement:
             if not ready:
                 self.last_frame = claim.frame.seen
             yield from self._give(kind, ready, info)
+            for other, outliers in self._outliers.items():
+                if other != kind:
+                    yield from self._give(other, outliers.settle(), info)
 
     def finish(self, info: StreamInfo) -> Iterator[Picture | Sound]:
         """Places the frames that still wait at the end of the input.

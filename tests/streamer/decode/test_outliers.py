@@ -242,6 +242,30 @@ def test_real_time_and_the_other_stream_vouch_for_a_leap() -> None:
     assert run(of, [0, 1, 31])[-1] == (2, 31)
 
 
+def test_a_slide_that_is_shown_for_long_waits_for_nothing_where_there_is_sound() -> None:
+    of, sound = pictures(), Outliers[int](Fraction(1), 99)
+    of.ask(sound)
+    for second in range(30):
+        run(sound, [second])
+        if second % 3 == 0 and second:
+            assert run(of, [second]) == [(0, second)]
+
+
+def test_sound_and_picture_that_begin_together_vouch_for_each_other() -> None:
+    of, sound = pictures(), Outliers[int](Fraction(1), 99)
+    of.ask(sound)
+    sound.ask(of)
+    assert run(of, [7]) == []
+    assert run(sound, [7]) == [(0, 7)]
+    assert [claim.at for claim in of.settle()] == [7]
+    assert of.settle() == sound.settle() == []
+    # One of them joins another recording, and the other does so too.
+    assert run(sound, [700]) == []
+    assert run(of, [700]) == []
+    assert run(of, [701]) == [(0, 700), (0, 701)]
+    assert [claim.at for claim in sound.settle()] == [700]
+
+
 def test_frames_held_are_bounded_and_come_out_in_order() -> None:
     of = pictures()
     wild = [float(k * k * 100) for k in range(50)]
