@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from fractions import Fraction
 
 from streamer.timeline import Instant
@@ -15,25 +16,59 @@ WRAP_SLACK = Fraction(60)
 LEAP_SECONDS = Fraction(10)
 JITTER_SECONDS = Fraction(1, 100)
 GAP_SECONDS = Fraction(2)
-REMEMBERED_GAPS = 64
-"""Streams of one input pass a gap within moments of each other."""
+TOGETHER_SECONDS = Fraction(3)
+REMEMBERED = 64
+"""Streams of one input pass a gap or a restart within moments of each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """A stretch in which the clock of an input did not restart.
+
+    Attributes:
+        number: How many restarts came before it.
+        offset: Seconds that are added to the source's timestamps.
+        step: By how much more than in the stretch before.
+    """
+
+    number: int = 0
+    offset: Fraction = Fraction(0)
+    step: Fraction = Fraction(0)
 
 
 class Regimes:
     """What all streams of one input share.
 
     Attributes:
-        offsets: One for each time its clock restarted.
         reached: Seconds at which the latest frame of any stream ends.
         gap_seconds: So much without a frame of any stream, in a feed, is missing input.
     """
 
     def __init__(self, gap_seconds: Fraction = GAP_SECONDS) -> None:
-        self.offsets: list[Fraction] = [Fraction(0)]
         self.reached = Fraction(0)
         self.gap_seconds = gap_seconds
-        self._gaps: deque[Fraction] = deque(maxlen=REMEMBERED_GAPS)
+        self._regimes: deque[Regime] = deque([Regime()], maxlen=REMEMBERED)
+        self._gaps: deque[Fraction] = deque(maxlen=REMEMBERED)
         self._passed = 0
+
+    @property
+    def latest(self) -> Regime:
+        """What the last restart began."""
+        return self._regimes[-1]
+
+    def begin(self, offset: Fraction) -> Regime:
+        """Notes that the clock restarted.
+
+        Args:
+            offset: Seconds that are added to the source's timestamps from here on.
+        """
+        step = offset - self.latest.offset
+        self._regimes.append(Regime(self.latest.number + 1, offset, step))
+        return self.latest
+
+    def after(self, regime: Regime) -> list[Regime]:
+        """Those that are remembered and began later, the first one first."""
+        return [later for later in self._regimes if later.number > regime.number]
 
     def note(self, seconds: Fraction) -> None:
         """Looks whether input is missing before the next frame of a feed.
@@ -63,7 +98,8 @@ class StreamClock:
       frame (its start plus its duration).
     - A step back of more than a second is a restart of the clock (joined recordings): this and
       all later frames are shifted so that time goes on; the other stream shifts by the same
-      amount when it reaches the restart, so that sound and picture stay together.
+      amount when it reaches the restart, so that sound and picture stay together. So it does
+      where it shows no restart itself, but is left behind by more than 10 s without.
     - A step back by what 33 bits of a 90 kHz clock hold, give or take a minute, is that clock's
       wrap: exactly as much is added, so that a gap across it keeps its length.
     - A smaller step back, or a repeat, is a frame that must be dropped; for sound, up to 10 ms
@@ -80,7 +116,7 @@ class StreamClock:
 
     def __init__(self, regimes: Regimes, *, tolerant: bool) -> None:
         self._regimes = regimes
-        self._regime = 0
+        self._regime = Regime()
         self._tolerant = tolerant
         self._last: Fraction | None = None
         self._end = Fraction(0)
@@ -89,25 +125,19 @@ class StreamClock:
         self.derived = 0
 
     @property
-    def started(self) -> bool:
-        """Whether a frame has been placed."""
-        return self._last is not None
-
-    @property
     def restarts(self) -> int:
-        """How often this stream's clock went back by more than a second."""
-        return self._regime
+        """How often the input's clock had restarted by this stream's last frame."""
+        return self._regime.number
 
     @property
     def offset(self) -> Fraction:
         """Seconds that were added to the source's timestamp of the last frame."""
-        return self._regimes.offsets[self._regime]
+        return self._regime.offset
 
     @property
     def step(self) -> Fraction:
         """Seconds that the last restart added to the source's timestamps."""
-        offsets = self._regimes.offsets
-        return offsets[self._regime] - offsets[self._regime - 1] if self._regime else Fraction(0)
+        return self._regime.step
 
     @property
     def end(self) -> Fraction:
@@ -138,6 +168,8 @@ class StreamClock:
         """
         seconds = self._source_seconds(pts, dts, time_base)
         last = self._last
+        if self._left_behind(seconds):
+            seconds = self._enter(self._regimes.latest, seconds)
         if last is not None and time_base == BROADCAST_TICK:
             # Around a wrap, FFmpeg has counted some timestamps on already and others not.
             ahead = seconds - WRAP_SECONDS
@@ -163,7 +195,7 @@ class StreamClock:
         return instant
 
     def _source_seconds(self, pts: int | None, dts: int | None, time_base: Fraction) -> Fraction:
-        offset = self._regimes.offsets[self._regime]
+        offset = self._regime.offset
         if pts is not None:
             return pts * time_base + offset
         self.derived += 1
@@ -174,13 +206,27 @@ class StreamClock:
     def _leaps(self, seconds: Fraction, passed: float) -> bool:
         return seconds - self._regimes.reached > LEAP_SECONDS + Fraction(max(0.0, passed))
 
+    def _left_behind(self, seconds: Fraction) -> bool:
+        """Whether only the input's latest restart puts a frame beside the other stream."""
+        reached, latest = self._regimes.reached, self._regimes.latest
+        there = seconds - self._regime.offset + latest.offset
+        return reached - seconds > LEAP_SECONDS and abs(reached - there) <= TOGETHER_SECONDS
+
     def _restart(self, seconds: Fraction, time_base: Fraction) -> Fraction:
-        offsets = self._regimes.offsets
-        source = seconds - offsets[self._regime]
-        if self._regime + 1 == len(offsets):
-            missing = seconds + WRAP_SECONDS - self._end
-            wrapped = time_base == BROADCAST_TICK and abs(missing) <= WRAP_SLACK
-            step = WRAP_SECONDS if wrapped else self._end - seconds
-            offsets.append(offsets[-1] + step)
-        self._regime += 1
-        return source + offsets[self._regime]
+        source, end = seconds - self._regime.offset, self._end
+        others = [
+            regime
+            for regime in self._regimes.after(self._regime)
+            if source + regime.offset > end - LEAP_SECONDS
+        ]
+        if others:
+            nearest = min(others, key=lambda regime: abs(source + regime.offset - end))
+            return self._enter(nearest, seconds)
+        missing = seconds + WRAP_SECONDS - end
+        wrapped = time_base == BROADCAST_TICK and abs(missing) <= WRAP_SLACK
+        step = WRAP_SECONDS if wrapped else end - seconds
+        return self._enter(self._regimes.begin(self._regime.offset + step), seconds)
+
+    def _enter(self, regime: Regime, seconds: Fraction) -> Fraction:
+        before, self._regime = self._regime, regime
+        return seconds - before.offset + regime.offset

@@ -11,8 +11,9 @@ from av.error import FFmpegError
 
 from streamer.decode import streams
 from streamer.decode.damage import Damage, declared_end, ends_within_packet
-from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer, open_demuxer
+from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
 from streamer.decode.formats import CONTAINERS
+from streamer.decode.opening import open_input
 from streamer.decode.pace import Pace
 from streamer.decode.placing import Placement
 from streamer.decode.reader import CountingReader
@@ -52,7 +53,7 @@ class DecodeStats:
         failed_packets: Packets that could not be read or decoded.
         corrupt_frames: Pictures in which the decoder concealed errors.
         dropped_frames: Frames whose time was not after the one before.
-        derived_times: Frames without a PTS.
+        derived_times: Frames without a PTS, or with one that those around it contradict.
         restarts: Times the source's clock went back by more than a second.
     """
 
@@ -159,7 +160,7 @@ class Decoder:
             failed_packets=self._damage.lost,
             corrupt_frames=self._placement.corrupt_frames,
             dropped_frames=sum(clock.dropped for clock in clocks),
-            derived_times=sum(clock.derived for clock in clocks),
+            derived_times=self._placement.derived,
             restarts=max((clock.restarts for clock in clocks), default=0),
         )
 
@@ -232,7 +233,9 @@ class Decoder:
                 self._check_progress()
         except SourceInterrupted as error:
             yield from self._flush()
+            yield from self._placement.finish(self.info)
             raise self._source.fault() or error from None
+        yield from self._placement.finish(self.info)
         if self._source.stopped:
             return
         name = self._source.name
@@ -241,7 +244,7 @@ class Decoder:
         if self._source.endless:
             broken = ", or rather: it cannot be decoded any more" if self._given_up else ""
             raise SourceClosed(f"{name}: the other side ended it{broken}")
-        if not any(clock.started for clock in self._clocks.values()):
+        if not any(self._placement.began(kind) for kind in self._clocks):
             raise nothing(self._source, self._target)
         if not self._source.live:
             self._check_damage(demuxer.container)
@@ -288,10 +291,12 @@ class Decoder:
 
     def _demux(self, opening: Opening) -> Demuxer:
         try:
-            return open_demuxer(self._source, opening, self._settings, self._threads)
+            demuxer, warnings = open_input(self._source, opening, self._settings, self._threads)
         except FFmpegError as error:
             # Without its cause: the demuxer's own words hold the address with its password.
             raise refusal(self._source, opening.target, error) from None
+        self._warnings += warnings
+        return demuxer
 
     def _read(self, demuxer: Demuxer) -> Iterator[Packet[Stream]]:
         failures = 0
@@ -342,7 +347,7 @@ class Decoder:
             return
         if frames:
             self._failures[kind] = 0
-        if packet.size and packet.is_corrupt and clock.started:
+        if packet.size and packet.is_corrupt and self._placement.began(kind):
             self._damage.add(clock.end, f"{kind} packet is incomplete")
         self._placement.wallclock.packet(packet)
         yield from self._placement.place(kind, frames, packet.time_base, self.info)
@@ -373,7 +378,8 @@ class Decoder:
     def _count_failure(self, kind: str, error: FFmpegError) -> None:
         clock = self._clocks[kind]
         # Joining in the middle of a recording fails until its first whole picture.
-        self._damage.add(clock.end, f"undecodable {kind} ({error.strerror})", real=clock.started)
+        real = self._placement.began(kind)
+        self._damage.add(clock.end, f"undecodable {kind} ({error.strerror})", real=real)
         self._failures[kind] += 1
         if self._failures[kind] > CONSECUTIVE_FAILURES:
             self._given_up.add(kind)

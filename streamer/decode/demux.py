@@ -11,13 +11,13 @@ import av
 from av.error import FFmpegError
 
 from streamer.decode.formats import whitelist
-from streamer.decode.hardware import accelerator
 from streamer.errors import SourceClosed, SourceStalled, SourceUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from av.audio.stream import AudioStream
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
@@ -60,7 +60,11 @@ class Demuxer(Protocol):
 
 
 def open_demuxer(
-    source: Source, opening: Opening, settings: DecodeSection, threads: list[threading.Thread]
+    source: Source,
+    opening: Opening,
+    settings: DecodeSection,
+    threads: list[threading.Thread],
+    hardware: HWAccel | None = None,
 ) -> Demuxer:
     """Opens a container, by its deadline where the source has one.
 
@@ -69,13 +73,14 @@ def open_demuxer(
         opening: How to reach it.
         settings: Limits.
         threads: Takes the thread that reads, if there is one, also where opening fails.
+        hardware: Helps to decode pictures; None for the CPU.
 
     Raises:
-        FFmpegError: The demuxer refuses the input.
+        FFmpegError: The demuxer refuses the input, or the hardware fails.
         SourceError: What the source's own reading raised.
         SourceUnreachable: Nothing was known in time, or the source was stopped.
     """
-    arguments = _arguments(opening, settings)
+    arguments = _arguments(opening, settings, hardware)
     if opening.open_seconds is None:
         return DirectDemuxer(source, opening.target, arguments)
     return WatchedDemuxer(source, opening, arguments, threads)
@@ -270,7 +275,9 @@ class WatchedDemuxer:
         return False
 
 
-def _arguments(opening: Opening, settings: DecodeSection) -> dict[str, Any]:
+def _arguments(
+    opening: Opening, settings: DecodeSection, hardware: HWAccel | None
+) -> dict[str, Any]:
     # These reach the decoders that find out what the streams are. Above the limit, so that
     # the size of what is too large is still known and can be told.
     bomb = {"max_pixels": str(max(2 * settings.max_pixels, PROBED_PIXELS))}
@@ -288,5 +295,5 @@ def _arguments(opening: Opening, settings: DecodeSection) -> dict[str, Any]:
         },
         "io_open": opening.fetch,
         "metadata_errors": "replace",
-        "hwaccel": accelerator(settings.hardware),
+        "hwaccel": hardware,
     }

@@ -18,6 +18,7 @@ Hardware = Literal["auto", "off", "cuda"]
 
 _DEVICE: Final = "cuda"
 _USUAL: Final = "h264"
+_SHARED: Final[dict[str, object]] = {"primary_ctx": "1"}
 
 
 def accelerator(wanted: Hardware, present: Callable[[], bool] | None = None) -> HWAccel | None:
@@ -43,16 +44,26 @@ def accelerator(wanted: Hardware, present: Callable[[], bool] | None = None) -> 
         raise DeviceError(
             "no GPU here decodes video (decode.hardware = cuda); use auto, or off for the CPU"
         )
-    return HWAccel(_DEVICE, allow_software_fallback=True)
+    # Every picture stream of an input gets a context: one that all share is all but free. FFmpeg
+    # refuses it where somebody else, such as torch, has set it up in another way.
+    options = _SHARED if decodes(_SHARED) else None
+    return HWAccel(_DEVICE, allow_software_fallback=True, options=options)
 
 
 @cache
 def has_nvdec() -> bool:
     """Whether the linked FFmpeg and the driver can decode on a GPU; asked once a process."""
-    if _DEVICE not in hwdevices_available():
-        return False
+    return _DEVICE in hwdevices_available() and decodes()
+
+
+def decodes(options: dict[str, object] | None = None) -> bool:
+    """Whether the GPU can be set up for decoding at this moment.
+
+    Args:
+        options: Of its context.
+    """
     try:
-        HWAccel(_DEVICE).create(Codec(_USUAL, "r"))
-    except (FFmpegError, RuntimeError, ValueError):
+        HWAccel(_DEVICE, options=options).create(Codec(_USUAL, "r"))
+    except (FFmpegError, NotImplementedError, RuntimeError, ValueError):
         return False
     return True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import av
 
 from streamer.decode.clock import Regimes, StreamClock
+from streamer.decode.outliers import Claim, Outliers
 from streamer.decode.pace import Pace
 from streamer.decode.wallclock import WallClock
 from streamer.timeline import Picture, Sound
@@ -26,6 +28,25 @@ INTERLEAVE_SLACK: Final = 3.0
 GUESSED_RATE: Final = Fraction(25)
 REPEATING: Final = frozenset({"theora", "vp3"})
 """Codecs in which a packet without data shows the picture before it again."""
+SOUND_RUN: Final = Fraction(1)
+"""One timestamp of a broadcast may count for 0.7 s of sound."""
+HELD_PICTURES: Final = 4
+HELD_SOUNDS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A frame and when it was decoded.
+
+    Attributes:
+        frame: Picture or sound.
+        arrival: Seconds since the Unix epoch, where that counts.
+        seen: A reading of :func:`time.monotonic`.
+    """
+
+    frame: av.VideoFrame | av.AudioFrame
+    arrival: float | None
+    seen: float
 
 
 class Placement:
@@ -44,6 +65,11 @@ class Placement:
             "video": StreamClock(regimes, tolerant=False),
             "audio": StreamClock(regimes, tolerant=True),
         }
+        pictures = Outliers[_Decoded](Fraction(0), HELD_PICTURES)
+        sounds = Outliers[_Decoded](SOUND_RUN, HELD_SOUNDS)
+        pictures.ask(sounds)
+        sounds.ask(pictures)
+        self._outliers = {"video": pictures, "audio": sounds}
         self.wallclock = WallClock(source)
         self.corrupt_frames = 0
         self.drift: float | None = None
@@ -57,6 +83,20 @@ class Placement:
     def prompt(self) -> bool:
         """Frames are wanted as soon as they can be had, and their arrival counts."""
         return self._source.live or self._pace is not None
+
+    def began(self, kind: str) -> bool:
+        """Whether a frame of picture or sound has been decoded.
+
+        Args:
+            kind: ``video`` or ``audio``.
+        """
+        return kind in self._seen
+
+    @property
+    def derived(self) -> int:
+        """Frames whose time had to be worked out."""
+        moved = sum(outliers.moved for outliers in self._outliers.values())
+        return moved + sum(clock.derived for clock in self.clocks.values())
 
     @property
     def end(self) -> Fraction:
@@ -88,9 +128,9 @@ class Placement:
             info: Of the input.
 
         Yields:
-            Those that have a place after the ones before.
+            Those that have a place after the ones before; one whose timestamp leaps waits until
+            those behind it say whether that is so.
         """
-        clock = self.clocks[kind]
         arrival = time.time() if self.prompt else None
         for frame in frames:
             if not isinstance(frame, (av.VideoFrame, av.AudioFrame)):
@@ -98,13 +138,8 @@ class Placement:
             if info.picture_codec in REPEATING and isinstance(frame, av.VideoFrame):
                 self._shown = frame
             ticks = frame.time_base or time_base
-            instant = self._stamp(clock, frame, (frame.pts, frame.dts), ticks, info.frame_rate)
-            if instant is not None:
-                if isinstance(frame, av.VideoFrame):
-                    self.corrupt_frames += frame.is_corrupt
-                yield self._placed(frame, instant, info, arrival)
-                # After the frame was taken: being slow to take it is no silence of the source.
-                self.last_frame = time.monotonic()
+            claim = self._claim(kind, frame, (frame.pts, frame.dts), arrival, ticks, info)
+            yield from self._take(kind, claim, info)
 
     def repeat(self, packet: Packet[Stream], info: StreamInfo) -> Iterator[Picture | Sound]:
         """Places the last picture once more, where a packet without data says so.
@@ -114,63 +149,90 @@ class Placement:
             info: Of the input.
 
         Yields:
-            That picture, if the codec means this by such packets.
+            That picture, if the codec means this by such packets, and what waited for it.
         """
-        frame, clock, ticks = self._shown, self.clocks["video"], packet.time_base
-        if frame is None or packet.stream.type != "video":
+        kind, frame = packet.stream.type, self._shown
+        if frame is None or kind != "video":
             return
-        instant = self._stamp(clock, frame, (packet.pts, packet.dts), ticks, info.frame_rate)
-        if instant is not None:
-            arrival = time.time() if self.prompt else None
-            yield self._placed(frame, instant, info, arrival)
-            self.last_frame = time.monotonic()
+        arrival = time.time() if self.prompt else None
+        stamps = packet.pts, packet.dts
+        claim = self._claim(kind, frame, stamps, arrival, packet.time_base, info)
+        yield from self._take(kind, claim, info)
 
-    def _placed(
-        self,
-        frame: av.VideoFrame | av.AudioFrame,
-        instant: Instant,
-        info: StreamInfo,
-        arrival: float | None,
-    ) -> Picture | Sound:
-        if isinstance(frame, av.AudioFrame):
-            self._hold(instant, INTERLEAVE_SLACK if info.has_picture else 0.0)
-            return Sound(instant, frame, self.clocks["audio"].gaps)
-        if self._source.live:
-            self._note_drift(instant)
-        self._hold(instant, 0.0)
-        clock = self.clocks["video"]
-        real = self.wallclock.at("video", instant.seconds - clock.offset)
-        return Picture(instant, frame, real, arrival, clock.gaps)
+    def _take(
+        self, kind: str, claim: Claim[_Decoded], info: StreamInfo
+    ) -> Iterator[Picture | Sound]:
+        ready = self._outliers[kind].push(claim)
+        if not ready:
+            self.last_frame = claim.frame.seen
+        yield from self._give(kind, ready, info)
+        for other, outliers in self._outliers.items():
+            if other != kind:
+                yield from self._give(other, outliers.settle(), info)
 
-    def _stamp(
+    def finish(self, info: StreamInfo) -> Iterator[Picture | Sound]:
+        """Places the frames that still wait at the end of the input.
+
+        Args:
+            info: Of the input.
+        """
+        for kind, outliers in self._outliers.items():
+            yield from self._give(kind, outliers.finish(), info)
+
+    def _claim(
         self,
-        clock: StreamClock,
+        kind: str,
         frame: av.VideoFrame | av.AudioFrame,
         stamps: tuple[int | None, int | None],
+        arrival: float | None,
         time_base: Fraction,
-        rate: Fraction | None,
-    ) -> Instant | None:
+        info: StreamInfo,
+    ) -> Claim[_Decoded]:
         if isinstance(frame, av.AudioFrame):
             duration = Fraction(frame.samples, frame.sample_rate or 1)
         else:
-            duration = frame.duration * time_base or 1 / (rate or GUESSED_RATE)
+            duration = frame.duration * time_base or 1 / (info.frame_rate or GUESSED_RATE)
         now = time.monotonic()
-        kind = "video" if isinstance(frame, av.VideoFrame) else "audio"
         passed = now - self._seen.get(kind, now) if self._source.endless else None
         self._seen[kind] = now
-        instant = clock.stamp(*stamps, duration, time_base, passed)
+        decoded = _Decoded(frame, arrival, now)
+        return Claim(decoded, *stamps, duration, time_base, passed)
+
+    def _give(
+        self, kind: str, claims: Sequence[Claim[_Decoded]], info: StreamInfo
+    ) -> Iterator[Picture | Sound]:
+        clock = self.clocks[kind]
+        for claim in claims:
+            instant = self._stamp(clock, claim)
+            if instant is None:
+                continue
+            frame = claim.frame.frame
+            if isinstance(frame, av.VideoFrame):
+                self.corrupt_frames += frame.is_corrupt
+                if self._source.live:
+                    self._note_drift(instant, claim.frame.seen)
+                self._hold(instant, 0.0)
+                real = self.wallclock.at(kind, instant.seconds - clock.offset)
+                yield Picture(instant, frame, real, claim.frame.arrival, clock.gaps)
+            else:
+                self._hold(instant, INTERLEAVE_SLACK if info.has_picture else 0.0)
+                yield Sound(instant, frame, clock.gaps)
+            # After the frame was taken: being slow to take it is no silence of the source.
+            self.last_frame = time.monotonic()
+
+    def _stamp(self, clock: StreamClock, claim: Claim[_Decoded]) -> Instant | None:
+        instant = clock.stamp(claim.pts, claim.dts, claim.duration, claim.time_base, claim.passed)
         if clock.restarts > self._restarts and instant is not None:
             # The first stream to get there speaks for both.
             self._restarts = clock.restarts
             self.wallclock.restart(instant.seconds - clock.offset, clock.step)
         return instant
 
-    def _note_drift(self, instant: Instant) -> None:
-        now = time.monotonic()
+    def _note_drift(self, instant: Instant, seen: float) -> None:
         if self._first is None:
-            self._first = now, instant.seconds
+            self._first = seen, instant.seconds
         began, start = self._first
-        self.drift = (now - began) - float(instant.seconds - start)
+        self.drift = (seen - began) - float(instant.seconds - start)
 
     def _hold(self, instant: Instant, slack: float) -> None:
         if self._pace is not None:

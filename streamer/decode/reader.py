@@ -1,13 +1,17 @@
-"""Counts the bytes that a demuxer takes from a stream."""
+"""Counts the bytes that a demuxer takes from a stream, and gives the first ones again."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from connectors.sources.source import ByteStream, SeekableStream
 
 HEAD_BYTES: Final = 4096
+
+
+MOST_KEPT: Final = 64 << 20
 
 
 class CountingReader:
@@ -17,7 +21,7 @@ class CountingReader:
         stream: Where the bytes come from.
 
     Attributes:
-        count: Bytes read.
+        count: Bytes taken from it.
         head: The first of them, at most 4,096.
     """
 
@@ -25,6 +29,30 @@ class CountingReader:
         self._stream = stream
         self.count = 0
         self.head = b""
+        self._kept: bytearray | None = None
+        self._again = io.BytesIO()
+
+    def keep(self) -> None:
+        """Keeps what is read from here on, for :meth:`rewind`; 64 MiB at most."""
+        self._kept = None if self.seekable() else bytearray()
+
+    def forget(self) -> None:
+        """Keeps nothing any more."""
+        self._kept = None
+
+    def rewind(self) -> bool:
+        """Gives what was kept again before anything else.
+
+        Returns:
+            False where it is not kept, or was too much.
+        """
+        if self.seekable():
+            self.seek(0)
+            return True
+        if self._kept is None:
+            return False
+        self._again, self._kept = io.BytesIO(self._kept), None
+        return True
 
     def read(self, size: int = -1, /) -> bytes:
         """Reads on.
@@ -35,10 +63,16 @@ class CountingReader:
         Returns:
             What the stream gave; empty at its end.
         """
+        if data := self._again.read(size):
+            return data
         data = self._stream.read(size)
         if self.count < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - self.count]
         self.count += len(data)
+        if self._kept is not None:
+            self._kept += data
+            if len(self._kept) > MOST_KEPT:
+                self._kept = None
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:

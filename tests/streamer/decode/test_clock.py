@@ -3,10 +3,10 @@ from __future__ import annotations
 import itertools
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.decode.clock import Regimes, StreamClock
+from streamer.decode.clock import REMEMBERED, Regimes, StreamClock
 
 TICK = Fraction(1, 1000)
 FRAME = Fraction(1, 25)
@@ -139,3 +139,52 @@ def test_a_clock_set_anew_is_no_missing_input() -> None:
     for pts in (50_000, 50_040, 3_000, 3_040, 900_000):
         assert of.stamp(pts, None, FRAME, TICK, 0.04) is not None
     assert (of.restarts, of.gaps) == (2, 0)
+
+
+def test_a_stream_that_shows_no_restart_follows_the_one_that_does() -> None:
+    regimes = Regimes()
+    picture, sound = StreamClock(regimes, tolerant=False), StreamClock(regimes, tolerant=True)
+    for number in range(25):
+        stamp(picture, 40 * number)
+        stamp(sound, 40 * number)
+    # A second of pictures with another clock: a gap, and a restart behind it.
+    for number in range(25, 50):
+        stamp(picture, 1_000_000 + 40 * number)
+        stamp(sound, 40 * number)
+    for number in range(50, 75):
+        shown, heard = stamp(picture, 40 * number), stamp(sound, 40 * number)
+        assert shown is not None
+        assert shown == heard
+        reached = shown
+    assert picture.restarts == sound.restarts == 1
+    # The next recording begins for both.
+    for number in range(5):
+        due = reached + FRAME * (number + 1)
+        assert stamp(picture, 40 * number) == stamp(sound, 40 * number) == due
+    assert picture.restarts == sound.restarts == 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2**33)), min_size=300, max_size=600))
+def test_what_is_kept_of_restarts_is_bounded(stamps: list[tuple[bool, int]]) -> None:
+    regimes = Regimes()
+    picture, sound = StreamClock(regimes, tolerant=False), StreamClock(regimes, tolerant=True)
+    nothing = regimes.latest
+    for heard, pts in stamps:
+        stamp(sound if heard else picture, pts)
+        assert len(regimes.after(nothing)) <= REMEMBERED
+    assert max(picture.restarts, sound.restarts) == regimes.latest.number
+
+
+def test_two_thousand_restarts_of_pictures_alone_are_forgotten() -> None:
+    regimes = Regimes()
+    picture, sound = StreamClock(regimes, tolerant=False), StreamClock(regimes, tolerant=True)
+    stamp(sound, 0)
+    for _ in range(2000):
+        for number in range(3):
+            shown = stamp(picture, 2000 * number)
+    assert picture.restarts == 1999
+    assert len(regimes.after(Regimes().latest)) == REMEMBERED
+    # The sound comes back and is where the pictures are.
+    heard = stamp(sound, 4000)
+    assert heard == shown

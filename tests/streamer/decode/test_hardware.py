@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 
 from connectors.sources.registry import open_source
+from connectors.sources.stdin import PipeSource
 from streamer.aspects.resize import Resizer
 from streamer.config.sections import DecodeSection, SourceSection
+from streamer.decode import hardware
 from streamer.decode.decoder import Decoder
 from streamer.decode.hardware import accelerator, has_nvdec
-from streamer.errors import DeviceError
+from streamer.decode.reader import MOST_KEPT, CountingReader
+from streamer.errors import DeviceError, NotMedia
 from streamer.shots.signature import Signer
 from streamer.timeline import Instant, Picture
 from tests.media import Clip, Recipe, frames_of, panning, texture, write_film
@@ -32,8 +36,8 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def decoded(film: Path, hardware: str) -> list[Picture]:
-    settings = DecodeSection.model_validate({"hardware": hardware})
+def decoded(film: Path, wanted: str) -> list[Picture]:
+    settings = DecodeSection.model_validate({"hardware": wanted})
     with Decoder(open_source(str(film), SourceSection()), settings) as decoder:
         return [item for item in decoder if isinstance(item, Picture)]
 
@@ -87,3 +91,93 @@ def test_nv12_looks_the_same_to_shots_and_aspects(width: int, height: int) -> No
         first = Resizer(*size)(Picture(at, planar)).numpy().astype(int)
         second = Resizer(*size)(Picture(at, paired)).numpy().astype(int)
         assert np.abs(first - second).max() <= 1
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that was there when it was looked for and fails when it is needed."""
+    monkeypatch.setattr(hardware, "has_nvdec", lambda: True)
+
+
+@NO_GPU
+@pytest.mark.usefixtures("failing")
+def test_where_the_gpu_fails_auto_decodes_on_the_cpu_and_says_so(film: Path) -> None:
+    settings = DecodeSection(hardware="auto")
+    with Decoder(open_source(str(film), SourceSection()), settings) as decoder:
+        assert decoder.warnings == (
+            "the GPU fails to decode video (decode.hardware); decoding on the CPU",
+        )
+        shown = [item for item in decoder if isinstance(item, Picture)]
+    assert [each.start for each in shown] == [each.start for each in decoded(film, "off")]
+
+
+@NO_GPU
+@pytest.mark.usefixtures("failing")
+def test_where_the_gpu_fails_cuda_says_what_to_do(film: Path) -> None:
+    with pytest.raises(DeviceError, match=r"decode\.hardware.*use auto, or off"):
+        decoded(film, "cuda")
+
+
+@NO_GPU
+@pytest.mark.usefixtures("failing")
+def test_where_the_gpu_fails_nothing_of_a_pipe_is_lost(film: Path, tmp_path: Path) -> None:
+    stream = tmp_path / "film.ts"
+    frames = frames_of([Clip(panning(1, 320, 180), 50)], Fraction(25))
+    write_film(stream, frames, Recipe(codec="libx264"))
+    with stream.open("rb") as file:
+        settings = DecodeSection(hardware="auto")
+        with Decoder(PipeSource(file.fileno()), settings) as decoder:
+            shown = [item for item in decoder if isinstance(item, Picture)]
+            assert len(decoder.warnings) == 1
+    assert [each.start for each in shown] == [each.start for each in decoded(stream, "off")]
+
+
+@NO_GPU
+@pytest.mark.usefixtures("failing")
+def test_a_gpu_that_fails_does_not_excuse_the_input(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    path.write_bytes(b"This is no film.\n" * 50)
+    with pytest.raises(NotMedia):
+        decoded(path, "auto")
+
+
+@pytest.mark.usefixtures("failing")
+def test_several_picture_streams_are_decoded_on_the_cpu(tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as output:
+        streams = [output.add_stream("mpeg4", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(texture(number, 64, 48), "rgb24")
+            for stream in streams:
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                output.mux(stream.encode(frame.reformat(format="yuv420p")))
+        for stream in streams:
+            output.mux(stream.encode(None))
+    settings = DecodeSection(hardware="auto")
+    with Decoder(open_source(str(path), SourceSection()), settings) as decoder:
+        assert decoder.warnings == ("has 2 picture streams; decoding on the CPU",)
+        assert sum(isinstance(item, Picture) for item in decoder) == 5
+
+
+def test_a_reader_gives_what_it_kept_again() -> None:
+    reader = CountingReader(Bytes(b"abcdefgh"))
+    assert not reader.rewind()
+    reader.keep()
+    assert reader.read(3) == b"abc"
+    assert reader.rewind()
+    assert [reader.read(2) for _ in range(6)] == [b"ab", b"c", b"de", b"fg", b"h", b""]
+    assert reader.count == 8
+    assert not reader.rewind()
+    many = CountingReader(Bytes(bytes(MOST_KEPT + 1)))
+    many.keep()
+    assert len(many.read(-1)) == MOST_KEPT + 1
+    assert not many.rewind()
+
+
+class Bytes(io.BytesIO):
+    """Bytes that can only be read forwards."""
+
+    def seekable(self) -> bool:
+        return False
