@@ -143,18 +143,22 @@ def damages(draw: st.DrawFn, smallest: int) -> dict[tuple[str, int], Fraction]:
     pictures = draw(st.lists(st.integers(0, LENGTH - 1), max_size=3, unique=True))
     bits = draw(st.permutations(range(SMALLEST, BITS)))
     for number, bit in zip(pictures, bits, strict=False):
+        # Where nothing else is known, pictures may well begin two seconds from the sound.
+        if number < 4 and bit < SMALLEST + 2:
+            continue
         bad["video", number] = draw(st.sampled_from([1, -1])) * 2**bit * TICK
     blocks = int(LENGTH / RATE / BLOCK)
     for first in draw(st.lists(st.integers(0, blocks // 48 - 1), max_size=3, unique=True)):
-        # Where nothing else is known, sound may well begin two seconds from the pictures.
-        bit = draw(st.integers(smallest if first else smallest + 2, BITS - 1))
+        # The same holds for sound; and where both are off by as much, they are right.
+        least = smallest if first else smallest + 2
+        bit = draw(st.sampled_from([bit for bit in bits[3:] if bit >= least]))
         off = draw(st.sampled_from([1, -1])) * 2**bit * TICK
         for number in range(first * 48, first * 48 + draw(st.integers(1, 24))):
             bad["audio", number] = off
     return bad
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.one_of(
         st.tuples(STEADY, damages(SMALLEST)),
