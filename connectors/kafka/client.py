@@ -1,4 +1,4 @@
-"""Settings of librdkafka, and its complaints in words."""
+"""Settings of librdkafka, and its errors in words."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def unfit(error: KafkaError) -> str:
     return said
 
 
-class Complaints:
+class ClientErrors:
     """The latest that a client said went wrong; errors of one broker among several included.
 
     Attributes:
@@ -190,23 +190,23 @@ class Complaints:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, complaints: Complaints) -> None:
+    def __init__(self, client_errors: ClientErrors) -> None:
         super().__init__()
-        self._complaints = complaints
+        self._client_errors = client_errors
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._complaints.hear(record.getMessage())
+        self._client_errors.hear(record.getMessage())
 
 
 def client_settings(
-    address: KafkaAddress, section: KafkaSection, complaints: Complaints
+    address: KafkaAddress, section: KafkaSection, client_errors: ClientErrors
 ) -> dict[str, Any]:
     """What producers, consumers and administrators share.
 
     Args:
         address: Whom to ask.
         section: TLS and login.
-        complaints: Takes errors and log lines.
+        client_errors: Takes errors and log lines.
 
     Returns:
         librdkafka's settings. They hold the passwords: never print them.
@@ -223,10 +223,10 @@ def client_settings(
         "client.id": "moae-streamer",
         "security.protocol": protocol,
         "reconnect.backoff.max.ms": 2_000,
-        "error_cb": complaints.note,
-        "logger": complaints.logger,
+        "error_cb": client_errors.note,
+        "logger": client_errors.logger,
     }
-    complaints.certified = address.tls and section.certificate_file is not None
+    client_errors.certified = address.tls and section.certificate_file is not None
     if address.tls:
         settings["ssl.endpoint.identification.algorithm"] = (
             "https" if section.verify_hostname else "none"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.kafka.client import Complaints, client_settings
+from connectors.kafka.client import ClientErrors, client_settings
 from connectors.kafka.message import from_record
 from connectors.kafka.rights import not_allowed
 from connectors.kafka.topic import TopicProbe
@@ -90,7 +90,7 @@ class EventReader:
     ) -> None:
         self._address, self._section, self._group = address, section, group
         self._warn = warn
-        self._complaints = Complaints()
+        self._client_errors = ClientErrors()
         self._consumer: Consumer | None = None
         self._next: dict[int, int] = {}
         self._away = False
@@ -104,7 +104,9 @@ class EventReader:
         """
         groups = () if self._group is None else (self._group,)
         facts = TopicProbe(self._address, self._section, "READ", groups).look()
-        settings: dict[str, Any] = client_settings(self._address, self._section, self._complaints)
+        settings: dict[str, Any] = client_settings(
+            self._address, self._section, self._client_errors
+        )
         settings |= {
             "group.id": self._group or f"streamer-consume-{uuid.uuid4()}",
             "enable.auto.commit": False,
@@ -176,7 +178,7 @@ class EventReader:
             self._notice()
             return None
         self._away = False
-        self._complaints.clear()
+        self._client_errors.clear()
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
@@ -196,9 +198,9 @@ class EventReader:
 
     def _notice(self) -> None:
         """Says once that brokers are away."""
-        if self._away or (reason := self._complaints.explain()) is None:
+        if self._away or (reason := self._client_errors.explain()) is None:
             return
         self._away = True
-        if self._complaints.certain:
+        if self._client_errors.certain:
             raise SinkError(f"{self._address}: {reason}")
         self._warn(f"{self._address}: {reason}; waiting")

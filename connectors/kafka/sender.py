@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.kafka.client import Complaints, client_settings, error_kind, in_words, is_refusal
+from connectors.kafka.client import ClientErrors, client_settings, error_kind, in_words, is_refusal
 from connectors.kafka.message import OVERHEAD_BYTES, to_message
 from connectors.kafka.rights import not_allowed
 from streamer.errors import SinkError, StreamerError
@@ -73,8 +73,8 @@ class Sender:
     ) -> None:
         self._address, self._section = address, section
         self._spool, self._probe, self._warn = spool, probe, warn
-        self._complaints = Complaints()
-        self._settings = client_settings(address, section, self._complaints)
+        self._client_errors = ClientErrors()
+        self._settings = client_settings(address, section, self._client_errors)
         self._settings |= _producer_settings(section, facts)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"to {address}", daemon=True)
@@ -107,11 +107,11 @@ class Sender:
     def errors(self) -> dict[ErrorKind, int]:
         """What went wrong so far, by kind."""
         # Another thread adds new kinds.
-        return dict(self._complaints.counts.copy())
+        return dict(self._client_errors.counts.copy())
 
     def explain(self) -> str:
         """Why nothing is acknowledged, as far as it is known."""
-        return self._complaints.explain() or "no acknowledgement"
+        return self._client_errors.explain() or "no acknowledgement"
 
     def start(self) -> None:
         """Begins."""
@@ -147,12 +147,12 @@ class Sender:
             while not self._stopping.is_set():
                 self._fill(producer)
                 if self._flying:
-                    self._complaints.poll(producer, _POLL)
+                    self._client_errors.poll(producer, _POLL)
                 else:
-                    self._complaints.poll(producer, 0)
+                    self._client_errors.poll(producer, 0)
                     self._heard = time.monotonic()
                     self._spool.wait(self._cursor, _IDLE)
-                if self._settle() or self._complaints.fatal:
+                if self._settle() or self._client_errors.fatal:
                     self._restart()
                     return
                 self._watch()
@@ -205,7 +205,7 @@ class Sender:
             self._acknowledged.clear()
             self._heard = time.monotonic()
             self._restarts = 0
-            self._complaints.clear()
+            self._client_errors.clear()
             if self._stalled:
                 self._stalled = False
                 waiting = self._spool.state.events
@@ -220,7 +220,7 @@ class Sender:
             said = self._words(final[0])
             self._failure = SinkError(f"{self._address}: event not taken: {said}; {kept}")
         for number, error in failed:
-            self._complaints.counts[error_kind(error)] += 1
+            self._client_errors.counts[error_kind(error)] += 1
             if error.code() in _REFUSED:
                 self._spool.refuse(number, error.str())
         if self._failure is not None:
@@ -229,8 +229,8 @@ class Sender:
 
     def _restart(self) -> None:
         """A producer that lost its sequence is made anew, unless that has not helped."""
-        reason = self._complaints.fatality or self.explain()
-        self._complaints.clear()
+        reason = self._client_errors.fatality or self.explain()
+        self._client_errors.clear()
         self._restarts += 1
         if self._restarts > _RESTARTS:
             raise SinkError(f"{self._address}: {reason}; {self._left()}")
@@ -261,7 +261,7 @@ class Sender:
         except SinkError as error:
             return str(error).removeprefix(f"{self._address}: ")
         if facts.problem is not None:
-            self._complaints.counts["replicas"] += 1
+            self._client_errors.counts["replicas"] += 1
             return facts.problem
         return self.explain()
 

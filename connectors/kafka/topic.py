@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from connectors.kafka.client import Complaints, client_settings, unfit
+from connectors.kafka.client import ClientErrors, client_settings, unfit
 from connectors.kafka.rights import Needs, Right, lacking, not_allowed
 from streamer.errors import SinkError
 
@@ -84,10 +84,10 @@ class TopicProbe:
     ) -> None:
         self._address, self._section, self._right = address, section, right
         self._needs = Needs({address.topic: (right,)}, groups)
-        self._complaints = Complaints()
+        self._client_errors = ClientErrors()
         self._silent = False
         try:
-            self._client = AdminClient(client_settings(address, section, self._complaints))
+            self._client = AdminClient(client_settings(address, section, self._client_errors))
         except KafkaException as error:
             raise SinkError(f"{address}: {unfit(error.args[0])}") from error
 
@@ -108,7 +108,7 @@ class TopicProbe:
         """
         patience = self._section.connect_seconds if seconds is None else seconds
         deadline = time.monotonic() + patience
-        self._complaints.clear()
+        self._client_errors.clear()
         self._silent = False
         topic = self._topic(deadline, patience)
         self._allowed(max(_STEP, deadline - time.monotonic()))
@@ -130,7 +130,7 @@ class TopicProbe:
             SinkError: Nobody answers in time, or the login or the certificate is refused.
         """
         patience = self._section.connect_seconds if seconds is None else seconds
-        self._complaints.clear()
+        self._client_errors.clear()
         self._ask(self._all, time.monotonic() + patience, patience)
 
     def _all(self) -> ClusterMetadata:
@@ -157,9 +157,9 @@ class TopicProbe:
                 return question()
             except (KafkaException, TimeoutError) as error:
                 self._client.poll(0)
-                if self._complaints.certain or time.monotonic() >= deadline:
-                    self._silent = not self._complaints.certain
-                    reason = self._complaints.explain() or f"no answer in {patience:g} s"
+                if self._client_errors.certain or time.monotonic() >= deadline:
+                    self._silent = not self._client_errors.certain
+                    reason = self._client_errors.explain() or f"no answer in {patience:g} s"
                     raise SinkError(f"{self._address}: {reason}") from error
 
     def _topic(self, deadline: float, patience: float) -> TopicMetadata:

@@ -77,7 +77,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     from streamer.pipeline.engine import load_engine, share
     from streamer.serve.folder import state_folder
     from streamer.serve.health import watch
-    from streamer.serve.host import House
+    from streamer.serve.host import ServeContext
     from streamer.serve.log import ServeLog
     from streamer.serve.routes import Routes
     from streamer.serve.service import Service
@@ -88,8 +88,8 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
         folder = stack.enter_context(state_folder(settings.serve))
         engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
         shared = stack.enter_context(share(engine, settings.runtime, metrics.batches.passed))
-        house = House(settings, metrics, folder, log.stream)
-        service = Service(engine, shared, house)
+        context = ServeContext(settings, metrics, folder, log.stream)
+        service = Service(engine, shared, context)
         watch(checks, service, settings.http.fresh_seconds)
         routes = Routes(service, settings.serve.token)
         listen = parse_listen(settings.serve.listen)

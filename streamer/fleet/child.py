@@ -17,8 +17,8 @@ from streamer.errors import StreamerError
 from streamer.fleet.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from streamer.fleet.reader_message import ReaderMessage
     from streamer.fleet.reading import Readings
-    from streamer.fleet.telling import Telling
 
 READ: Final = "read"
 END: Final = "end"
@@ -35,7 +35,7 @@ class Speaker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def say(self, telling: Telling) -> None:
+    def say(self, telling: ReaderMessage) -> None:
         """Says it."""
         line = telling.model_dump_json(exclude_defaults=True) + "\n"
         with self._lock:

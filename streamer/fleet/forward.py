@@ -9,13 +9,13 @@ from models.experts.tokens import thinned
 from streamer.errors import FleetError
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import saved_place
-from streamer.live.keeping import Place
+from streamer.live.keeping import ResumeState
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.fleet.log import ShotLog
     from streamer.fleet.outbox import Outbox
-    from streamer.fleet.ports import Raw
+    from streamer.fleet.ports import LogRecord
     from streamer.fleet.request import StreamRequest
     from streamer.pipeline.epoch import Epoch
     from streamer.pipeline.run import Counts
@@ -108,7 +108,7 @@ def _thinned(record: ShotRecord, most: int) -> ShotRecord:
     return replace(record, shot=replace(record.shot, tokens=tokens))
 
 
-def _usable(raw: Raw) -> Reached | None:
+def _usable(raw: LogRecord) -> Reached | None:
     try:
         record = decode(raw.value)
     except RecordRefused:
@@ -207,20 +207,20 @@ class LogKeeping:
     ) -> None:
         self._request, self._reached, self._forwarder = request, reached, forwarder
 
-    def restore(self, number: int | None, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> ResumeState:
         """See `streamer.live.keeping.Keeper.restore`."""
         if self._reached is None:
-            return Place(number)
+            return ResumeState(number)
         record = self._reached.record
         if record is None or record.run != self._request.run:
-            return Place(self._reached.number + 1)
+            return ResumeState(self._reached.number + 1)
         self._forwarder.resume()
-        return Place(
+        return ResumeState(
             record.epoch.number,
             lost_at=self._reached.at,
             same=True,
             ended=record.shot is None,
         )
 
-    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
         """Every shot is kept already."""

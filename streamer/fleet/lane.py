@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from streamer.events.payload import EventData
-    from streamer.fleet.ports import LaneOptions, Log, Out, Raw, Saved
+    from streamer.fleet.counters import FleetCounters
+    from streamer.fleet.ports import LaneOptions, Log, LogRecord, Out, Saved
     from streamer.fleet.record import ShotRecord
-    from streamer.fleet.tally import Tally
     from streamer.fleet.window import Mixture
 
 _MANY: Final = 100_000
@@ -42,7 +42,7 @@ class _Partition:
     done: int
     loaded: bool = False
     windows: dict[str, StreamWindow] = field(default_factory=dict)
-    parked: dict[str, tuple[Raw, ShotRecord]] = field(default_factory=dict)
+    parked: dict[str, tuple[LogRecord, ShotRecord]] = field(default_factory=dict)
 
 
 class SegmentLane:
@@ -57,7 +57,7 @@ class SegmentLane:
         out: Where results go.
         saved: The windows that were saved last.
         options: How.
-        tally: Told what happened.
+        counters: Told what happened.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class SegmentLane:
         out: Out,
         saved: Saved,
         options: LaneOptions,
-        tally: Tally,
+        counters: FleetCounters,
     ) -> None:
         self._mixture, self._log, self._out, self._saved = mixture, log, out, saved
-        self._options, self._tally = options, tally
+        self._options, self._counters = options, counters
         self._partitions: dict[int, _Partition] = {}
         self._moved: set[str] = set()
 
@@ -95,7 +95,7 @@ class SegmentLane:
                 known = _Partition(number, at, at, windows=known.windows)
             self._partitions[number] = known
 
-    def process(self, records: Iterable[Raw]) -> int:
+    def process(self, records: Iterable[LogRecord]) -> int:
         """Works off records and returns when all results are safe.
 
         Args:
@@ -108,11 +108,11 @@ class SegmentLane:
             FleetError: Brokers refuse or do not answer.
         """
         worked = 0
-        todo: list[Raw] = []
+        todo: list[LogRecord] = []
         for raw in records:
             place = self._partitions.get(raw.partition)
             if place is None or raw.offset < place.next:
-                self._tally.repeated()
+                self._counters.repeated()
                 continue
             if raw.offset > place.next:
                 worked += self._fetch(raw.partition, place, raw.offset, todo)
@@ -131,7 +131,7 @@ class SegmentLane:
         place = self._partitions.get(partition)
         if place is None:
             return 0
-        todo: list[Raw] = []
+        todo: list[LogRecord] = []
         _, end = self._log.ends(partition)
         end = min(end, place.next + _CATCH_UP)
         worked = self._fetch(partition, place, end, todo) if end > place.next else 0
@@ -147,38 +147,38 @@ class SegmentLane:
             or (window.unsaved and (window.ended or not window.saved))
         ]
 
-    def _fetch(self, partition: int, place: _Partition, stop: int, todo: list[Raw]) -> int:
+    def _fetch(self, partition: int, place: _Partition, stop: int, todo: list[LogRecord]) -> int:
         """Reads what was skipped; offsets without a record (control records) are passed over."""
         worked = 0
         for piece in self._log.read(partition, place.next, stop):
             todo += piece
             place.next = piece[-1].offset + 1
-            self._tally.skipped(len(piece))
+            self._counters.skipped(len(piece))
             if len(todo) >= 2 * self._options.batch:
                 worked += self._finish(todo)
         place.next = max(place.next, stop)
         return worked
 
-    def _finish(self, todo: list[Raw]) -> int:
+    def _finish(self, todo: list[LogRecord]) -> int:
         count = len(todo)
         self._moved.clear()
         self._work(todo, quiet=False)
         began = time.perf_counter()
         self._out.flush(self._options.delivery_seconds)
-        self._tally.spent(self._moved, "sinks", time.perf_counter() - began)
+        self._counters.spent(self._moved, "sinks", time.perf_counter() - began)
         for place in self._partitions.values():
             place.done = place.next
         todo.clear()
         return count
 
-    def _work(self, todo: Iterable[Raw], *, quiet: bool) -> None:
+    def _work(self, todo: Iterable[LogRecord], *, quiet: bool) -> None:
         """Takes records in order, streams side by side.
 
         Args:
             todo: Of any partitions.
             quiet: Only windows move: results were delivered by somebody before.
         """
-        waiting: dict[tuple[int, str], deque[tuple[Raw, ShotRecord]]] = {}
+        waiting: dict[tuple[int, str], deque[tuple[LogRecord, ShotRecord]]] = {}
         for raw in todo:
             record = self._read(raw, quiet=quiet)
             if record is not None:
@@ -199,7 +199,7 @@ class SegmentLane:
             for start in range(0, len(ready), self._options.batch):
                 self._push(ready[start : start + self._options.batch], quiet=quiet)
 
-    def _read(self, raw: Raw, *, quiet: bool) -> ShotRecord | None:
+    def _read(self, raw: LogRecord, *, quiet: bool) -> ShotRecord | None:
         try:
             record = decode(raw.value)
             if raw.key != record.stream.encode():
@@ -211,7 +211,7 @@ class SegmentLane:
             return None
         return record
 
-    def _next(self, raw: Raw, record: ShotRecord, *, quiet: bool) -> StreamWindow | None:
+    def _next(self, raw: LogRecord, record: ShotRecord, *, quiet: bool) -> StreamWindow | None:
         """The stream's window when the record is the next one for it."""
         place = self._partitions[raw.partition]
         window = self._window(place, record.stream)
@@ -225,7 +225,7 @@ class SegmentLane:
                 self._refuse(raw, refused)
             return None
         if step == "repeat":
-            self._tally.repeated()
+            self._counters.repeated()
             return None
         if step == "behind":
             if quiet or not self._ahead(raw, record, place):
@@ -244,10 +244,10 @@ class SegmentLane:
             try:
                 window.load(saved)
             except StateError as error:
-                self._tally.rebuilt("refused", f"{stream}: {error}")
+                self._counters.rebuilt("refused", f"{stream}: {error}")
                 return None
             if self._beyond(place, window):
-                self._tally.rebuilt("foreign", f"{stream}: the log of shots was made anew")
+                self._counters.rebuilt("foreign", f"{stream}: the log of shots was made anew")
                 return None
             self._keep(place, window)
         return window
@@ -262,7 +262,7 @@ class SegmentLane:
         place.windows[window.stream] = window
 
     def _rebuilt(
-        self, raw: Raw, record: ShotRecord, place: _Partition, window: StreamWindow | None
+        self, raw: LogRecord, record: ShotRecord, place: _Partition, window: StreamWindow | None
     ) -> StreamWindow | None:
         """Brings a window up to a record from the log of shots."""
         stream = record.stream
@@ -273,11 +273,13 @@ class SegmentLane:
             # The log has no more than it had when the other one was put aside.
             return window
         if window is None:
-            self._tally.rebuilt("lost", f"{stream}: no window at record {record.sequence}")
+            self._counters.rebuilt("lost", f"{stream}: no window at record {record.sequence}")
             start = self._log.since(raw.partition, self._options.rebuild_seconds)
             self._replay(raw.partition, start, place, fresh=True)
         else:
-            self._tally.rebuilt("behind", f"{stream}: at {window.sequence}, not {record.sequence}")
+            self._counters.rebuilt(
+                "behind", f"{stream}: at {window.sequence}, not {record.sequence}"
+            )
             self._replay(raw.partition, self._start(raw.partition, place, window), place)
         return place.windows.get(stream)
 
@@ -309,7 +311,7 @@ class SegmentLane:
                 self._found(piece, place)
             self._work(piece, quiet=True)
 
-    def _found(self, piece: Iterable[Raw], place: _Partition) -> None:
+    def _found(self, piece: Iterable[LogRecord], place: _Partition) -> None:
         for raw in piece:
             record = self._read(raw, quiet=True)
             if record is not None and self._window(place, record.stream) is None:
@@ -317,7 +319,7 @@ class SegmentLane:
                 window.restart(record)
                 self._keep(place, window)
 
-    def _ahead(self, raw: Raw, record: ShotRecord, place: _Partition) -> bool:
+    def _ahead(self, raw: LogRecord, record: ShotRecord, place: _Partition) -> bool:
         """Decides about a record before which some are missing for good.
 
         A single one is put aside, since it may be nonsense; two that follow each other are the
@@ -336,7 +338,7 @@ class SegmentLane:
         if window is None:
             window = StreamWindow(record.stream, self._mixture)
             self._keep(place, window)
-        self._tally.rebuilt(
+        self._counters.rebuilt(
             "missing", f"{record.stream}: records before {record.sequence} are gone"
         )
         self._send(record.stream, window.restart(before[1]), quiet=False)
@@ -344,7 +346,9 @@ class SegmentLane:
             self._push([(window, *before)], quiet=False)
         return True
 
-    def _prepare(self, window: StreamWindow, raw: Raw, record: ShotRecord, *, quiet: bool) -> bool:
+    def _prepare(
+        self, window: StreamWindow, raw: LogRecord, record: ShotRecord, *, quiet: bool
+    ) -> bool:
         """Begins the record's epoch, and ends the stream; whether there is a shot to push."""
         try:
             events = window.prepare(record, raw.offset)
@@ -354,17 +358,19 @@ class SegmentLane:
             return False
         self._send(window.stream, events, quiet=quiet)
         if record.shot is None and not quiet:
-            self._tally.ended(window.stream)
+            self._counters.ended(window.stream)
         return record.shot is not None
 
-    def _push(self, ready: list[tuple[StreamWindow, Raw, ShotRecord]], *, quiet: bool) -> None:
+    def _push(
+        self, ready: list[tuple[StreamWindow, LogRecord, ShotRecord]], *, quiet: bool
+    ) -> None:
         began = time.perf_counter()
         work = [
             (window.segmentation.segmenter, {} if record.shot is None else record.shot.tokens)
             for window, _, record in ready
         ]
         decided = push_many(work)
-        self._tally.spent(
+        self._counters.spent(
             [window.stream for window, _, _ in ready], "segment", time.perf_counter() - began
         )
         for (window, raw, record), decisions in zip(ready, decided, strict=True):
@@ -372,7 +378,7 @@ class SegmentLane:
             window.took(record, raw.offset)
             self._send(window.stream, events, quiet=quiet)
             if not quiet:
-                self._tally.shot(window.stream, raw)
+                self._counters.shot(window.stream, raw)
 
     def _send(self, stream: str, events: list[EventData], *, quiet: bool) -> None:
         if quiet:
@@ -381,8 +387,8 @@ class SegmentLane:
         for data in events:
             if data.kind in self._options.emit:
                 self._out.event(stream, cloud_event(data))
-            self._tally.event(stream, data.kind)
+            self._counters.event(stream, data.kind)
 
-    def _refuse(self, raw: Raw, refused: RecordRefused) -> None:
+    def _refuse(self, raw: LogRecord, refused: RecordRefused) -> None:
         self._out.dead_letter(raw, refused.reason, refused.detail)
-        self._tally.dead_letter(raw, refused.reason, refused.detail)
+        self._counters.dead_letter(raw, refused.reason, refused.detail)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.kafka.client import Complaints, client_settings, error_kind
+from connectors.kafka.client import ClientErrors, client_settings, error_kind
 from connectors.kafka.rights import not_allowed
 from streamer.errors import FleetError
-from streamer.fleet.ports import Raw
+from streamer.fleet.ports import LogRecord
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -49,9 +49,9 @@ class ShotLog:
     def __init__(self, address: KafkaAddress, section: KafkaSection, group: str) -> None:
         self._topic, self._group = address.topic, group
         self._patience = section.connect_seconds
-        self._complaints = Complaints()
+        self._client_errors = ClientErrors()
         self._refused: KafkaError | None = None
-        settings = client_settings(address, section, self._complaints) | {
+        settings = client_settings(address, section, self._client_errors) | {
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -65,7 +65,7 @@ class ShotLog:
     @property
     def errors(self) -> Counter[ErrorKind]:
         """What went wrong with the brokers so far, by kind."""
-        return self._complaints.counts.copy()
+        return self._client_errors.counts.copy()
 
     def positions(self, partitions: list[int]) -> dict[int, tuple[int, str]]:
         """Partition → next offset to work on, and the note that was left with it.
@@ -127,7 +127,7 @@ class ShotLog:
         )
         return max(first, found[0].offset) if found and found[0].offset >= 0 else end
 
-    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Raw]]:
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[LogRecord]]:
         """Records from ``start`` up to, not including, ``stop``, in order and in pieces.
 
         Offsets that no longer hold a record are passed over.
@@ -144,7 +144,7 @@ class ShotLog:
         heard = time.monotonic()
         try:
             while at < stop:
-                found: list[Raw] = []
+                found: list[LogRecord] = []
                 # No more than there are: it would wait for the others.
                 most = min(_BATCH, stop - at)
                 for message in self._consumer.consume(most, timeout=_POLL):
@@ -165,12 +165,12 @@ class ShotLog:
                     yield found
                     heard = time.monotonic()
                 elif time.monotonic() - heard > self._patience:
-                    reason = self._complaints.explain() or "no answer"
+                    reason = self._client_errors.explain() or "no answer"
                     raise FleetError(f"{self._topic}: records cannot be read again: {reason}")
         finally:
             self._consumer.unassign()
 
-    def last(self, partition: int, key: bytes, oldest: int) -> Iterator[Raw]:
+    def last(self, partition: int, key: bytes, oldest: int) -> Iterator[LogRecord]:
         """Records with a key, newest first, down to the offset ``oldest``."""
         first, end = self.ends(partition)
         size = _CHUNK
@@ -222,7 +222,7 @@ class ShotLog:
             return not_allowed("group", self._group, ("READ",))
         if error.code() in {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}:
             return f"{self._topic}: the partition is not there, as far as the login may see"
-        return f"{self._topic}: {self._complaints.explain() or error.str()}"
+        return f"{self._topic}: {self._client_errors.explain() or error.str()}"
 
     def _call(self, ask: Callable[[], T]) -> T:
         """Asks again for a minute: a broker that starts has not its groups at hand yet."""
@@ -235,9 +235,9 @@ class ShotLog:
                 cause = error.args[0]
                 if cause.code() in _VAGUE:
                     cause = self._refusal() or cause
-                self._complaints.counts[error_kind(cause)] += 1
+                self._client_errors.counts[error_kind(cause)] += 1
                 late = time.monotonic() + pause > deadline
-                if self._complaints.certain or late or not _passing(cause):
+                if self._client_errors.certain or late or not _passing(cause):
                     raise FleetError(self._words(cause)) from error
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause + _POLL)
@@ -266,13 +266,13 @@ def _passing(error: KafkaError) -> bool:
     }
 
 
-def _raw(message: Message) -> Raw:
+def _raw(message: Message) -> LogRecord:
     partition, offset = message.partition(), message.offset()
     assert partition is not None
     assert offset is not None
     kind, stamp = message.timestamp()
     key, value = message.key(), message.value()
-    return Raw(
+    return LogRecord(
         partition,
         offset,
         key.encode() if isinstance(key, str) else key,

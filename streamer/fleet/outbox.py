@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.kafka.client import (
-    Complaints,
+    ClientErrors,
     client_settings,
     error_kind,
     in_words,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from connectors.kafka.address import KafkaAddress
     from connectors.kafka.client import ErrorKind
     from streamer.config.sections import KafkaSection
-    from streamer.fleet.ports import Raw
+    from streamer.fleet.ports import LogRecord
     from streamer.fleet.topics import Topics
 
 KEPT_BYTES: Final = 64 << 10
@@ -51,8 +51,8 @@ class Outbox:
 
     def __init__(self, address: KafkaAddress, section: KafkaSection, topics: Topics) -> None:
         self._topics = topics
-        self._complaints = Complaints()
-        settings = client_settings(address, section, self._complaints) | {
+        self._client_errors = ClientErrors()
+        settings = client_settings(address, section, self._client_errors) | {
             "enable.idempotence": True,
             "acks": "all",
             "compression.type": section.compression,
@@ -85,7 +85,7 @@ class Outbox:
         """Sends what should become of a stream; None removes it."""
         self._send(self._topics.streams, stream.encode(), value, {})
 
-    def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
+    def dead_letter(self, raw: LogRecord, reason: str, detail: str) -> None:
         """Puts a record aside, its beginning at least."""
         value = raw.value or b""
         headers = {
@@ -112,7 +112,7 @@ class Outbox:
         """
         deadline = time.monotonic() + seconds
         while self.waiting:
-            self._complaints.poll(self._producer, _POLL)
+            self._client_errors.poll(self._producer, _POLL)
             self._check()
             if time.monotonic() > deadline:
                 raise FleetError(
@@ -131,7 +131,7 @@ class Outbox:
     @property
     def errors(self) -> Counter[ErrorKind]:
         """What went wrong with the brokers so far, by kind."""
-        return self._complaints.counts.copy()
+        return self._client_errors.counts.copy()
 
     @property
     def waiting(self) -> int:
@@ -148,19 +148,19 @@ class Outbox:
                 )
                 break
             except BufferError:
-                self._complaints.poll(self._producer, _POLL)
+                self._client_errors.poll(self._producer, _POLL)
                 self._check()
             except KafkaException as error:
-                self._complaints.counts[error_kind(error.args[0])] += 1
+                self._client_errors.counts[error_kind(error.args[0])] += 1
                 raise FleetError(_words(topic, error.args[0])) from error
         self._waiting[topic] += 1
-        self._complaints.poll(self._producer, 0)
+        self._client_errors.poll(self._producer, 0)
 
     def _done(self, error: KafkaError | None, message: Message) -> None:
         self._waiting[message.topic() or ""] -= 1
         if error is None:
             return
-        self._complaints.counts[error_kind(error)] += 1
+        self._client_errors.counts[error_kind(error)] += 1
         if self._failed is None:
             self._failed = _words(message.topic() or "", error)
 
@@ -173,16 +173,16 @@ class Outbox:
             except SinkError as error:
                 return str(error)
             if (problem := facts.problem) is not None:
-                self._complaints.counts["replicas"] += 1
+                self._client_errors.counts["replicas"] += 1
                 return f"{address}: {problem}"
-        return self._complaints.explain() or "no acknowledgement"
+        return self._client_errors.explain() or "no acknowledgement"
 
     def _check(self) -> None:
         if self._failed is not None:
             raise FleetError(f"the brokers refuse a record: {self._failed}")
-        if self._complaints.certain or self._complaints.fatal:
-            complaints = self._complaints
-            reason = complaints.explain() or complaints.fatality or "no reason given"
+        if self._client_errors.certain or self._client_errors.fatal:
+            client_errors = self._client_errors
+            reason = client_errors.explain() or client_errors.fatality or "no reason given"
             raise FleetError(f"the producer cannot go on: {reason}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from streamer.fleet.child import END, GRACE_SECONDS, LEAVE, READ
-from streamer.fleet.telling import Telling
+from streamer.fleet.reader_message import ReaderMessage
 
 if TYPE_CHECKING:
     from streamer.fleet.reader import Reader
@@ -208,7 +208,7 @@ class _Process:
         assert process.stdout is not None
         while line := await _line(process.stdout):
             try:
-                telling = Telling.model_validate_json(line)
+                telling = ReaderMessage.model_validate_json(line)
             except ValidationError:
                 continue
             reader = self.readers.get(telling.stream)

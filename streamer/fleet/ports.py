@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class LogRecord:
     """A record as it lies in a topic.
 
     Attributes:
@@ -41,7 +41,7 @@ class Log(Protocol):
     def since(self, partition: int, seconds: float) -> int:
         """First offset of the last so many seconds."""
 
-    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Raw]]:
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[LogRecord]]:
         """Records of a range, in order, in pieces."""
 
 
@@ -61,7 +61,7 @@ class Out(Protocol):
     def event(self, stream: str, event: CloudEvent) -> None:
         """Takes an event."""
 
-    def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
+    def dead_letter(self, raw: LogRecord, reason: str, detail: str) -> None:
         """Takes a record that cannot be used."""
 
     def flush(self, seconds: float) -> None:

@@ -11,8 +11,8 @@ from streamer.pipeline.observer import Unwatched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamer.fleet.reader_message import ReaderMessage
     from streamer.fleet.request import StreamRequest
-    from streamer.fleet.telling import Telling
     from streamer.metrics.metrics import Metrics
 
 _FIRST_PAUSE: Final = 1.0
@@ -53,7 +53,7 @@ class Reader:
         """A process has it now."""
         self._began, self.placed = time.monotonic(), True
 
-    def take(self, telling: Telling) -> None:
+    def take(self, telling: ReaderMessage) -> None:
         """Its process says something."""
         if telling.opened or telling.progress is not None:
             self.reading = True
@@ -94,7 +94,7 @@ class _Watch:
         self._metrics.up(False)
         self._observer = MeteredObserver(Unwatched(), self._metrics)
 
-    def take(self, telling: Telling) -> None:
+    def take(self, telling: ReaderMessage) -> None:
         """Counts what it says."""
         if telling.opened:
             self._metrics.up(True)

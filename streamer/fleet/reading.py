@@ -15,8 +15,8 @@ from streamer.errors import StreamerError
 from streamer.fleet.forward import LogKeeping, Lookup, ShotForwarder, find_reached
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
+from streamer.fleet.reader_message import Numbers, ReaderMessage
 from streamer.fleet.request import StreamRequest
-from streamer.fleet.telling import Numbers, Telling
 from streamer.fleet.topics import Topics
 from streamer.lines import unforeseen
 from streamer.live.connector import Connector
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SAY_SECONDS: Final = 1.0
 
 
-Say = Callable[[Telling], None]
+Say = Callable[[ReaderMessage], None]
 """Tells the worker; called from the streams' threads."""
 
 
@@ -126,7 +126,7 @@ class _Reading:
             code, error = 70, unforeseen(caught)
         finally:
             shared.release(stream)
-        self._say(Telling(stream=stream, ended=code, error=error))
+        self._say(ReaderMessage(stream=stream, ended=code, error=error))
 
     def _read(self, stack: ExitStack) -> None:
         run = _make(self._request, self._settings, self._engine, self._say, stack)
@@ -177,24 +177,24 @@ class _Teller:
         self._said = 0.0
 
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        self._say(Telling(stream=self._stream, opened=True, warnings=warnings))
+        self._say(ReaderMessage(stream=self._stream, opened=True, warnings=warnings))
 
     def progressed(self, progress: Progress) -> None:
         now = time.monotonic()
         if now - self._said >= _SAY_SECONDS:
             self._said = now
-            self._say(Telling(stream=self._stream, progress=Numbers.of(progress)))
+            self._say(ReaderMessage(stream=self._stream, progress=Numbers.of(progress)))
 
     def decided(self, boundary: BoundaryData, delay: float | None) -> None:
         """Decisions are made elsewhere."""
 
     def lost(self, reason: GapReason, detail: str, wait: float) -> None:
         line = f"{reason}: {detail}; again in {wait:.1f} s"
-        self._say(Telling(stream=self._stream, lost=reason, warnings=(line,)))
+        self._say(ReaderMessage(stream=self._stream, lost=reason, warnings=(line,)))
 
     def returned(self, discontinuity: DiscontinuityData) -> None:
         """Whoever segments tells the gap."""
 
     def slow(self, stage: Stage, lag: float) -> None:
         line = f"{lag:.1f} s behind; {stage} takes the longest"
-        self._say(Telling(stream=self._stream, warnings=(line,)))
+        self._say(ReaderMessage(stream=self._stream, warnings=(line,)))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streamer.errors import FleetError
 
 if TYPE_CHECKING:
-    from streamer.fleet.ports import Raw
+    from streamer.fleet.ports import LogRecord
 
 MAX_BYTES = 16 << 10
 
@@ -56,7 +56,7 @@ class StreamRequest(BaseModel):
         return self.model_dump_json().encode()
 
 
-def read_request(raw: Raw) -> StreamRequest | None:
+def read_request(raw: LogRecord) -> StreamRequest | None:
     """Reads a record.
 
     Args:

@@ -16,7 +16,7 @@ from streamer.fleet.app import leave, make_app, take_part
 from streamer.fleet.lane import SegmentLane
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
-from streamer.fleet.ports import LaneOptions, Raw
+from streamer.fleet.ports import LaneOptions, LogRecord
 from streamer.fleet.takeover import Takeover
 from streamer.pipeline.outlet import ASKED_FOR
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from connectors.kafka.client import ErrorKind
     from streamer.config.settings import Settings
     from streamer.events.ids import EventKind
-    from streamer.fleet.tally import Tally
+    from streamer.fleet.counters import FleetCounters
     from streamer.fleet.topics import Topics
     from streamer.fleet.window import Mixture
     from streamer.metrics.metrics import Metrics
@@ -55,7 +55,7 @@ class Segmenter:
         topics: Names.
         mixture: Who decides.
         data: A folder for Faust.
-        tally: Counts.
+        counters: Counts.
         metrics: Served somewhere, or None.
         warn: Takes one line for people.
     """
@@ -67,13 +67,13 @@ class Segmenter:
         topics: Topics,
         mixture: Mixture,
         data: Path,
-        tally: Tally,
+        counters: FleetCounters,
         metrics: Metrics | None,
         warn: Callable[[str], None],
     ) -> None:
         fleet = settings.fleet
         self._settings, self._address, self._topics = fleet, address, topics
-        self._tally, self._metrics, self._warn = tally, metrics, warn
+        self._counters, self._metrics, self._warn = counters, metrics, warn
         self._note = mixture.model.digest[:16]
         self.app = make_app(topics.segment_group, address, settings.kafka, fleet, data / "segment")
         self._windows = self.app.Table(
@@ -94,8 +94,8 @@ class Segmenter:
             fleet.delivery_seconds,
         )
         saved = _Table(self._windows, fleet.partitions)
-        self._lane = SegmentLane(mixture, self._log, self._out, saved, options, tally)
-        self._queue: asyncio.Queue[Raw] = asyncio.Queue(2 * fleet.batch)
+        self._lane = SegmentLane(mixture, self._log, self._out, saved, options, counters)
+        self._queue: asyncio.Queue[LogRecord] = asyncio.Queue(2 * fleet.batch)
         self._thread = ThreadPoolExecutor(1, "segment")
         self._kept: dict[int, int] = {}
         self._seen: dict[int, int] = {}
@@ -154,7 +154,7 @@ class Segmenter:
             async for event in stream.events():
                 message = event.message
                 await self._queue.put(
-                    Raw(
+                    LogRecord(
                         message.partition,
                         message.offset,
                         message.key,
@@ -190,7 +190,7 @@ class Segmenter:
         # Time to fetch the first of them.
         self._heard = dict.fromkeys(positions, time.monotonic())
         self.owning = True
-        await self._in_thread(partial(self._tally.keep, self._mine))
+        await self._in_thread(partial(self._counters.keep, self._mine))
         if self._metrics is not None:
             self._metrics.fleet.rebalanced()
             self._metrics.fleet.assigned(self._topics.shots, len(partitions))
@@ -270,7 +270,7 @@ class Segmenter:
         if isinstance(error, TopicAuthorizationFailedError):
             self._unsaved = FleetError(not_allowed("topic", self._topics.windows, ("WRITE",)))
         elif error is not None:
-            self._tally.unsaved(f"{type(error).__name__}: {error}")
+            self._counters.unsaved(f"{type(error).__name__}: {error}")
 
     def _keep(self) -> None:
         """Stores positions that moved."""

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.address import KafkaAddress
-from connectors.kafka.client import Complaints, client_settings, is_refusal
+from connectors.kafka.client import ClientErrors, client_settings, is_refusal
 from connectors.kafka.rights import Needs, Right, lacking
 from connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError
@@ -116,10 +116,10 @@ class TopicMaker:
             FleetError: A topic may not be made, or is there with another number of partitions.
         """
         address = self.address(self._topics.shots)
-        complaints = Complaints()
+        client_errors = ClientErrors()
         # The probe waits for the broker and explains what is wrong; the topic may be missing.
         TopicProbe(address, self._kafka).reach()
-        admin = AdminClient(client_settings(address, self._kafka, complaints))
+        admin = AdminClient(client_settings(address, self._kafka, client_errors))
         there = admin.list_topics(timeout=self._kafka.connect_seconds).topics
         wanted = self._wanted()
         for new in wanted:
@@ -137,7 +137,7 @@ class TopicMaker:
             FleetError: It may not; every right that it lacks is named.
         """
         address = self.address(self._topics.shots)
-        admin = AdminClient(client_settings(address, self._kafka, Complaints()))
+        admin = AdminClient(client_settings(address, self._kafka, ClientErrors()))
         needs = sum((self._topics.needs(half) for half in halves), Needs())
         if found := lacking(admin, needs, self._kafka.connect_seconds):
             raise FleetError("; ".join(found))

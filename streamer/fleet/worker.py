@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from connectors.kafka.topic import TopicProbe
 from streamer.config.listen import parse_listen
 from streamer.errors import FleetError, StreamerError
+from streamer.fleet.counters import FleetCounters
 from streamer.fleet.ingester import Ingester
 from streamer.fleet.pool import ReaderPool
 from streamer.fleet.segmenter import Segmenter
-from streamer.fleet.tally import Tally
 from streamer.fleet.topics import TopicMaker
 from streamer.fleet.window import Mixture
 from streamer.http.app import make_app
@@ -112,10 +112,10 @@ class Worker:
         tasks: list[asyncio.Task[None]] = []
         if self._only != "ingest":
             model = await asyncio.to_thread(self._model)
-            tally = Tally(topics.shots, metrics, self._warn)
+            counters = FleetCounters(topics.shots, metrics, self._warn)
             mixture = Mixture(model, settings.segment)
             segmenter = Segmenter(
-                settings, address, topics, mixture, data, tally, metrics, self._warn
+                settings, address, topics, mixture, data, counters, metrics, self._warn
             )
             working["segment"] = segmenter
             tasks.append(asyncio.create_task(segmenter.run(), name="segment"))

@@ -12,13 +12,13 @@ from streamer.live.state import Head, Saved
 if TYPE_CHECKING:
     from connectors.sources.beginning import Beginning
     from streamer.live.state import StateFile
-    from streamer.pipeline.mark import Mark
+    from streamer.pipeline.resume_point import ResumePoint
     from streamer.pipeline.run import Counts
     from streamer.pipeline.segmentation import StreamSegmentation
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ResumeState:
     """Where in a stream a run begins.
 
     Attributes:
@@ -32,7 +32,7 @@ class Place:
     """
 
     number: int | None
-    mark: Mark | None = None
+    mark: ResumePoint | None = None
     base: float = 0.0
     lost_at: float | None = None
     same: bool = False
@@ -43,7 +43,7 @@ class Place:
 class Keeper(Protocol):
     """Knows where a stream goes on, and keeps where it is."""
 
-    def restore(self, number: int | None, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> ResumeState:
         """Goes on from what was kept, if anything was.
 
         Args:
@@ -51,7 +51,7 @@ class Keeper(Protocol):
             counts: Restored.
         """
 
-    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
         """Keeps where the stream is now.
 
         Args:
@@ -61,7 +61,7 @@ class Keeper(Protocol):
         """
 
 
-class Keeping:
+class StateKeeper:
     """Saves and restores one stream.
 
     Args:
@@ -73,7 +73,7 @@ class Keeping:
     def __init__(self, file: StateFile, source: str, segmentation: StreamSegmentation) -> None:
         self._file, self._source, self._segmentation = file, source, segmentation
 
-    def restore(self, number: int | None, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> ResumeState:
         """Goes on from what was saved, if anything was.
 
         Args:
@@ -86,13 +86,13 @@ class Keeping:
         """
         saved = self._file.load()
         if saved is None:
-            return Place(number)
+            return ResumeState(number)
         head = saved.head
         counts.shots, counts.scenes, counts.boundaries = head.shots, head.scenes, head.boundaries
         same = head.source == self._source
         if head.ended:
             # Nothing can follow in a window that was closed.
-            return Place(
+            return ResumeState(
                 head.epoch,
                 base=head.base,
                 lost_at=head.wall,
@@ -104,8 +104,8 @@ class Keeping:
             self._segmentation.restore(saved.segmentation)
         except StateError:
             # Other weights or another look-ahead: the window says nothing to them.
-            return Place(head.epoch, base=head.base, lost_at=head.wall)
-        return Place(
+            return ResumeState(head.epoch, base=head.base, lost_at=head.wall)
+        return ResumeState(
             head.epoch,
             saved.mark if head.exact else None,
             head.base,
@@ -114,7 +114,7 @@ class Keeping:
             beginning=head.beginning,
         )
 
-    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
         """Writes where the stream is now; nothing before its first epoch.
 
         Args:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from connectors.sources.source import Source
     from streamer.errors import SourceError
     from streamer.events.payload import GapReason
-    from streamer.live.keeping import Place
+    from streamer.live.keeping import ResumeState
 
 Sequel = Literal["end", "again", "anew", "raise"]
 """``end`` of the stream; read ``again`` from where it was; connect ``anew``, in a new epoch."""
@@ -60,7 +60,7 @@ class Loss:
         return Gap(self.reason, self.since, self.attempts, self.detail, self.missing)
 
 
-def rotation(place: Place, source: Source) -> Loss | None:
+def rotation(place: ResumeState, source: Source) -> Loss | None:
     """What is lost when another file lies where an earlier process read one.
 
     Args:

@@ -16,12 +16,12 @@ from connectors.sources.beginning import Beginning
 from streamer.config.folders import safe_file_name
 from streamer.errors import StateError, StateUnwritable
 from streamer.files import PRIVATE, write_atomically
-from streamer.pipeline import mark as marks
+from streamer.pipeline import resume_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streamer.pipeline.mark import Mark
+    from streamer.pipeline.resume_point import ResumePoint
 
 VERSION: Final = 1
 MAX_BYTES: Final = 64 << 20
@@ -79,7 +79,7 @@ class Saved:
 
     head: Head
     segmentation: bytes
-    mark: Mark | None
+    mark: ResumePoint | None
 
 
 class StateFile:
@@ -123,7 +123,7 @@ class StateFile:
         if head.stream != self._stream:
             raise StateError(f"{self.path}: belongs to another stream")
         text = metadata.get(_MARK)
-        return Saved(head, segmentation, None if text is None else marks.load(text, arrays))
+        return Saved(head, segmentation, None if text is None else resume_point.load(text, arrays))
 
     def save(self, saved: Saved) -> None:
         """Replaces the state; it is on the disk when this returns.
@@ -136,7 +136,7 @@ class StateFile:
             _SEGMENTATION: np.frombuffer(saved.segmentation, np.uint8)
         }
         if saved.mark is not None:
-            metadata[_MARK], more = marks.dump(saved.mark)
+            metadata[_MARK], more = resume_point.dump(saved.mark)
             arrays |= more
         self._write(safetensors.numpy.save(arrays, metadata))
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed, SourceDamaged, SourceError, SourceStalled
 from streamer.live.backoff import Backoff
-from streamer.live.burden import Burden
 from streamer.live.connection import Connection, Deadlines
 from streamer.live.faults import Faults
-from streamer.live.keeping import Place
+from streamer.live.gap_sorter import GapSorter
+from streamer.live.keeping import ResumeState
 from streamer.live.losses import Loss, Past, reason, rotation, sequel
-from streamer.live.seams import Seams
+from streamer.live.shedding import LoadShedder
 from streamer.pipeline.observer import Progress
 from streamer.pipeline.outlet import Outlet
 from streamer.pipeline.run import Counts, EpochRun, Listeners, send_all
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from streamer.events.payload import BoundaryData, DiscontinuityData
     from streamer.live.keeping import Keeper
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.mark import Mark
     from streamer.pipeline.observer import Observer
+    from streamer.pipeline.resume_point import ResumePoint
     from streamer.pipeline.segmenting import Segmenting
     from streamer.timeline import Instant, Picture, Sound
 
@@ -92,14 +92,14 @@ class StreamRun:
         )
         self._counts = Counts()
         self._backoff = Backoff(settings.reconnect, seed)
-        self._place = Place(settings.stream.epoch)
+        self._place = ResumeState(settings.stream.epoch)
         self._number = 0
         # Times in the input do not depend on what came before in it.
         self._exact = True
         self._loss: Loss | None = None
         self._progress = Progress()
         self._base = Fraction(0)
-        self._burden = Burden(
+        self._shedder = LoadShedder(
             settings.thinning, [extractor.aspect for extractor in engine.extractors]
         )
         self._reported = 0.0
@@ -191,9 +191,11 @@ class StreamRun:
             self._loss = self._loss or rotation(self._place, source)
             with self._open(source) as connection:
                 run = self._begin(connection, source)
-                seams = Seams(connection.info.has_picture, self._settings.decode.max_interleave)
+                sorter = GapSorter(
+                    connection.info.has_picture, self._settings.decode.max_interleave
+                )
                 for decoded in connection:
-                    for item, behind_gap in seams.sort(decoded):
+                    for item, behind_gap in sorter.sort(decoded):
                         if behind_gap and run.begun:
                             self._lose(run, item)
                             run = self._epoch(connection, source)
@@ -251,7 +253,7 @@ class StreamRun:
         self._endless = source.endless
         self._feed = self._feed or source.endless
         self._observer.opened(connection.info, self._decoder.warnings)
-        self._burden.restart()
+        self._shedder.restart()
         return self._epoch(connection, source)
 
     def _lose(self, run: EpochRun, item: Picture | Sound) -> None:
@@ -284,7 +286,7 @@ class StreamRun:
             gap=None if loss is None else loss.gap(),
             prompt=source.live or self._settings.source.realtime,
             resume=place.mark if loss is None else None,
-            thinner=self._burden.thinner,
+            thinner=self._shedder.thinner,
         )
 
     def _first(self, source: Source) -> int:
@@ -335,12 +337,12 @@ class StreamRun:
 
     def _began(self, discontinuity: DiscontinuityData | None) -> None:
         self._loss = None
-        self._place = Place(self._number, base=float(self._base))
+        self._place = ResumeState(self._number, base=float(self._base))
         if discontinuity is not None:
             self._observer.returned(discontinuity)
         self._save()
 
-    def _closed(self, mark: Mark | None) -> None:
+    def _closed(self, mark: ResumePoint | None) -> None:
         if self._decoder is not None:
             stats = self._decoder.stats
             self._exact = not stats.restarts and not stats.derived_times
@@ -360,7 +362,7 @@ class StreamRun:
     ) -> None:
         now = time.monotonic()
         self._times.add("source", connection.waited)
-        lag = self._burden.note(now, float(item.start.seconds), connection.waited)
+        lag = self._shedder.note(now, float(item.start.seconds), connection.waited)
         if now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
@@ -369,11 +371,11 @@ class StreamRun:
         elif source.replays:
             # Files are read as fast as they can be; nobody waits for them.
             lag = 0.0
-        self._burden.relieve(0.0 if source.replays else lag, now)
+        self._shedder.relieve(0.0 if source.replays else lag, now)
         self._times.decoding(connection.decoding)
         self._progress = replace(self._progress, lag=lag)
         self._report(max(self._progress.position, self._base + run.elapsed))
-        slow = self._burden.slow(lag, now, self._times)
+        slow = self._shedder.slow(lag, now, self._times)
         if slow is not None:
             self._observer.slow(slow, lag)
 
@@ -385,8 +387,8 @@ class StreamRun:
             scenes=self._counts.scenes,
             boundaries=self._counts.boundaries,
             spent=dict(self._times.spent),
-            thinning=self._burden.thinner.level,
-            skipped=dict(self._burden.skipped),
+            thinning=self._shedder.thinner.level,
+            skipped=dict(self._shedder.skipped),
             faults=self._faults.total(),
             lost_sound=self._counts.lost_sound,
             drift=self._drift(),

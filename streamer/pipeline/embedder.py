@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.aspects.bank import AspectBank
-from streamer.pipeline.mark import Mark
+from streamer.pipeline.resume_point import ResumePoint
 from streamer.pipeline.stages import StageTimes
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
@@ -64,7 +64,7 @@ class ShotEmbedder:
         *,
         batch: int,
         workers: int = 1,
-        resume: Mark | None = None,
+        resume: ResumePoint | None = None,
         times: StageTimes | None = None,
         shot_network: Network | None = None,
         thinner: Thinner | None = None,
@@ -90,7 +90,7 @@ class ShotEmbedder:
         self._picture: Instant | None = None
         self._windows = 0
         self._end: Instant | None = None
-        self._marks: deque[tuple[int, Mark]] = deque()
+        self._marks: deque[tuple[int, ResumePoint]] = deque()
         self._times = StageTimes() if times is None else times
         self._resumed_at: Instant | None = None
         if resume is not None:
@@ -119,7 +119,7 @@ class ShotEmbedder:
         """
         return self._push_picture(item) if isinstance(item, Picture) else self._push_sound(item)
 
-    def mark(self, index: int) -> Mark | None:
+    def mark(self, index: int) -> ResumePoint | None:
         """Where to go on behind a shot that came out; None where that cannot be done exactly.
 
         Args:
@@ -215,7 +215,7 @@ class ShotEmbedder:
         self._bank.read_to(end.seconds)
         return self._bank.advance(end.seconds, closed)
 
-    def _resume(self, mark: Mark) -> None:
+    def _resume(self, mark: ResumePoint) -> None:
         self._start, self._windows, self._resumed_at = mark.start, mark.windows, mark.at
         self._bank.begin(mark.at.seconds)
         if mark.sound is not None:
@@ -230,7 +230,7 @@ class ShotEmbedder:
         if state is None:
             return
         assert self._start is not None
-        mark = Mark(self._start, self._windows, state, self._bank.sound_place)
+        mark = ResumePoint(self._start, self._windows, state, self._bank.sound_place)
         self._marks.append((index, mark))
 
     def _begin(self, start: Instant | None) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.epoch import Gap
-    from streamer.pipeline.mark import Mark
     from streamer.pipeline.outlet import Outlet
+    from streamer.pipeline.resume_point import ResumePoint
     from streamer.pipeline.segmenting import Segmenting
     from streamer.pipeline.stages import StageTimes
     from streamer.timeline import EmbeddedShot, Instant, Sound, StreamInfo
@@ -66,7 +66,7 @@ class Listeners:
 
     began: Callable[[DiscontinuityData | None], None]
     decided: Callable[[BoundaryData, Instant | None], None]
-    closed: Callable[[Mark | None], None]
+    closed: Callable[[ResumePoint | None], None]
 
 
 class EpochRun:
@@ -103,7 +103,7 @@ class EpochRun:
         number: int,
         gap: Gap | None,
         prompt: bool,
-        resume: Mark | None = None,
+        resume: ResumePoint | None = None,
         thinner: Thinner | None = None,
     ) -> None:
         self._info, self._engine = info, engine

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from connectors.sinks.sink import Sink
-    from streamer.live.keeping import Keeper, Place
+    from streamer.live.keeping import Keeper, ResumeState
     from streamer.pipeline.run import Counts
 
 
@@ -26,11 +26,11 @@ class EventsFirst:
         self._inner = inner
         self._sinks = [sink for sink in sinks if isinstance(sink, Durable)]
 
-    def restore(self, number: int | None, counts: Counts) -> Place:
+    def restore(self, number: int | None, counts: Counts) -> ResumeState:
         """As ``inner`` does."""
         return self._inner.restore(number, counts)
 
-    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
         """As ``inner`` does, behind the events.
 
         Raises:

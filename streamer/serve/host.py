@@ -17,7 +17,7 @@ from streamer.errors import ExtractionError, SinkError, StateUnwritable, Streame
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.connector import Connector
-from streamer.live.keeping import Keeping
+from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
 from streamer.metrics.observer import MeteredObserver
@@ -44,7 +44,7 @@ DELIVER_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ServeContext:
     """What the streams of a process share.
 
     Attributes:
@@ -70,17 +70,17 @@ class StreamHost:
     Args:
         entry: What to run.
         engine: The networks as this stream sees them.
-        house: What it shares.
+        context: What it shares.
     """
 
-    def __init__(self, entry: StreamEntry, engine: Engine, house: House) -> None:
+    def __init__(self, entry: StreamEntry, engine: Engine, context: ServeContext) -> None:
         self.entry: Final = entry
-        self._engine, self._house = engine, house
-        self._settings = entry.settings(house.settings)
+        self._engine, self._context = engine, context
+        self._settings = entry.settings(context.settings)
         self._location = entry.source.get_secret_value()
-        self._file = StateFile(house.folder, entry.name)
+        self._file = StateFile(context.folder, entry.name)
         self._observer = StatusObserver(self._warn)
-        self._metrics = house.metrics.stream(entry.name)
+        self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -190,7 +190,7 @@ class StreamHost:
             return self._over
 
     def _fail(self, error: StreamerError) -> None:
-        self._house.metrics.error(error)
+        self._context.metrics.error(error)
         self._observer.enter("failed")
         self._observer.trouble(type(error).__name__, str(error))
 
@@ -209,11 +209,11 @@ class StreamHost:
                 sinks.append(open_sink(place, use))
                 stack.callback(sinks[-1].close)
                 self._watch(sinks[-1])
-            self._house.metrics.keep_sinks(self.entry.name, [sink.name for sink in sinks])
+            self._context.metrics.keep_sinks(self.entry.name, [sink.name for sink in sinks])
             segmentation = StreamSegmentation(
                 self.entry.name, self._engine.model, self._settings.segment
             )
-            keeping = Keeping(self._file, fingerprint(self._location), segmentation)
+            keeping = StateKeeper(self._file, fingerprint(self._location), segmentation)
             run = StreamRun(
                 self.entry.name,
                 Connector(self._location, self._settings.source),
@@ -245,7 +245,7 @@ class StreamHost:
 
     def _watch(self, sink: Sink) -> None:
         if isinstance(sink, Stateful):
-            self._house.metrics.watch_sink(self.entry.name, sink.name, lambda: sink.state)
+            self._context.metrics.watch_sink(self.entry.name, sink.name, lambda: sink.state)
 
     def _warn(self, message: str) -> None:
-        self._house.warn(self.entry.name, message)
+        self._context.warn(self.entry.name, message)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamer.aspects.sharing import SharedExtractors
     from streamer.config.streams import StreamEntry
     from streamer.pipeline.engine import Engine
-    from streamer.serve.host import House
+    from streamer.serve.host import ServeContext
 
 
 class Busy(Exception):
@@ -32,15 +32,15 @@ class Service:
     Args:
         engine: Loaded networks.
         shared: The same networks, for many streams at once.
-        house: What the streams share.
+        context: What the streams share.
     """
 
-    def __init__(self, engine: Engine, shared: SharedExtractors, house: House) -> None:
-        self._engine, self._shared, self._house = engine, shared, house
+    def __init__(self, engine: Engine, shared: SharedExtractors, context: ServeContext) -> None:
+        self._engine, self._shared, self._context = engine, shared, context
         self._hosts: dict[str, StreamHost] = {}
-        self._roster = Roster(house.folder)
+        self._roster = Roster(context.folder)
         self._lock = threading.Lock()
-        self._limit: Final = house.settings.serve.max_streams
+        self._limit: Final = context.settings.serve.max_streams
 
     @property
     def hosts(self) -> Mapping[str, StreamHost]:
@@ -107,7 +107,7 @@ class Service:
                 return False
             self._roster.delete(name)
             self._end_or_undo(name, final=True)
-            self._house.metrics.remove(name)
+            self._context.metrics.remove(name)
             return True
 
     def stop(self) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ class Service:
             except Busy as error:
                 busy.append(str(error))
             else:
-                self._house.metrics.remove(name)
+                self._context.metrics.remove(name)
         for name, entry in wanted.items():
             host = self._hosts.get(name)
             if host is not None:
@@ -157,7 +157,7 @@ class Service:
 
     def _begin(self, entry: StreamEntry) -> None:
         engine = replace(self._engine, extractors=self._shared.views(entry.name))
-        host = StreamHost(entry, engine, self._house)
+        host = StreamHost(entry, engine, self._context)
         self._hosts[entry.name] = host
         host.start()
 

@@ -30,7 +30,7 @@ from streamer.config.sections import (
 from streamer.config.settings import Settings
 from streamer.config.streams import StreamEntry
 from streamer.metrics.metrics import Metrics
-from streamer.serve.host import House
+from streamer.serve.host import ServeContext
 from streamer.serve.service import Service
 from tests.soak.verdict import Verdict, judge
 from tests.streamer.live.engine import toy_engine
@@ -129,10 +129,10 @@ def soak(
         shared = stack.enter_context(
             SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2)
         )
-        house = House(
+        context = ServeContext(
             SETTINGS, Metrics(), folder / "state", lambda name, line: said.append((name, line))
         )
-        service = Service(engine, shared, house)
+        service = Service(engine, shared, context)
         names = [f"s{number}" for number in range(streams)]
         events = {name: folder / f"{name}.jsonl" for name in names}
         service.start(

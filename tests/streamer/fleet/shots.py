@@ -10,10 +10,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from models.mixture import Moae
 from streamer.config.sections import SegmentSection
+from streamer.fleet.counters import FleetCounters
 from streamer.fleet.lane import SegmentLane
-from streamer.fleet.ports import LaneOptions, Raw
+from streamer.fleet.ports import LaneOptions, LogRecord
 from streamer.fleet.record import ShotRecord, encode
-from streamer.fleet.tally import Tally
 from streamer.fleet.window import Mixture
 from streamer.metrics.metrics import Metrics
 from streamer.pipeline.epoch import Epoch, Gap
@@ -61,21 +61,21 @@ def records(
     return found
 
 
-def laid_out(streams: list[list[ShotRecord]], partition: int = 0) -> list[Raw]:
+def laid_out(streams: list[list[ShotRecord]], partition: int = 0) -> list[LogRecord]:
     """Streams in turn, as they would lie in one partition."""
-    raws: list[Raw] = []
+    raws: list[LogRecord] = []
     for turn in range(max(len(each) for each in streams)):
         for each in streams:
             if turn < len(each):
                 key = each[turn].stream.encode()
-                raws.append(Raw(partition, len(raws), key, encode(each[turn])))
+                raws.append(LogRecord(partition, len(raws), key, encode(each[turn])))
     return raws
 
 
 class MemoryLog:
     """A partition in memory."""
 
-    def __init__(self, raws: list[Raw]) -> None:
+    def __init__(self, raws: list[LogRecord]) -> None:
         self.raws = raws
         self.reads = 0
 
@@ -85,7 +85,7 @@ class MemoryLog:
     def since(self, partition: int, seconds: float) -> int:
         return 0
 
-    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Raw]]:
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[LogRecord]]:
         self.reads += 1
         for at in range(start, stop, 5):
             yield self.raws[at : min(at + 5, stop)]
@@ -96,14 +96,14 @@ class MemoryOut:
 
     def __init__(self) -> None:
         self.events: list[CloudEvent] = []
-        self.letters: list[tuple[Raw, str]] = []
+        self.letters: list[tuple[LogRecord, str]] = []
         self._new: list[CloudEvent] = []
 
     def event(self, stream: str, event: CloudEvent) -> None:
         assert event.get_subject() == stream
         self._new.append(event)
 
-    def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
+    def dead_letter(self, raw: LogRecord, reason: str, detail: str) -> None:
         assert detail
         self.letters.append((raw, reason))
 
@@ -140,5 +140,5 @@ def make_lane(
         out,
         table,
         LaneOptions(kinds, batch, snapshot, 3600.0, 5.0),  # type: ignore[arg-type]
-        Tally("scenes.shots", metrics),
+        FleetCounters("scenes.shots", metrics),
     )

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from streamer.config.sections import SegmentSection
 from streamer.errors import StateError
-from streamer.fleet.ports import Raw
+from streamer.fleet.counters import FleetCounters
+from streamer.fleet.ports import LogRecord
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
-from streamer.fleet.tally import Tally
 from streamer.fleet.window import Mixture, StreamWindow
 from streamer.metrics.metrics import Metrics
 from tests.models.toy import toy_model
@@ -103,7 +103,7 @@ def poison() -> list[tuple[str, bytes | None, bytes | None]]:
 @pytest.mark.parametrize("which", range(len(poison())))
 def test_poison_is_put_aside_and_stops_nothing(which: int, at: int) -> None:
     reason, key, value = poison()[which]
-    mixed = [*RAWS[:at], Raw(0, 0, key, value), *RAWS[at:]]
+    mixed = [*RAWS[:at], LogRecord(0, 0, key, value), *RAWS[at:]]
     raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
     out = MemoryOut()
     lane = make_lane(MODEL, MemoryLog(raws), out)
@@ -116,7 +116,7 @@ def test_poison_is_put_aside_and_stops_nothing(which: int, at: int) -> None:
 
 def test_a_zombie_of_an_old_epoch() -> None:
     late = replace(STREAMS[0][8], sequence=9, shot=shot(9, 1, 0))
-    mixed = [*RAWS[:-4], Raw(0, 0, b"s0", encode(late)), *RAWS[-4:]]
+    mixed = [*RAWS[:-4], LogRecord(0, 0, b"s0", encode(late)), *RAWS[-4:]]
     raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
     out = MemoryOut()
     lane = make_lane(MODEL, MemoryLog(raws), out)
@@ -178,7 +178,7 @@ def test_a_window_of_another_mixture_is_rebuilt() -> None:
     newer.own({0: 20})
     newer.process(RAWS[20:])
     assert out.ids == WANTED
-    assert newer._tally.counts["rebuilt refused"] >= 2
+    assert newer._counters.counts["rebuilt refused"] >= 2
 
 
 def test_windows_of_a_log_that_was_made_anew_are_not_trusted() -> None:
@@ -193,8 +193,8 @@ def test_windows_of_a_log_that_was_made_anew_are_not_trusted() -> None:
     again = make_lane(MODEL, MemoryLog(new), out, saved)
     again.own({0: 0})
     again.process(new)
-    assert again._tally.counts["rebuilt foreign"] > 0
-    assert again._tally.counts["repeats"] == 0
+    assert again._counters.counts["rebuilt foreign"] > 0
+    assert again._counters.counts["repeats"] == 0
     shots = [event for event in out.events if ".shot." in str(event.get_type())]
     assert len(shots) == 20
 
@@ -240,7 +240,7 @@ def test_the_time_of_each_stage_is_counted_by_stream() -> None:
 
 def test_a_worker_that_only_segments_forgets_streams_that_ended_or_went() -> None:
     metrics = Metrics()
-    tally = Tally("scenes.shots", metrics)
+    counters = FleetCounters("scenes.shots", metrics)
 
     def shown() -> set[str]:
         return {
@@ -251,15 +251,15 @@ def test_a_worker_that_only_segments_forgets_streams_that_ended_or_went() -> Non
         }
 
     for number in range(150):
-        tally.event(f"film-{number}", "boundary")
-        tally.ended(f"film-{number}")
-        tally.spent([f"film-{number}"], "sinks", 0.1)
-    tally.event("news", "boundary")
+        counters.event(f"film-{number}", "boundary")
+        counters.ended(f"film-{number}")
+        counters.spent([f"film-{number}"], "sinks", 0.1)
+    counters.event("news", "boundary")
     assert shown() == {"news", *(f"film-{number}" for number in range(50, 150))}
     assert metrics.registry.get_sample_value("streamer_stream_up", {"stream": "news"}) is None
     # Somebody in the same process still reads it.
     metrics.stream("film-60").up(True)
-    tally.keep(lambda stream: stream == "news")
+    counters.keep(lambda stream: stream == "news")
     assert shown() == {"news", "film-60"}
     metrics.remove("film-60")
     assert shown() == {"news"}

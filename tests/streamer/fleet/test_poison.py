@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamer.fleet.ports import Raw
+from streamer.fleet.ports import LogRecord
 from streamer.fleet.record import _PREFIX
 from tests.streamer.fleet.shots import MemoryLog, MemoryOut, laid_out, make_lane, records
 from tests.streamer.fleet.test_lane import MODEL
@@ -51,7 +51,7 @@ POISONS: dict[str, Callable[[Header], None]] = {
 }
 
 
-def poisoned(raw: Raw, poison: Callable[[Header], None]) -> Raw:
+def poisoned(raw: LogRecord, poison: Callable[[Header], None]) -> LogRecord:
     """The same record with a changed header and a checksum that fits."""
     assert raw.value is not None
     magic, version, flags, length, _ = _PREFIX.unpack_from(raw.value)
@@ -75,7 +75,7 @@ def test_a_poisoned_record_harms_its_stream_at_most(name: str, turn: int) -> Non
     )
     raws[at] = poisoned(raws[at], POISONS[name])
 
-    def run(laid: list[Raw]) -> MemoryOut:
+    def run(laid: list[LogRecord]) -> MemoryOut:
         out = MemoryOut()
         lane = make_lane(MODEL, MemoryLog(laid), out, {})
         lane.own({0: 0})

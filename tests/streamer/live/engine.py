@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 import torch
 
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
-from streamer.live.keeping import Keeping
+from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile
 from streamer.pipeline.engine import Engine
 from streamer.pipeline.segmentation import StreamSegmentation
@@ -65,13 +65,13 @@ def toy_engine() -> Engine:
 class Kept(TypedDict, total=False):
     """What a run with a state on disk is given."""
 
-    keeping: Keeping
+    keeping: StateKeeper
     segmentation: StreamSegmentation
 
 
 def kept(folder: Path, stream: str, engine: Engine, settings: Settings) -> Kept:
     segmentation = StreamSegmentation(stream, engine.model, settings.segment)
-    keeping = Keeping(StateFile(folder, stream), "here", segmentation)
+    keeping = StateKeeper(StateFile(folder, stream), "here", segmentation)
     return {"keeping": keeping, "segmentation": segmentation}
 
 

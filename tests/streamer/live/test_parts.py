@@ -12,9 +12,9 @@ from connectors.sources.source import SourceBase
 from streamer import errors
 from streamer.config.sections import ReconnectSection, ThinningSection
 from streamer.live.backoff import Backoff
-from streamer.live.burden import Burden
 from streamer.live.gauge import LagMeter, SlowStage
 from streamer.live.losses import Past, reason, sequel
+from streamer.live.shedding import LoadShedder
 from streamer.pipeline.stages import StageTimes
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def test_the_slow_stage_is_named_once_a_minute() -> None:
 
 def test_a_burden_thins_while_behind_and_not_for_files() -> None:
     settings = ThinningSection(raise_lag=1, lower_lag=0.3, raise_seconds=1, lower_seconds=2)
-    burden = Burden(settings, ["place", "vggish", "panns"])
+    burden = LoadShedder(settings, ["place", "vggish", "panns"])
     for second in range(5):
         burden.relieve(3.0, float(second))
     assert burden.thinner.level == 5

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.pipeline.mark import Mark
+from streamer.pipeline.resume_point import ResumePoint
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound, StreamInfo
 from tests.extractors import Mean
 from tests.media import texture
@@ -65,7 +65,7 @@ def embedder(
     *,
     pictures: bool = True,
     sound: bool = True,
-    resume: Mark | None = None,
+    resume: ResumePoint | None = None,
 ) -> ShotEmbedder:
     return ShotEmbedder(
         StreamInfo(pictures, sound, None, None, "test", "raw", "raw", 64, 36),

@@ -33,7 +33,7 @@ from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
 from streamer.serve.folder import state_folder
 from streamer.serve.health import watch
-from streamer.serve.host import House
+from streamer.serve.host import ServeContext
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
 from tests.streamer.live.server import linger, play
@@ -95,9 +95,9 @@ def serving(
     settings: Settings = SETTINGS,
 ) -> Iterator[Running]:
     metrics, said, checks = Metrics(), [], Checks()
-    house = House(settings, metrics, folder, lambda name, line: said.append((name, line)))
+    context = ServeContext(settings, metrics, folder, lambda name, line: said.append((name, line)))
     with SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2) as shared:
-        service = Service(engine, shared, house)
+        service = Service(engine, shared, context)
         routes = Routes(service, None if token is None else SecretStr(token))
         watch(checks, service, fresh)
         server = HttpServer(

@@ -18,7 +18,7 @@ from connectors.sinks import jsonl
 from connectors.sinks.leftovers import leftovers
 from streamer.config.sections import KafkaSection
 from streamer.errors import SinkError
-from streamer.live.keeping import Place
+from streamer.live.keeping import ResumeState
 from streamer.live.state import StateFile
 from streamer.pipeline.run import Counts
 from streamer.serve import host, service
@@ -305,10 +305,10 @@ class Ordered(Collected):
             raise SinkError("the disk is broken")
         self.log.append("events")
 
-    def restore(self, number: int | None, counts: Counts) -> Place:
-        return Place((number or 0) + counts.shots)
+    def restore(self, number: int | None, counts: Counts) -> ResumeState:
+        return ResumeState((number or 0) + counts.shots)
 
-    def save(self, counts: Counts, place: Place, *, exact: bool) -> None:
+    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
         self.log.append("state")
 
 
@@ -316,9 +316,9 @@ def test_events_are_on_the_disk_before_the_state_that_says_so() -> None:
     log: list[str] = []
     good, bad = Ordered(log), Ordered(log, fails=True)
     keeper = EventsFirst(good, [Collected(), good, good])
-    assert keeper.restore(3, Counts()) == Place(3)
-    keeper.save(Counts(), Place(0), exact=True)
+    assert keeper.restore(3, Counts()) == ResumeState(3)
+    keeper.save(Counts(), ResumeState(0), exact=True)
     assert log == ["events", "events", "state"]
     with pytest.raises(SinkError):
-        EventsFirst(good, [good, bad]).save(Counts(), Place(0), exact=True)
+        EventsFirst(good, [good, bad]).save(Counts(), ResumeState(0), exact=True)
     assert log == ["events", "events", "state", "events"]

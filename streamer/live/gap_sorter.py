@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HELD: Final = 4096
 
 
-class Seams:
+class GapSorter:
     """Brings pictures and sound to the same side of each gap.
 
     Sound and pictures do not come to a gap at the same time. Pictures say when it is passed: sound

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.live.seams import Seams
+from streamer.live.gap_sorter import GapSorter
 from streamer.timeline import Instant, Picture, Sound
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ def sound(at: int, gaps: int) -> Sound:
     return Sound(Instant(at, TICK), cast("av.AudioFrame", None), gaps)
 
 
-def sorted_out(seams: Seams, *items: Picture | Sound) -> list[tuple[str, int, bool]]:
+def sorted_out(sorter: GapSorter, *items: Picture | Sound) -> list[tuple[str, int, bool]]:
     return [
         (type(one).__name__, one.start.pts, behind)
         for item in items
-        for one, behind in seams.sort(item)
+        for one, behind in sorter.sort(item)
     ]
 
 
 def test_pictures_say_when_a_gap_is_passed() -> None:
     came = sorted_out(
-        Seams(True, PATIENCE),
+        GapSorter(True, PATIENCE),
         picture(0, 0), sound(1, 0), sound(700, 1), picture(40, 0), sound(710, 1),
         picture(702, 1), sound(41, 0), sound(720, 1), picture(742, 1),
     )  # fmt: skip
@@ -48,13 +48,13 @@ def test_pictures_say_when_a_gap_is_passed() -> None:
 
 
 def test_sound_alone_does_not_wait() -> None:
-    came = sorted_out(Seams(False, PATIENCE), sound(0, 0), sound(500, 1), sound(510, 1))
+    came = sorted_out(GapSorter(False, PATIENCE), sound(0, 0), sound(500, 1), sound(510, 1))
     assert came == [("Sound", 0, False), ("Sound", 500, True), ("Sound", 510, False)]
 
 
 def test_sound_goes_on_without_pictures_that_do_not_come_back() -> None:
     sounds = [sound(at, 1) for at in range(500, 1000, 50)]
-    came = sorted_out(Seams(True, PATIENCE), picture(0, 0), *sounds, picture(1001, 1))
+    came = sorted_out(GapSorter(True, PATIENCE), picture(0, 0), *sounds, picture(1001, 1))
     assert [at for _, at, _ in came] == [0, *range(500, 1000, 50), 1001]
     assert [at for _, at, behind in came if behind] == [500]
 
@@ -66,12 +66,12 @@ def test_sound_goes_on_without_pictures_that_do_not_come_back() -> None:
 def test_gaps_come_in_order_and_each_is_told_once(
     steps: list[tuple[bool, int]], has_picture: bool
 ) -> None:
-    seams, gaps = Seams(has_picture, PATIENCE), {True: 0, False: 0}
+    sorter, gaps = GapSorter(has_picture, PATIENCE), {True: 0, False: 0}
     told, sides = 0, []
     for at, (is_picture, gap) in enumerate(steps):
         gaps[is_picture] += gap
         make = picture if is_picture and has_picture else sound
-        for item, behind in seams.sort(make(at * 10, gaps[is_picture])):
+        for item, behind in sorter.sort(make(at * 10, gaps[is_picture])):
             told += behind
             sides.append((item.gaps, told if behind else None))
     assert [gap for gap, _ in sides] == sorted(gap for gap, _ in sides)

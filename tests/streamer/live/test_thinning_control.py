@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import ThinningSection
-from streamer.live.relief import Relief
+from streamer.live.thinning_control import ThinningControl
 
 
-def relief(levels: int = 8) -> Relief:
-    return Relief(ThinningSection(), levels)
+def relief(levels: int = 8) -> ThinningControl:
+    return ThinningControl(ThinningSection(), levels)
 
 
 def test_the_level_rises_step_by_step_while_a_stream_is_behind() -> None:

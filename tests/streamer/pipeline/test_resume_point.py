@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from streamer.config.sections import ShotsSection
 from streamer.errors import StateError
-from streamer.pipeline import mark
-from streamer.pipeline.mark import Mark
+from streamer.pipeline import resume_point
+from streamer.pipeline.resume_point import ResumePoint
 from streamer.shots.fixed import FixedSplitter, WindowState
 from streamer.shots.lead import SoundLead
 from streamer.shots.signature import Signature
@@ -55,15 +55,15 @@ def film(parts: list[tuple[str, int]], seed: int) -> list[Signature]:
 
 def split(
     splitter: ShotSplitter, pictures: list[Signature], first: int, times: list[int] | None = None
-) -> tuple[list[Shot], list[tuple[int, Mark]]]:
+) -> tuple[list[Shot], list[tuple[int, ResumePoint]]]:
     shots: list[Shot] = []
-    marks: list[tuple[int, Mark]] = []
+    marks: list[tuple[int, ResumePoint]] = []
     times = list(range(len(pictures) + 1)) if times is None else times
     for number, picture in zip(times[first:], pictures[first:], strict=False):
         closed = splitter.push(Instant(number, BASE), picture).closed
         shots += closed
         if closed:
-            marks.append((len(shots), Mark(Instant(0, BASE), 0, splitter.state())))
+            marks.append((len(shots), ResumePoint(Instant(0, BASE), 0, splitter.state())))
     return [*shots, *splitter.finish(Instant(times[len(pictures)], BASE))], marks
 
 
@@ -77,8 +77,8 @@ def test_shots_behind_a_mark_are_those_of_one_run(parts: list[tuple[str, int]], 
     rate = Fraction(25)
     whole, marks = split(ShotSplitter(SETTINGS, rate), pictures, 0)
     for count, found in marks:
-        text, arrays = mark.dump(found)
-        again = mark.load(text, arrays)
+        text, arrays = resume_point.dump(found)
+        again = resume_point.load(text, arrays)
         assert again.at == found.at
         splitter = ShotSplitter(SETTINGS, rate)
         splitter.resume(again.splitter)  # type: ignore[arg-type] # of pictures
@@ -114,20 +114,20 @@ def test_windows_behind_a_mark_are_those_of_one_run(steps: list[int]) -> None:
     base = Fraction(1, 50)
     starts = [Instant(int(at), base) for at in np.cumsum([0, *steps])]
     whole: list[Shot] = []
-    marks: list[tuple[int, Mark]] = []
+    marks: list[tuple[int, ResumePoint]] = []
     lead = SoundLead(SETTINGS, Fraction(0))
     for start in starts:
         step = lead.push(start)
         if step is not None and step.closed:
             whole += step.closed
-            marks.append((len(whole), Mark(starts[0], 0, lead.state())))
+            marks.append((len(whole), ResumePoint(starts[0], 0, lead.state())))
     end = Instant(starts[-1].pts + 10, base)
     whole += lead.finish(end)
     for count, found in marks:
-        text, arrays = mark.dump(found)
+        text, arrays = resume_point.dump(found)
         assert arrays == {}
         again = SoundLead(SETTINGS, Fraction(0))
-        again.resume(mark.load(text, arrays).splitter)  # type: ignore[arg-type] # of windows
+        again.resume(resume_point.load(text, arrays).splitter)  # type: ignore[arg-type] # of windows
         rest: list[Shot] = []
         for start in starts:
             if start >= found.at and (step := again.push(start)) is not None:
@@ -139,11 +139,11 @@ def test_windows_behind_a_mark_are_those_of_one_run(steps: list[int]) -> None:
 def test_what_is_no_mark_is_refused() -> None:
     fixed = FixedSplitter(SETTINGS)
     fixed.push(Instant(0, BASE))
-    windows = Mark(Instant(0, BASE), 0, fixed.state())
-    text, _ = mark.dump(windows)
+    windows = ResumePoint(Instant(0, BASE), 0, fixed.state())
+    text, _ = resume_point.dump(windows)
     pictures = film([("cut", 30), ("cut", 30)], 1)
     _, marks = split(ShotSplitter(SETTINGS, Fraction(25)), pictures, 0)
-    whole, arrays = mark.dump(marks[0][1])
+    whole, arrays = resume_point.dump(marks[0][1])
     bad = {name: array[:, :-1] for name, array in arrays.items()}
     few = {name: array[:-1] for name, array in arrays.items()}
     for wrong, given_arrays in (
@@ -157,6 +157,6 @@ def test_what_is_no_mark_is_refused() -> None:
         (whole[:-20], arrays),
     ):
         with pytest.raises(StateError):
-            mark.load(wrong, given_arrays)
-    assert mark.load(text, {}) == windows
+            resume_point.load(wrong, given_arrays)
+    assert resume_point.load(text, {}) == windows
     assert replace(windows, windows=2) != windows

@@ -30,7 +30,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ResumePoint:
     """The state of the splitter behind a closed shot.
 
     Attributes:
@@ -99,7 +99,7 @@ class _Mark(_Model):
     sound: _Sound | None = None
 
 
-def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
+def dump(mark: ResumePoint) -> tuple[str, dict[str, NDArray[np.float32]]]:
     """Writes a mark as JSON and arrays of bounded size."""
     state = mark.splitter
     saved: _Pictures | _Windows
@@ -132,7 +132,7 @@ def dump(mark: Mark) -> tuple[str, dict[str, NDArray[np.float32]]]:
     return whole.model_dump_json(), arrays
 
 
-def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> Mark:
+def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> ResumePoint:
     """Reads what `dump` wrote.
 
     Raises:
@@ -142,7 +142,7 @@ def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> Mark:
         saved = _Mark.model_validate_json(text)
         sound = None if saved.sound is None else saved.sound.place()
         splitter = _state(saved.splitter, arrays)
-        return Mark(saved.start.instant(), saved.windows, splitter, sound)
+        return ResumePoint(saved.start.instant(), saved.windows, splitter, sound)
     except (ValidationError, ValueError, KeyError) as error:
         raise StateError("the saved place in the input is unusable") from error
 

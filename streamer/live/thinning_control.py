@@ -11,7 +11,7 @@ _LONGEST_CALM: Final = 300.0
 _CATCHING_UP: Final = 0.1
 
 
-class Relief:
+class ThinningControl:
     """Raises the level while a stream is behind and lowers it when there is slack.
 
     - Behind by more than ``raise_lag``: one level up at once, and another after each

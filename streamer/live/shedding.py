@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamer.aspects.thinning import Thinner
 from streamer.live.gauge import LagMeter, SlowStage
-from streamer.live.relief import Relief
+from streamer.live.thinning_control import ThinningControl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamer.pipeline.stages import Stage, StageTimes
 
 
-class Burden:
+class LoadShedder:
     """Measures the lag of a live stream and thins its aspects while it is behind.
 
     Shots, boundaries and pictures are never left out. What can be read again (files) is never
@@ -30,7 +30,7 @@ class Burden:
     def __init__(self, settings: ThinningSection, aspects: Sequence[str]) -> None:
         self._skipped: Counter[str] = Counter()
         self.thinner = Thinner(aspects, self._skip)
-        self._relief = Relief(settings, len(self.thinner.plan) - 1)
+        self._control = ThinningControl(settings, len(self.thinner.plan) - 1)
         self._enabled = settings.enabled
         self._lag, self._slow = LagMeter(), SlowStage()
 
@@ -59,7 +59,7 @@ class Burden:
             wall: Reading of a monotonic clock.
         """
         if self._enabled:
-            self.thinner.level = self._relief.update(lag, wall)
+            self.thinner.level = self._control.update(lag, wall)
 
     def slow(self, lag: float, wall: float, times: StageTimes) -> Stage | None:
         """What to warn of now, if anything."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from streamer.events.ids import EventKind
-    from streamer.fleet.ports import Raw
+    from streamer.fleet.ports import LogRecord
     from streamer.metrics.metrics import Metrics
     from streamer.metrics.stream import StreamMetrics
     from streamer.pipeline.stages import Stage
@@ -20,7 +20,7 @@ _USER: Final = "segmenter"
 _OVER: Final = 100
 
 
-class Tally:
+class FleetCounters:
     """Counts what a lane does; calls come from the lane's thread.
 
     Args:
@@ -64,7 +64,7 @@ class Tally:
         self.counts["unsaved"] += 1
         self._say("unsaved", f"window not saved: {detail}")
 
-    def dead_letter(self, raw: Raw, reason: str, detail: str) -> None:
+    def dead_letter(self, raw: LogRecord, reason: str, detail: str) -> None:
         """A record was put aside."""
         self.counts[f"dead {reason}"] += 1
         where = f"partition {raw.partition} offset {raw.offset}"
@@ -72,7 +72,7 @@ class Tally:
         if self._metrics is not None:
             self._metrics.fleet.dead_letter(reason)
 
-    def shot(self, stream: str, raw: Raw) -> None:
+    def shot(self, stream: str, raw: LogRecord) -> None:
         """A shot is part of its stream's window."""
         self.counts["shots"] += 1
         self._over.pop(stream, None)

@@ -62,7 +62,7 @@ class Numbers(BaseModel):
         )
 
 
-class Telling(BaseModel):
+class ReaderMessage(BaseModel):
     """Something that happened to a stream.
 
     Attributes:
