@@ -6,11 +6,11 @@ import contextlib
 import socket
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
-from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play
+from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play, watched
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
 from streamer.pipeline.engine import share
@@ -73,17 +73,7 @@ def measure_streams(
     """
     with share(engine, settings.runtime) as shared:
         watches = [Stopwatch(settle=settle) for _ in range(streams)]
-        runs = [
-            StreamRun(
-                f"bench-{number}",
-                Connector(str(film), settings.source),
-                settings,
-                replace(engine, extractors=shared.views(f"bench-{number}")),
-                [watch],
-                watch,
-            )
-            for number, watch in enumerate(watches)
-        ]
+        runs = watched(watches, str(film), settings, engine, shared)
         cpu, wall = play(runs, seconds)
     delays = [delay for watch in watches for delay in watch.delays]
     lags = [lag for watch in watches for lag in watch.lags]

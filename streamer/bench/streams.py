@@ -6,9 +6,11 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from streamer.live.connector import Connector
+from streamer.live.stream import StreamRun
 from streamer.pipeline.observer import Unwatched
 
 if TYPE_CHECKING:
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
+    from streamer.aspects.sharing import SharedExtractors
+    from streamer.config.settings import Settings
     from streamer.events.payload import BoundaryData, DiscontinuityData
-    from streamer.live.stream import StreamRun
+    from streamer.pipeline.engine import Engine
     from streamer.pipeline.observer import Progress
 
 SETTLE_SECONDS: Final = 10.0
@@ -80,6 +84,40 @@ class Stopwatch(Unwatched):
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def stream_name(number: int) -> str:
+    """What the networks know a measured stream by."""
+    return f"bench-{number}"
+
+
+def watched(
+    watches: Sequence[Stopwatch],
+    location: str,
+    settings: Settings,
+    engine: Engine,
+    shared: SharedExtractors,
+) -> list[StreamRun]:
+    """Streams of one source that share networks, one for each stopwatch; not started.
+
+    Args:
+        watches: Observer and only sink of a stream each.
+        location: What every one of them reads.
+        settings: Of all.
+        engine: Loaded networks.
+        shared: The same networks, for many streams at once.
+    """
+    return [
+        StreamRun(
+            stream_name(number),
+            Connector(location, settings.source),
+            settings,
+            replace(engine, extractors=shared.views(stream_name(number))),
+            [watch],
+            watch,
+        )
+        for number, watch in enumerate(watches)
+    ]
 
 
 def play(

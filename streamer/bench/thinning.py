@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 from typing import TYPE_CHECKING, Final
 
 from streamer.bench.feed import serve
-from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play
+from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play, stream_name, watched
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
 from streamer.pipeline.engine import share
@@ -101,17 +101,7 @@ def measure_thinning(
     """
     watches = [Stopwatch(settle=settle) for _ in range(streams)]
     with serve(film) as address, share(engine, settings.runtime) as shared:
-        runs = [
-            StreamRun(
-                f"bench-{number}",
-                Connector(address, settings.source),
-                settings,
-                replace(engine, extractors=shared.views(f"bench-{number}")),
-                [watch],
-                watch,
-            )
-            for number, watch in enumerate(watches)
-        ]
+        runs = watched(watches, address, settings, engine, shared)
         ended: list[float] = []
         eased: list[float] = []
         counts: list[int] = []
@@ -123,7 +113,7 @@ def measure_thinning(
                 ended.append(passed)
                 counts.extend(len(watch.lags) for watch in watches)
                 for number, run in enumerate(runs[1:], 1):
-                    shared.release(f"bench-{number}")
+                    shared.release(stream_name(number))
                     run.stop()
             elif watches[0].levels and watches[0].levels[-1] == 0 and not eased:
                 eased.append(passed - ended[0])

@@ -55,7 +55,7 @@ class Segmenter:
         topics: Names.
         mixture: Who decides.
         data: A folder for Faust.
-        counters: Counts.
+        counters: Told what happened.
         metrics: Served somewhere, or None.
         warn: Takes one line for people.
     """
