@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from models.mixture import Moae, MoaeConfig
 from streamer.errors import CheckpointError, ConfigError
 from streamer.files import write_atomically
+from streamer.models.mixture import Moae, MoaeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,16 +9,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from models.experts.build import build_expert
-from models.experts.expert import Expert
-from models.experts.projection import Projection
-from models.experts.size import ExpertSize, MixerSize
-from models.experts.tokens import TokenBatch
-from models.experts.windows import heal
-from models.mixer.masking import consecutive_scores, masked_experts
-from models.mixer.mixer import Mixer, renormalise
-from models.rows import EXPERT_ROWS, find_row
-from models.stacked import FEW, StackedExperts, stackable
+from streamer.models.experts.build import build_expert
+from streamer.models.experts.expert import Expert
+from streamer.models.experts.projection import Projection
+from streamer.models.experts.size import ExpertSize, MixerSize
+from streamer.models.experts.tokens import TokenBatch
+from streamer.models.experts.windows import heal
+from streamer.models.mixer.masking import consecutive_scores, masked_experts
+from streamer.models.mixer.mixer import Mixer, renormalise
+from streamer.models.rows import EXPERT_ROWS, find_row
+from streamer.models.stacked import FEW, StackedExperts, stackable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.experts.bnet import BNet
-from models.experts.embedding import ShotEmbedding
-from models.experts.expert import Head
-from models.experts.multimodal import MultimodalExpert
-from models.experts.unimodal import UnimodalExpert
+from streamer.models.experts.bnet import BNet
+from streamer.models.experts.embedding import ShotEmbedding
+from streamer.models.experts.expert import Head
+from streamer.models.experts.multimodal import MultimodalExpert
+from streamer.models.experts.unimodal import UnimodalExpert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from models.experts.expert import Expert
-    from models.experts.tokens import TokenBatch
+    from streamer.models.experts.expert import Expert
+    from streamer.models.experts.tokens import TokenBatch
 
 FEW: Final = 8
 """Shots, boundaries or sequences at once up to which calls cost more than computing."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from models.weights.manifest import MANIFEST
-from models.weights.store import WeightStore
+from streamer.models.weights.manifest import MANIFEST
+from streamer.models.weights.store import WeightStore
 
 # Matrices are tiny here; threads that spin for each other are ten times as slow on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

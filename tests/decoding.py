@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from connectors.sources.file import FileSource
 from streamer.config.sections import DecodeSection
+from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from streamer.timeline import Picture, Sound
 from tests.media import Clip, Pixels, Recipe, Tone, frames_of, still, texture, write_film

@@ -14,8 +14,8 @@ from streamer.errors import ConfigError
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
-    from connectors.kafka.address import KafkaAddress
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.address import KafkaAddress
 
 _KEPT: Final = 32
 _NOISE: Final = re.compile(r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state .*\)$")

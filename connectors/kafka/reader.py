@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.kafka.client import ClientErrors, client_settings
-from connectors.kafka.message import from_record
-from connectors.kafka.rights import not_allowed
-from connectors.kafka.topic import TopicProbe
+from streamer.connectors.kafka.client import ClientErrors, client_settings
+from streamer.connectors.kafka.message import from_record
+from streamer.connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.topic import TopicProbe
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from connectors.kafka.address import KafkaAddress
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.address import KafkaAddress
 
 _BEGINNING: Final = -2
 # Errors that a consumer recovers from by itself.

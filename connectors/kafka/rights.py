@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from confluent_kafka import KafkaException, TopicCollection
 
-from connectors.kafka.client import is_refusal
+from streamer.connectors.kafka.client import is_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

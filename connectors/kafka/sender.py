@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.kafka.client import ClientErrors, client_settings, error_kind, in_words, is_refusal
-from connectors.kafka.message import OVERHEAD_BYTES, to_message
-from connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.client import (
+    ClientErrors,
+    client_settings,
+    error_kind,
+    in_words,
+    is_refusal,
+)
+from streamer.connectors.kafka.message import OVERHEAD_BYTES, to_message
+from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import SinkError, StreamerError
 
 if TYPE_CHECKING:
@@ -19,11 +25,11 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from connectors.kafka.address import KafkaAddress
-    from connectors.kafka.client import ErrorKind
-    from connectors.kafka.topic import TopicFacts, TopicProbe
-    from connectors.sinks.spool import Spool, Stored
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.address import KafkaAddress
+    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
+    from streamer.connectors.sinks.spool import Spool, Stored
 
 IN_FLIGHT: Final = 512
 """Most events handed to the client and not yet acknowledged."""

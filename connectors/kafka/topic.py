@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from connectors.kafka.client import ClientErrors, client_settings, unfit
-from connectors.kafka.rights import Needs, Right, lacking, not_allowed
+from streamer.connectors.kafka.client import ClientErrors, client_settings, unfit
+from streamer.connectors.kafka.rights import Needs, Right, lacking, not_allowed
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from confluent_kafka.admin import ClusterMetadata, TopicMetadata
 
-    from connectors.kafka.address import KafkaAddress
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.address import KafkaAddress
 
 _STEP: Final = 0.5
 _PAUSE: Final = 0.05

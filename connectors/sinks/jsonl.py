@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from connectors.sinks.sink import ConsumerGone
+from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
 

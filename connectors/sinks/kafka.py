@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from connectors.kafka.address import KafkaAddress
-from connectors.kafka.message import size, to_message
-from connectors.kafka.sender import Sender, max_batch_bytes
-from connectors.kafka.topic import TopicFacts, TopicProbe
-from connectors.sinks.spool import ENDING, Spool
 from streamer.config.folders import safe_file_name, state_home
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.message import size, to_message
+from streamer.connectors.kafka.sender import Sender, max_batch_bytes
+from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
+from streamer.connectors.sinks.spool import ENDING, Spool
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from connectors.kafka.client import ErrorKind
-    from connectors.sinks.use import SinkUse
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.connectors.sinks.use import SinkUse
 
 
 @dataclass(frozen=True, slots=True)

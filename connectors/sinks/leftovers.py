@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from connectors.sinks.spool import ENDING, is_busy
+from streamer.connectors.sinks.spool import ENDING, is_busy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from connectors.sinks.jsonl import FileSink, StdoutSink
-from connectors.sinks.use import SinkUse
+from streamer.connectors.sinks.jsonl import FileSink, StdoutSink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
-    from connectors.sinks.sink import Sink
+    from streamer.connectors.sinks.sink import Sink
 
 # Scheme → "module:factory"; a factory takes the URL and a `SinkUse`. A connector's own
 # requirements are imported only when its scheme is used.
 _FACTORIES: Final[dict[str, str]] = {
-    "file": "connectors.sinks.registry:file_sink",
-    "kafka": "connectors.sinks.kafka:kafka_sink",
-    "kafkas": "connectors.sinks.kafka:kafka_sink",
+    "file": "streamer.connectors.sinks.registry:file_sink",
+    "kafka": "streamer.connectors.sinks.kafka:kafka_sink",
+    "kafkas": "streamer.connectors.sinks.kafka:kafka_sink",
 }
 
 

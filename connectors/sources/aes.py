@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 if TYPE_CHECKING:
-    from connectors.sources.web import Body
+    from streamer.connectors.sources.web import Body
 
 BLOCK_BITS: Final = 128
 PIECE: Final = 16384

@@ -8,15 +8,15 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import SourceClosed, SourceError, SourceStalled, SourceUnreachable
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
-    from connectors.sources.capture import CaptureSource
-    from connectors.sources.microphone import MicrophoneSource
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.capture import CaptureSource
+    from streamer.connectors.sources.microphone import MicrophoneSource
 
 QUEUED_BYTES: Final = 64 << 20
 POLL_SECONDS: Final = 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import SourceUnsupported
 
 if TYPE_CHECKING:

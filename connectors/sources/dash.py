@@ -8,18 +8,18 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from connectors.sources.hls import HlsPlaylists
-from connectors.sources.mpd import Presentation, Track, parse
-from connectors.sources.segments import NotDash, NotYet, Part, Piece
+from streamer.connectors.sources.hls import HlsPlaylists
+from streamer.connectors.sources.mpd import Presentation, Track, parse
+from streamer.connectors.sources.segments import NotDash, NotYet, Part, Piece
 from streamer.errors import NotMedia, SourceNotFound, SourceUnreachable, SourceUnsupported
 from streamer.timeline import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connectors.sources.source import ByteStream, Opening
-    from connectors.sources.web import Client
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.source import ByteStream, Opening
+    from streamer.connectors.sources.web import Client
 
 TYPES: Final = frozenset({"application/dash+xml"})
 PLACE: Final = "http://dash.invalid/"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from connectors.sources.microphone import portaudio
+from streamer.connectors.sources.microphone import portaudio
 from streamer.errors import SourceUnsupported
 
 

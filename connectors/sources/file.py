@@ -7,8 +7,8 @@ import os
 import stat
 from pathlib import Path
 
-from connectors.sources.beginning import Beginning
-from connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.beginning import Beginning
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import (
     SourceEmpty,
     SourceError,

@@ -6,7 +6,7 @@ import math
 import time
 from abc import abstractmethod
 
-from connectors.sources.source import SourceBase
+from streamer.connectors.sources.source import SourceBase
 
 
 class FollowedSource(SourceBase):

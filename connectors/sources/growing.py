@@ -8,10 +8,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from connectors.sources.beginning import Beginning
-from connectors.sources.file import check_file
-from connectors.sources.followed import FollowedSource
-from connectors.sources.source import Opening
+from streamer.connectors.sources.beginning import Beginning
+from streamer.connectors.sources.file import check_file
+from streamer.connectors.sources.followed import FollowedSource
+from streamer.connectors.sources.source import Opening
 from streamer.errors import SourceReplaced
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class GrowingSource(FollowedSource):
             This object, which is its own byte stream.
 
         Raises:
-            SourceError: As :func:`connectors.sources.file.check_file` says.
+            SourceError: As :func:`streamer.connectors.sources.file.check_file` says.
         """
         check_file(self._path, may_be_empty=True)
         self._file = self._path.open("rb", buffering=0)

@@ -11,19 +11,19 @@ from urllib.parse import urljoin, urlsplit
 
 import m3u8
 
-from connectors.sources.aes import Decrypted
-from connectors.sources.playlist import Fetcher
-from connectors.sources.source import Opening
-from connectors.sources.web import PORTS
+from streamer.connectors.sources.aes import Decrypted
+from streamer.connectors.sources.playlist import Fetcher
+from streamer.connectors.sources.source import Opening
+from streamer.connectors.sources.web import PORTS
 from streamer.timeline import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from connectors.sources.source import ByteStream
-    from connectors.sources.web import Body, Client
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.source import ByteStream
+    from streamer.connectors.sources.web import Body, Client
 
 TYPES: Final = frozenset(
     {

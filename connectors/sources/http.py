@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from connectors.sources.dash import DashPlaylist
-from connectors.sources.dash import recognises as is_dash
-from connectors.sources.hls import HlsPlaylists
-from connectors.sources.hls import recognises as is_hls
-from connectors.sources.source import Opening, SourceBase
-from connectors.sources.web import Client, in_time
+from streamer.connectors.sources.dash import DashPlaylist
+from streamer.connectors.sources.dash import recognises as is_dash
+from streamer.connectors.sources.hls import HlsPlaylists
+from streamer.connectors.sources.hls import recognises as is_hls
+from streamer.connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.web import Client, in_time
 from streamer.errors import SourceEmpty
 
 if TYPE_CHECKING:
-    from connectors.sources.address import Address
-    from connectors.sources.web import Body
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.address import Address
+    from streamer.connectors.sources.web import Body
     from streamer.errors import SourceError
 
 

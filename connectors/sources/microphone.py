@@ -6,7 +6,7 @@ import queue
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import (
     SourceNotFound,
     SourceStalled,

@@ -10,7 +10,7 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 from pydantic import TypeAdapter, ValidationError
 
-from connectors.sources.segments import (
+from streamer.connectors.sources.segments import (
     WINDOW_SECONDS,
     Budget,
     NotDash,

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from connectors.sources.web import Body, Client
+from streamer.connectors.sources.web import Body, Client
 from streamer.errors import (
     SourceError,
     SourceForbidden,

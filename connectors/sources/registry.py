@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from connectors.sources.address import is_address, parse
-from connectors.sources.file import FileSource, check_file
-from connectors.sources.growing import GrowingSource
-from connectors.sources.stdin import PipeSource
+from streamer.connectors.sources.address import is_address, parse
+from streamer.connectors.sources.file import FileSource, check_file
+from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.errors import SourceNotFound, SourceUnsupported
 
 if TYPE_CHECKING:
-    from connectors.sources.source import Source
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.source import Source
 
 # Scheme → (module in this folder, class); imported when an address asks for it.
 SCHEMES: Final[dict[str, tuple[str, str]]] = {
@@ -68,7 +68,7 @@ def open_source(location: str, settings: SourceSection) -> Source:
     if stat.S_ISFIFO(found.st_mode):
         return PipeSource(path, idle_timeout)
     if path.suffix.lower() == ".sdp":
-        from connectors.sources.rtp import RtpSource
+        from streamer.connectors.sources.rtp import RtpSource
 
         return RtpSource(path, settings)
     if settings.follow:
@@ -91,9 +91,9 @@ def check_kind(location: str) -> None:
 
 
 def _device(location: str, settings: SourceSection) -> Source:
-    from connectors.sources.beside import BesideSource
-    from connectors.sources.capture import CaptureSource
-    from connectors.sources.microphone import MicrophoneSource
+    from streamer.connectors.sources.beside import BesideSource
+    from streamer.connectors.sources.capture import CaptureSource
+    from streamer.connectors.sources.microphone import MicrophoneSource
 
     shown, beside, heard = location.partition("+mic:")
     kind, _, device = shown.partition(":")
@@ -108,7 +108,7 @@ def _device(location: str, settings: SourceSection) -> Source:
 def _network(location: str, settings: SourceSection) -> Source:
     address = parse(location)
     module, name = _kind(location)
-    kind = getattr(import_module(f"connectors.sources.{module}"), name)
+    kind = getattr(import_module(f"streamer.connectors.sources.{module}"), name)
     source: Source = kind(address, settings)
     return source
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Final
 
-from connectors.sources.address import Address
-from connectors.sources.file import check_file
-from connectors.sources.source import ByteStream, Opening, SourceBase
+from streamer.connectors.sources.address import Address
+from streamer.connectors.sources.file import check_file
+from streamer.connectors.sources.source import ByteStream, Opening, SourceBase
 from streamer.errors import SourceForbidden
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from connectors.sources.beginning import Beginning
+    from streamer.connectors.sources.beginning import Beginning
     from streamer.errors import SourceError
 
 

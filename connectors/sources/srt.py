@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import SourceUnsupported
 
 if TYPE_CHECKING:
-    from connectors.sources.address import Address
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.address import Address
 
 BRIDGE = (
     "the linked FFmpeg has no SRT; let another program receive it: "

@@ -6,9 +6,9 @@ import os
 import select
 from typing import TYPE_CHECKING
 
-from connectors.sources.file import check_file
-from connectors.sources.followed import FollowedSource
-from connectors.sources.source import Opening
+from streamer.connectors.sources.file import check_file
+from streamer.connectors.sources.followed import FollowedSource
+from streamer.connectors.sources.source import Opening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class PipeSource(FollowedSource):
             This object, which is its own byte stream.
 
         Raises:
-            SourceError: As :func:`connectors.sources.file.check_file` says.
+            SourceError: As :func:`streamer.connectors.sources.file.check_file` says.
         """
         if isinstance(self._pipe, int):
             self._fd = self._pipe

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.source import Opening, SourceBase
 
 if TYPE_CHECKING:
-    from connectors.sources.address import Address
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.address import Address
 
 KERNEL_BYTES: Final = 8 << 20
 FIFO_PACKETS: Final = 65536

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from connectors.sources.connections import EndableAdapter
+from streamer.connectors.sources.connections import EndableAdapter
 from streamer.errors import (
     SourceClosed,
     SourceError,
@@ -28,8 +28,8 @@ from streamer.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.sources.address import Address
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.address import Address
 
 # Its debug lines hold whole addresses, tokens included.
 logging.getLogger("urllib3").setLevel(logging.INFO)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from models.compose.draw import between, chance, pick, weighted
-from models.compose.plan import Figure
-from models.compose.staging import CLOSE, MEDIUM, WIDE, over_the_shoulder, stand
+from streamer.models.compose.draw import between, chance, pick, weighted
+from streamer.models.compose.plan import Figure
+from streamer.models.compose.staging import CLOSE, MEDIUM, WIDE, over_the_shoulder, stand
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from models.compose.library import Person, Place
-    from models.compose.plan import Look, SceneKind
+    from streamer.models.compose.library import Person, Place
+    from streamer.models.compose.plan import Look, SceneKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from models.compose.library import Library, Side
-    from models.compose.plan import FilmPlan
+    from streamer.models.compose.library import Library, Side
+    from streamer.models.compose.plan import FilmPlan
 
 FORMAT = 1
 

@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from models.compose.annotations import describe, write_description, write_scenes, write_shots
-from models.compose.film import write_film
-from models.compose.library import scan
-from models.compose.plan import FilmPlan
-from models.compose.screenplay import Bounds, Screenwriter
-from models.compose.soundtrack import SoundWriter
-from models.compose.style import draw_style, sound_track
 from streamer.errors import ComposeError
+from streamer.models.compose.annotations import (
+    describe,
+    write_description,
+    write_scenes,
+    write_shots,
+)
+from streamer.models.compose.film import write_film
+from streamer.models.compose.library import scan
+from streamer.models.compose.plan import FilmPlan
+from streamer.models.compose.screenplay import Bounds, Screenwriter
+from streamer.models.compose.soundtrack import SoundWriter
+from streamer.models.compose.style import draw_style, sound_track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from models.compose.library import Library, Side
-    from models.compose.plan import SoundTrack, Style
+    from streamer.models.compose.library import Library, Side
+    from streamer.models.compose.plan import SoundTrack, Style
 
 SUFFIXES = (".mp4", ".scenes.csv", ".shots.csv", ".json")
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from models.compose.frames import Pictures
-from models.compose.mix import Mixer
 from streamer.errors import ComposeError
+from streamer.models.compose.frames import Pictures
+from streamer.models.compose.mix import Mixer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from numpy.typing import NDArray
 
-    from models.compose.library import Library
-    from models.compose.plan import FilmPlan
+    from streamer.models.compose.library import Library
+    from streamer.models.compose.plan import FilmPlan
 
 ENCODERS = {"aac": "aac", "mp3": "libmp3lame"}
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageChops
 
-from models.compose.paint import ShotPainter
+from streamer.models.compose.paint import ShotPainter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from models.compose.library import Library
-    from models.compose.plan import FilmPlan, ShotPlan
+    from streamer.models.compose.library import Library
+    from streamer.models.compose.plan import FilmPlan, ShotPlan
 
 GRAIN_MARGIN = 64
 

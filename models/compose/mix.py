@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.compose.clips import LOUDNESS, Clips
+from streamer.models.compose.clips import LOUDNESS, Clips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from models.compose.plan import FilmPlan, SoundEvent
+    from streamer.models.compose.plan import FilmPlan, SoundEvent
 
 SEARCH_SECONDS = 0.4
 SEAM_SECONDS = 0.05

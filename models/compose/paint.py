@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.compose.library import Library
-    from models.compose.plan import Box, Figure, FilmPlan, Look, ShotPlan
+    from streamer.models.compose.library import Library
+    from streamer.models.compose.plan import Box, Figure, FilmPlan, Look, ShotPlan
 
 CANVAS_LIMIT = 1.6
 DARKEST = 58.0

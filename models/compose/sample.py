@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from models.compose.compose import Order, compose_film, found
-from models.compose.paint import load_picture
-from models.compose.plan import Style
-from models.compose.tone import TONES, draw_tone, write_wave
 from streamer.errors import ComposeError
+from streamer.models.compose.compose import Order, compose_film, found
+from streamer.models.compose.paint import load_picture
+from streamer.models.compose.plan import Style
+from streamer.models.compose.tone import TONES, draw_tone, write_wave
 
 if TYPE_CHECKING:
     from collections.abc import Callable

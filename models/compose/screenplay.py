@@ -11,20 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from models.compose.angles import Angles, Setting
-from models.compose.draw import Deck, between, chance, log_normal, pick, weighted
-from models.compose.library import Person
-from models.compose.plan import ScenePlan, ShotPlan, Transition
-from models.compose.staging import WIDE, draw_move
-from models.compose.style import film_look, scene_look, shot_look
+from streamer.models.compose.angles import Angles, Setting
+from streamer.models.compose.draw import Deck, between, chance, log_normal, pick, weighted
+from streamer.models.compose.library import Person
+from streamer.models.compose.plan import ScenePlan, ShotPlan, Transition
+from streamer.models.compose.staging import WIDE, draw_move
+from streamer.models.compose.style import film_look, scene_look, shot_look
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from numpy.random import Generator
 
-    from models.compose.library import Library, Place
-    from models.compose.plan import SceneKind, TransitionKind
+    from streamer.models.compose.library import Library, Place
+    from streamer.models.compose.plan import SceneKind, TransitionKind
 
 SHOT_SECONDS = (1.0, 12.0)
 SCENE_SHOTS = (3, 40)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.compose.draw import Deck, between, chance, pick, weighted
-from models.compose.plan import SoundEvent
+from streamer.models.compose.draw import Deck, between, chance, pick, weighted
+from streamer.models.compose.plan import SoundEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-    from models.compose.library import Library, Recording
-    from models.compose.plan import Layer, SceneKind, ScenePlan, ShotPlan, SoundTrack
+    from streamer.models.compose.library import Library, Recording
+    from streamer.models.compose.plan import Layer, SceneKind, ScenePlan, ShotPlan, SoundTrack
 
 MUSIC_LIKELY: dict[SceneKind, float] = {
     "dialogue": 0.3,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.compose.draw import between, chance, log_normal, weighted
-from models.compose.plan import Box, Figure, Move
+from streamer.models.compose.draw import between, chance, log_normal, weighted
+from streamer.models.compose.plan import Box, Figure, Move
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from models.compose.library import Person
+    from streamer.models.compose.library import Person
 
 WIDE, MEDIUM, CLOSE = 1.05, 1.4, 1.9
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from models.compose.draw import between, chance, log_normal, pick, weighted
-from models.compose.plan import Look, Style
+from streamer.models.compose.draw import between, chance, log_normal, pick, weighted
+from streamer.models.compose.plan import Look, Style
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from models.compose.plan import SoundTrack
+    from streamer.models.compose.plan import SoundTrack
 
 SOUND_TRACKS: dict[SoundTrack, float] = {
     "full": 0.84,

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from models.dataset.sequences import sequence_boundaries, sequence_shots
-from models.experts.tokens import TokenBatch, thinned
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.dataset.sequences import sequence_boundaries, sequence_shots
+from streamer.models.experts.tokens import TokenBatch, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.dataset.movie import Movie
-    from models.experts.projection import Projection
+    from streamer.models.dataset.movie import Movie
+    from streamer.models.experts.projection import Projection
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from models.dataset.movie import AspectTokens, Movie
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.dataset.movie import AspectTokens, Movie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

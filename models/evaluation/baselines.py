@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.evaluation.metrics import ScoredMovie
+from streamer.models.evaluation.metrics import ScoredMovie
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from models.dataset.movie import Movie
+    from streamer.models.dataset.movie import Movie
 
 
 def every_shot(movie: Movie) -> ScoredMovie:

@@ -7,16 +7,16 @@ import io
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from models.evaluation.baselines import every_shot, place_distance, prior, prior_of
-from models.evaluation.metrics import Metrics, ScoredMovie, best_threshold, measure
-from models.evaluation.scoring import score_movie
 from streamer.errors import DatasetError
+from streamer.models.evaluation.baselines import every_shot, place_distance, prior, prior_of
+from streamer.models.evaluation.metrics import Metrics, ScoredMovie, best_threshold, measure
+from streamer.models.evaluation.scoring import score_movie
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from models.dataset.movie import Movie
-    from models.mixture import Moae
+    from streamer.models.dataset.movie import Movie
+    from streamer.models.mixture import Moae
 
 EVERY_SHOT = "every shot"
 PRIOR = "prior"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.dataset.sequences import sequence_shots, window_starts
-from models.experts.windows import boundary_windows
+from streamer.models.dataset.sequences import sequence_shots, window_starts
+from streamer.models.experts.windows import boundary_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.dataset.corpus import Corpus
-    from models.experts.expert import Expert
+    from streamer.models.dataset.corpus import Corpus
+    from streamer.models.experts.expert import Expert
 
 _SHOTS_AT_ONCE = 256
 

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.dataset.sequences import sequence_shots, tile_starts, window_starts
-from models.evaluation.metrics import ScoredMovie
-from models.experts.tokens import pad_tokens
 from streamer.errors import CheckpointError, DatasetError
+from streamer.models.dataset.sequences import sequence_shots, tile_starts, window_starts
+from streamer.models.evaluation.metrics import ScoredMovie
+from streamer.models.experts.tokens import pad_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from numpy.typing import NDArray
 
-    from models.dataset.movie import Movie
-    from models.mixture import Mixed, Moae
+    from streamer.models.dataset.movie import Movie
+    from streamer.models.mixture import Mixed, Moae
 
 _SHOTS_AT_ONCE = 64
 _SEQUENCES_AT_ONCE = 256

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.experts.combine import CombinedExpert
-from models.experts.multimodal import MultimodalExpert
-from models.experts.unimodal import UnimodalExpert
-from models.rows import find_row
 from streamer.errors import ConfigError
+from streamer.models.experts.combine import CombinedExpert
+from streamer.models.experts.multimodal import MultimodalExpert
+from streamer.models.experts.unimodal import UnimodalExpert
+from streamer.models.rows import find_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.experts.expert import Expert
-    from models.experts.size import ExpertSize
+    from streamer.models.experts.expert import Expert
+    from streamer.models.experts.size import ExpertSize
 
 
 def build_expert(name: str, dims: Mapping[str, int], size: ExpertSize, reach: int) -> Expert:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from models.experts.expert import Expert, Head, Judgement
+from streamer.models.experts.expert import Expert, Head, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from models.experts.size import ExpertSize
+    from streamer.models.experts.size import ExpertSize
 
 COMBINE_WEIGHTS: Final[Mapping[str, float]] = {
     "place": 0.5,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 if TYPE_CHECKING:
-    from models.experts.tokens import TokenBatch
+    from streamer.models.experts.tokens import TokenBatch
 
 _SHARE = 0.3
 _GAIN = 0.5

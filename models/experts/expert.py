@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from models.experts.bnet import BNet
-from models.experts.embedding import ShotEmbedding
-from models.experts.spectrogram import SPECTROGRAM_DIM, SpectrogramEmbedding
-from models.experts.windows import boundary_windows
+from streamer.models.experts.bnet import BNet
+from streamer.models.experts.embedding import ShotEmbedding
+from streamer.models.experts.spectrogram import SPECTROGRAM_DIM, SpectrogramEmbedding
+from streamer.models.experts.windows import boundary_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.experts.size import ExpertSize
-    from models.experts.tokens import TokenBatch
+    from streamer.models.experts.size import ExpertSize
+    from streamer.models.experts.tokens import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from models.experts.attention import MultimodalAttention
-from models.experts.expert import Expert, Head, Judgement
+from streamer.models.experts.attention import MultimodalAttention
+from streamer.models.experts.expert import Expert, Head, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from models.experts.size import ExpertSize
+    from streamer.models.experts.size import ExpertSize
 
 
 class MultimodalExpert(Expert):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from models.experts.tokens import TokenBatch
+    from streamer.models.experts.tokens import TokenBatch
 
 BINS = 257
 FRAMES = 90

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.experts.expert import Expert, Head, Judgement
+from streamer.models.experts.expert import Expert, Head, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from models.experts.size import ExpertSize
+    from streamer.models.experts.size import ExpertSize
 
 
 class UnimodalExpert(Expert):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from models.experts.size import MixerSize
+    from streamer.models.experts.size import MixerSize
 
 
 class Mixer(nn.Module):

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.layers import ConvNorm
-from models.networks.mel import frames_to_samples, magnitudes, mel_filters
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import ConvNorm
+from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters
 
 RATE = 44100
 _WIDTH, _HOP = 2048, 1024

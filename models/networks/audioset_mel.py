@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from torch import nn
 
-from models.networks.mel import frames_to_samples, magnitudes, mel_filters
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters
 
 _RATE, _WIDTH, _HOP, _FFT = 16000, 400, 160, 512
 _FRAMES, _BANDS = 96, 64

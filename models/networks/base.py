@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.networks.layers import fold_all
-from models.networks.precision import half
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.errors import WeightsCorrupt
+from streamer.models.networks.layers import fold_all
+from streamer.models.networks.precision import half
 
 # Lossy decoders overshoot full scale by a little; only what is certainly wrong is cut.
 _LOUDEST = 8.0
@@ -63,7 +63,7 @@ class Architecture:
             tensors: Its weights by name, float32; none when it has no ``weights``.
             device: Where it runs.
             interval: Seconds between key frames; pictures only.
-            few_bits: Cast it where it bears that, see `models.networks.precision`.
+            few_bits: Cast it where it bears that, see `streamer.models.networks.precision`.
 
         Returns:
             The extractor.

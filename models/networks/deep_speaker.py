@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.layers import ConvNorm
-from models.networks.mel import frames_to_samples, hertz_to_mel, magnitudes, mel_to_hertz
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import ConvNorm
+from streamer.models.networks.mel import frames_to_samples, hertz_to_mel, magnitudes, mel_to_hertz
 
 RATE = 16000
 _WIDTH, _HOP, _FFT = 400, 160, 512

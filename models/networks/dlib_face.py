@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.layers import Foldable
+from streamer.models.networks.layers import Foldable
 
 SIDE = 150
 DIM = 128

@@ -12,9 +12,9 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from models.networks.base import Architecture
-from models.networks.layers import ConvNorm, same_padding
 from streamer.aspects.extractor import PictureInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import ConvNorm, same_padding
 
 SIDE = 224
 _EPSILON = 1e-3

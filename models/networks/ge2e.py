@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.mel import frames_to_samples, magnitudes, mel_filters
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters
 
 RATE = 16000
 _WIDTH, _HOP = 400, 160

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
 from streamer.aspects.extractor import ClipInput
+from streamer.models.networks.base import Architecture
 
 HEIGHT, WIDTH, FRAMES = 36, 64, 25
 _ROWS, _COLUMNS = 3, 4

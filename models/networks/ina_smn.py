@@ -12,16 +12,16 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from models.networks.base import Architecture
-from models.networks.layers import ConvNorm, Foldable
-from models.networks.mel import (
+from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import ConvNorm, Foldable
+from streamer.models.networks.mel import (
     frames_to_samples,
     hertz_to_mel,
     magnitudes,
     mel_filters,
     mel_to_hertz,
 )
-from streamer.aspects.extractor import SoundInput
 
 RATE = 16000
 _WIDTH, _HOP, _FFT = 400, 160, 512

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from models.networks.layers import Foldable, Normed
+from streamer.models.networks.layers import Foldable, Normed
 
 SIDE = 160
 DIM = 512

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.layers import Normed
-from models.networks.mel import magnitudes
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import Normed
+from streamer.models.networks.mel import magnitudes
 
 RATE = 16000
 _FFT, _HOP = 512, 128

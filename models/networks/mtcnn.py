@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.boxes import cut_out, inside, moved, squared, suppress
+from streamer.models.networks.boxes import cut_out, inside, moved, squared, suppress
 
 _STRIDE, _CELL = 2, 12
 _SHRINK = 0.709

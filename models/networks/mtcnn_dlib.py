@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.dlib_face import DIM, SIDE, DlibFace
-from models.networks.mtcnn import Faces, Mtcnn
 from streamer.aspects.extractor import PictureInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.dlib_face import DIM, SIDE, DlibFace
+from streamer.models.networks.mtcnn import Faces, Mtcnn
 
 HEIGHT, WIDTH = 432, 768
 # Faces are looked for at half that size, where they need to be this large.

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.inception_resnet_v1 import DIM, SIDE, InceptionResnetV1
-from models.networks.mtcnn import Faces, Mtcnn
-from models.networks.mtcnn_dlib import HEIGHT, SMALLEST, WIDTH, largest_face
 from streamer.aspects.extractor import PictureInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.inception_resnet_v1 import DIM, SIDE, InceptionResnetV1
+from streamer.models.networks.mtcnn import Faces, Mtcnn
+from streamer.models.networks.mtcnn_dlib import HEIGHT, SMALLEST, WIDTH, largest_face
 
 _MIDDLE, _SPAN = 127.5, 128.0
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.layers import Normed
-from models.networks.mel import magnitudes
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.layers import Normed
+from streamer.models.networks.mel import magnitudes
 
 RATE = 32000
 FFT, HOP, BANDS = 1024, 320, 64

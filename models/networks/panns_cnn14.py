@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models.networks.base import Architecture
-from models.networks.panns import DIM, INPUT, Panns
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.panns import DIM, INPUT, Panns
 
 
 class Cnn14(Panns):

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.layers import Normed
-from models.networks.panns import DIM, INPUT, ConvBlock, Panns
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import Normed
+from streamer.models.networks.panns import DIM, INPUT, ConvBlock, Panns
 
 # A learned picture has this many rows for each of its channels.
 _ROWS = 32

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import torch
 
-from models.networks.base import Architecture
 from streamer.aspects.extractor import Extractor
 from streamer.errors import ConfigError
+from streamer.models.networks.base import Architecture
 
 # Network → the module whose NETWORK describes it; imported when asked for.
 _MODULES: Mapping[str, str] = {
@@ -42,7 +42,7 @@ _ELSEWHERE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class Weights(Protocol):
-    """Where `build` gets tensors from; `models.weights.store.WeightStore` is one."""
+    """Where `build` gets tensors from; `streamer.models.weights.store.WeightStore` is one."""
 
     def load(self, network: str) -> dict[str, torch.Tensor]:
         """Tensors of a network by name, float32 on the CPU."""
@@ -71,9 +71,11 @@ def architecture(network: str) -> Architecture:
     if network not in _MODULES:
         known = ", ".join(sorted(_MODULES))
         raise ConfigError(f"no network is called {network}; there are {known}")
-    found = import_module(f"models.networks.{_MODULES[network]}").NETWORK
+    found = import_module(f"streamer.models.networks.{_MODULES[network]}").NETWORK
     if not isinstance(found, Architecture):
-        raise TypeError(f"models.networks.{_MODULES[network]}.NETWORK is not an Architecture")
+        raise TypeError(
+            f"streamer.models.networks.{_MODULES[network]}.NETWORK is not an Architecture"
+        )
     return found
 
 

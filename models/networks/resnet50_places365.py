@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.networks.base import Architecture
-from models.networks.layers import Normed
 from streamer.aspects.extractor import PictureInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import Normed
 
 # Pictures are brought to 256 x 256, of which the network sees the middle.
 _SIDE, _CROP = 256, 224

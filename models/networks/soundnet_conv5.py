@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.networks.base import Architecture
-from models.networks.layers import ConvNorm
 from streamer.aspects.extractor import SoundInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import ConvNorm
 
 RATE = 22050
 _SECONDS = 3

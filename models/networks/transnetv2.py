@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from models.networks.base import load_weights
-from models.networks.layers import Foldable, fold_all
+from streamer.models.networks.base import load_weights
+from streamer.models.networks.layers import Foldable, fold_all
 
 NAME = "transnetv2"
 HEIGHT, WIDTH = 27, 48

@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from models.networks.audioset_mel import INPUT, AudiosetMel
-from models.networks.base import Architecture
+from streamer.models.networks.audioset_mel import INPUT, AudiosetMel
+from streamer.models.networks.base import Architecture
 
 _CHANNELS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
 _DENSE = (512 * 6 * 4, 4096, 4096, 128)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.networks.audioset_mel import INPUT
-from models.networks.base import Architecture
-from models.networks.vggish import DIM, Vggish
+from streamer.models.networks.audioset_mel import INPUT
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.vggish import DIM, Vggish
 
 _LARGEST = 2.0
 

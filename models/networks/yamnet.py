@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.networks.audioset_mel import INPUT, AudiosetMel
-from models.networks.base import Architecture
-from models.networks.layers import ConvNorm, same_padding
+from streamer.models.networks.audioset_mel import INPUT, AudiosetMel
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.layers import ConvNorm, same_padding
 
 _DIM = 1024
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.evaluation.scoring import Relations
-    from models.mixture import Moae
+    from streamer.models.evaluation.scoring import Relations
+    from streamer.models.mixture import Moae
 
 _SEQUENCES_AT_ONCE = 128
 

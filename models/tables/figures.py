@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from models.rows import find_row
-from models.tables.fold import STUDIED
-from models.tables.results import OFFLINE
+from streamer.models.rows import find_row
+from streamer.models.tables.fold import STUDIED
+from streamer.models.tables.results import OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from models.tables.results import FoldResult, WeightTrack
+    from streamer.models.tables.results import FoldResult, WeightTrack
 
     Frames = Callable[[Sequence[float]], list[NDArray[np.uint8]]]
 

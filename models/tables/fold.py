@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from models.evaluation.metrics import ScoredMovie, best_threshold, measure
-from models.evaluation.scoring import score_relations
-from models.mixer.ensembles import Votes, fit_ensemble
-from models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row, find_row
-from models.tables.everywhere import Everywhere, decided, judge_everywhere
-from models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
-from models.training.alpha import choose_alphas
-from models.training.experts import ExpertJob
-from models.training.inner import train_inner_folds
-from models.training.mixer import relate_corpus, scored_movie, train_mixers
-from models.training.parallel import train_experts
-from models.training.prepare import CORPUS, check_labels, prepare
-from models.training.run import assemble, inner_judges, mixture_config
+from streamer.models.evaluation.metrics import ScoredMovie, best_threshold, measure
+from streamer.models.evaluation.scoring import score_relations
+from streamer.models.mixer.ensembles import Votes, fit_ensemble
+from streamer.models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row, find_row
+from streamer.models.tables.everywhere import Everywhere, decided, judge_everywhere
+from streamer.models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
+from streamer.models.training.alpha import choose_alphas
+from streamer.models.training.experts import ExpertJob
+from streamer.models.training.inner import train_inner_folds
+from streamer.models.training.mixer import relate_corpus, scored_movie, train_mixers
+from streamer.models.training.parallel import train_experts
+from streamer.models.training.prepare import CORPUS, check_labels, prepare
+from streamer.models.training.run import assemble, inner_judges, mixture_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from models.dataset.corpus import Corpus
-    from models.dataset.folder import AspectSummary, DatasetFolder
-    from models.experts.projection import Projection
-    from models.mixture import Moae
-    from models.training.experts import ExpertOutcome
-    from models.training.inner import InnerFolds
-    from models.training.parallel import Report
-    from models.training.settings import TrainingSettings
+    from streamer.models.dataset.corpus import Corpus
+    from streamer.models.dataset.folder import AspectSummary, DatasetFolder
+    from streamer.models.experts.projection import Projection
+    from streamer.models.mixture import Moae
+    from streamer.models.training.experts import ExpertOutcome
+    from streamer.models.training.inner import InnerFolds
+    from streamer.models.training.parallel import Report
+    from streamer.models.training.settings import TrainingSettings
 
 STUDIED: Final = "MOAE_A"
 """The row whose look-ahead, missing sound and weights are studied, as in the paper's Figure 2."""

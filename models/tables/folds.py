@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.training.settings import seed_of
 from streamer.errors import DatasetError
+from streamer.models.training.settings import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from models.dataset.folder import DatasetFolder
+    from streamer.models.dataset.folder import DatasetFolder
 
 
 def make_folds(names: Sequence[str], count: int, seed: int) -> tuple[tuple[str, ...], ...]:

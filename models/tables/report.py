@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from models.rows import ROWS
-from models.tables.fold import STUDIED
-from models.tables.results import METRICS, Scores
+from streamer.models.rows import ROWS
+from streamer.models.tables.fold import STUDIED
+from streamer.models.tables.results import METRICS, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from models.tables.results import FoldResult
+    from streamer.models.tables.results import FoldResult
 
 TITLES: Final = ("AP", "AP pooled", "Miou", "Recall", "Precision", "F1", "Recall@3s", "F1 at 0.5")
 _MISSING = "n/a"

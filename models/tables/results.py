@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.evaluation.metrics import measure
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.evaluation.metrics import measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from models.evaluation.metrics import ScoredMovie
+    from streamer.models.evaluation.metrics import ScoredMovie
 
 METRICS: Final = ("ap", "ap_pooled", "miou", "recall", "precision", "f1", "recall_3s", "f1_half")
 OFFLINE: Final = "offline"

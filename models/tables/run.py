@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from models.rows import ROWS
-from models.tables.fold import STUDIED, available_rows, run_fold
-from models.tables.folds import check_folds, count_boundaries, make_folds, named_fold
-from models.tables.frames import film_of, frames_at
-from models.tables.report import as_markdown, folds_csv, study_csv, table_csv
-from models.tables.results import FoldResult, load_fold, save_fold
-from models.training.run import file_digest
 from streamer.errors import ConfigError, DatasetError
 from streamer.files import write_atomically
+from streamer.models.rows import ROWS
+from streamer.models.tables.fold import STUDIED, available_rows, run_fold
+from streamer.models.tables.folds import check_folds, count_boundaries, make_folds, named_fold
+from streamer.models.tables.frames import film_of, frames_at
+from streamer.models.tables.report import as_markdown, folds_csv, study_csv, table_csv
+from streamer.models.tables.results import FoldResult, load_fold, save_fold
+from streamer.models.training.run import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from models.dataset.folder import DatasetFolder
-    from models.tables.figures import Frames
-    from models.training.loop import Progress
-    from models.training.parallel import Report
-    from models.training.settings import TrainingSettings
+    from streamer.models.dataset.folder import DatasetFolder
+    from streamer.models.tables.figures import Frames
+    from streamer.models.training.loop import Progress
+    from streamer.models.training.parallel import Report
+    from streamer.models.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _told(report: Report, where: str, label: str, progress: Progress) -> None:
 def _figures(
     results: Sequence[FoldResult], films: Path | None, movie: str | None
 ) -> dict[str, bytes]:
-    from models.tables.figures import lookahead_figure, rendered, weights_figure
+    from streamer.models.tables.figures import lookahead_figure, rendered, weights_figure
 
     tracks = {name: (fold, track) for fold in results for name, track in fold.tracks.items()}
     name = movie or next(name for name in sorted(tracks) if any(tracks[name][1].labels))

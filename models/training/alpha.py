@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.dataset.sequences import window_starts
-from models.evaluation.metrics import average_precision
-from models.rows import find_row
-from models.training.inner import deal_groups
-from models.training.mixer import train_mixers
+from streamer.models.dataset.sequences import window_starts
+from streamer.models.evaluation.metrics import average_precision
+from streamer.models.rows import find_row
+from streamer.models.training.inner import deal_groups
+from streamer.models.training.mixer import train_mixers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.dataset.corpus import Corpus
-    from models.evaluation.scoring import Relations
-    from models.mixture import Moae
-    from models.training.loop import Progress
-    from models.training.settings import TrainingSettings
+    from streamer.models.dataset.corpus import Corpus
+    from streamer.models.evaluation.scoring import Relations
+    from streamer.models.mixture import Moae
+    from streamer.models.training.loop import Progress
+    from streamer.models.training.settings import TrainingSettings
 
 _SEQUENCES_AT_ONCE = 256
 _GROUPS = 3

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.dataset.corpus import Corpus, SequenceBatch, join_batches
-from models.dataset.sequences import tile_starts
+from streamer.models.dataset.corpus import Corpus, SequenceBatch, join_batches
+from streamer.models.dataset.sequences import tile_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
-    from models.training.settings import TrainingSettings
+    from streamer.models.training.settings import TrainingSettings
 
 
 def epoch_batches(

@@ -10,12 +10,12 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from models.dataset.corpus import Corpus
-    from models.evaluation.metrics import Metrics
-    from models.mixture import MoaeConfig
-    from models.training.experts import ExpertOutcome
-    from models.training.loop import Progress
-    from models.training.settings import TrainingSettings
+    from streamer.models.dataset.corpus import Corpus
+    from streamer.models.evaluation.metrics import Metrics
+    from streamer.models.mixture import MoaeConfig
+    from streamer.models.training.experts import ExpertOutcome
+    from streamer.models.training.loop import Progress
+    from streamer.models.training.settings import TrainingSettings
 
 
 def model_card(

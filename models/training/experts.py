@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.evaluation.expert_scoring import score_expert
-from models.evaluation.metrics import average_precision
-from models.experts.build import build_expert
-from models.experts.spectrogram import SPECTROGRAM_DIM
-from models.experts.tokens import TokenBatch
-from models.rows import find_row
-from models.training.batches import epoch_batches, holes, reversed_some, sign_flips
-from models.training.loop import Progress, Schedule, run_epochs
-from models.training.loss import expert_loss
-from models.training.settings import TrainingSettings, seed_of
+from streamer.models.evaluation.expert_scoring import score_expert
+from streamer.models.evaluation.metrics import average_precision
+from streamer.models.experts.build import build_expert
+from streamer.models.experts.spectrogram import SPECTROGRAM_DIM
+from streamer.models.experts.tokens import TokenBatch
+from streamer.models.rows import find_row
+from streamer.models.training.batches import epoch_batches, holes, reversed_some, sign_flips
+from streamer.models.training.loop import Progress, Schedule, run_epochs
+from streamer.models.training.loss import expert_loss
+from streamer.models.training.settings import TrainingSettings, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.dataset.corpus import Corpus, SequenceBatch
-    from models.experts.expert import Expert
+    from streamer.models.dataset.corpus import Corpus, SequenceBatch
+    from streamer.models.experts.expert import Expert
 
 
 @dataclass(frozen=True, slots=True)

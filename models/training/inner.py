@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.evaluation.metrics import average_precision
-from models.training.experts import ExpertJob, ExpertOutcome
-from models.training.parallel import train_experts
 from streamer.errors import DatasetError
+from streamer.models.evaluation.metrics import average_precision
+from streamer.models.training.experts import ExpertJob, ExpertOutcome
+from streamer.models.training.parallel import train_experts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.dataset.corpus import Corpus
-    from models.training.parallel import Report
-    from models.training.settings import TrainingSettings
+    from streamer.models.dataset.corpus import Corpus
+    from streamer.models.training.parallel import Report
+    from streamer.models.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from models.training.settings import seed_of
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.training.settings import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.dataset.corpus import join_batches
-from models.evaluation.metrics import ScoredMovie, best_threshold, measure
-from models.evaluation.scoring import Relations, relate_shots, score_relations
-from models.mixer.constraints import confidence_constraint, variance_constraint
-from models.rows import find_row
-from models.training.batches import epoch_batches, holes
-from models.training.loop import Progress, Schedule, run_epochs
-from models.training.loss import mixture_loss
-from models.training.settings import TrainingSettings, seed_of
+from streamer.models.dataset.corpus import join_batches
+from streamer.models.evaluation.metrics import ScoredMovie, best_threshold, measure
+from streamer.models.evaluation.scoring import Relations, relate_shots, score_relations
+from streamer.models.mixer.constraints import confidence_constraint, variance_constraint
+from streamer.models.rows import find_row
+from streamer.models.training.batches import epoch_batches, holes
+from streamer.models.training.loop import Progress, Schedule, run_epochs
+from streamer.models.training.loss import mixture_loss
+from streamer.models.training.settings import TrainingSettings, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.dataset.corpus import Corpus, SequenceBatch
-    from models.mixture import Mixed, Moae
+    from streamer.models.dataset.corpus import Corpus, SequenceBatch
+    from streamer.models.mixture import Mixed, Moae
 
 _SHOTS_AT_ONCE = 256
 _BATCHES_AT_ONCE = 8

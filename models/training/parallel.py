@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.dataset.corpus import load_corpus
-from models.rows import find_row
-from models.training.experts import ExpertJob, ExpertOutcome, train_expert
+from streamer.models.dataset.corpus import load_corpus
+from streamer.models.rows import find_row
+from streamer.models.training.experts import ExpertJob, ExpertOutcome, train_expert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from models.training.loop import Progress
+    from streamer.models.training.loop import Progress
 
     Report = Callable[[str, Progress], None]
 

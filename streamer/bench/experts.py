@@ -12,7 +12,7 @@ import torch
 from streamer.segment.causal import CausalSegmenter
 
 if TYPE_CHECKING:
-    from models.mixture import Moae
+    from streamer.models.mixture import Moae
 
 
 def measure_experts(model: Moae, shots: int = 500, tokens: int = 4) -> tuple[float, float]:

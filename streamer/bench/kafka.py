@@ -21,11 +21,11 @@ import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from models.checkpoint import DEFAULT_CHECKPOINT, read_header
 from streamer.config.sections import FleetSection, KafkaSection
 from streamer.errors import FleetError
 from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.topics import TopicMaker
+from streamer.models.checkpoint import DEFAULT_CHECKPOINT, read_header
 from streamer.pipeline.epoch import Epoch
 from streamer.timeline import EmbeddedShot, Instant, Shot
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from confluent_kafka import KafkaError, Message
 
-    from models.mixture import MoaeConfig
     from streamer.fleet.topics import Topics
+    from streamer.models.mixture import MoaeConfig
 
 PARTITIONS: Final = 16
 PATIENCE: Final = 300.0

@@ -10,9 +10,9 @@ from statistics import median
 
 import torch
 
-from models.networks.base import Architecture
-from models.networks.registry import architecture, names
 from streamer.aspects.extractor import ClipInput, PictureInput
+from streamer.models.networks.base import Architecture
+from streamer.models.networks.registry import architecture, names
 
 _BATCH = 4
 _INTERVAL = Fraction(2)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av import VideoFrame
 
-from models.compose.compose import Order, plan_film
-from models.compose.frames import Pictures
-from models.compose.library import scan
-from models.compose.plan import Transition, TransitionKind
 from streamer.config.sections import ShotsSection
+from streamer.models.compose.compose import Order, plan_film
+from streamer.models.compose.frames import Pictures
+from streamer.models.compose.library import scan
+from streamer.models.compose.plan import Transition, TransitionKind
 from streamer.shots.detector import make_detector
 from streamer.timeline import Instant, Picture
 
 if TYPE_CHECKING:
-    from models.compose.plan import FilmPlan, ShotPlan
+    from streamer.models.compose.plan import FilmPlan, ShotPlan
     from streamer.shots.transnet import Network
     from streamer.timeline import Shot
 

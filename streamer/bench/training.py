@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from models.dataset.folder import DatasetFolder, write_movie
-from models.dataset.movie import AspectTokens, Movie
-from models.tables.fold import run_fold
-from models.tables.folds import make_folds
-from models.training.settings import TrainingSettings
+from streamer.models.dataset.folder import DatasetFolder, write_movie
+from streamer.models.dataset.movie import AspectTokens, Movie
+from streamer.models.tables.fold import run_fold
+from streamer.models.tables.folds import make_folds
+from streamer.models.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from models.tables.results import FoldResult
+    from streamer.models.tables.results import FoldResult
 
 ASPECTS: Final[Mapping[str, tuple[int, float]]] = {
     "place": (2048, 2.1),

@@ -141,9 +141,9 @@ def run(arguments: Sequence[str]) -> int:
         The exit code: 0, one of `streamer.errors`, 2 for wrong usage, 70 for an internal error,
         130 after an interrupt.
     """
-    from connectors.sinks.sink import ConsumerGone
     from streamer.cli.errors import INTERRUPTED, USAGE, handle
     from streamer.cli.output import checked_output
+    from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.lines import report
 
     words, debug = _debug_first(arguments)

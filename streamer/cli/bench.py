@@ -94,9 +94,9 @@ def kafka_command(
 @app.command()
 def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     """Play a film in real time and time each decision from the end of the shot it waits for."""
-    from models.weights.store import WeightStore
     from streamer.bench.latency import measure_latency
     from streamer.config.load import load_settings
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
 
     settings = load_settings(
@@ -123,8 +123,8 @@ def latency(film: Film, checkpoint: Checkpoint = None) -> None:
 @app.command()
 def experts(checkpoint: Checkpoint = None) -> None:
     """Time experts and mixer for one new shot on one core, causal, all ten."""
-    from models.checkpoint import load
     from streamer.bench.experts import measure_experts
+    from streamer.models.checkpoint import load
 
     median, p95 = measure_experts(load(checkpoint))
     _show("experts", {"p50": f"{median:.2f} ms a shot", "p95": f"{p95:.2f} ms a shot"})
@@ -138,9 +138,9 @@ def aspects(
     every: Annotated[bool, typer.Option("--all", help="The slots that are off, too.")] = False,
 ) -> None:
     """Measure each aspect, all of them together, and what batches and few bits change."""
-    from models.weights.store import WeightStore
     from streamer.bench import aspects as measure
     from streamer.config.sections import AspectsSection, RuntimeSection
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import choose_device, load_extractors
 
     settings = AspectsSection()
@@ -202,9 +202,9 @@ def shots(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Of the network.")] = "cpu",
 ) -> None:
     """Compare the shot detectors on composed pictures: cuts, dissolves, fades and wipes."""
-    from models.weights.store import WeightStore
     from streamer.bench.shots import measure_shots
     from streamer.config.sections import RuntimeSection, ShotsSection
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import choose_device, load_shot_network
 
     settings = ShotsSection(detector="transnetv2")
@@ -243,8 +243,8 @@ def training(
     jobs: Annotated[int, typer.Option(min=1, help="Experts trained at a time.")] = 2,
 ) -> None:
     """Train all rows on made-up features for an epoch or two: how long the whole would take."""
-    from models.training.settings import TrainingSettings
     from streamer.bench.training import ASPECTS, FOLDS, measure_training
+    from streamer.models.training.settings import TrainingSettings
 
     settings = TrainingSettings(inner_folds=3)
     with tempfile.TemporaryDirectory() as folder:
@@ -288,11 +288,11 @@ def live(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Play a film in real time on many streams: lag, CPU, delay of events, time to reconnect."""
-    from models.weights.store import WeightStore
     from streamer.bench.film import as_broadcast, lengthen
     from streamer.bench.live import enough, measure_outage, measure_streams
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
 
     # As `streamer serve` runs.
@@ -335,11 +335,11 @@ def thinning(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Feed more live streams than the machine carries: lag, levels, boundaries that are left."""
-    from models.weights.store import WeightStore
     from streamer.bench.film import as_broadcast, lengthen
     from streamer.bench.thinning import EASING_SECONDS, full_quality, measure_thinning
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
 
     # As `streamer serve` runs.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
 
-    from connectors.sinks.sink import Sink
     from streamer.cli.progress import Reporter
+    from streamer.connectors.sinks.sink import Sink
 
 
 class BesideProgress:

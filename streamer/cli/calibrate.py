@@ -25,13 +25,13 @@ def calibrate(
     """Chooses the threshold with the highest mean F1 and writes it into the checkpoint."""
     from rich.console import Console
 
-    from models.checkpoint import load, read_header, save_moae
-    from models.dataset.folder import DatasetFolder
-    from models.device import pick_device
-    from models.evaluation.metrics import best_threshold, measure
-    from models.evaluation.scoring import score_movie
-    from models.training.memory import SCORING_ADVICE, memory_errors
     from streamer.errors import CheckpointError, DatasetError
+    from streamer.models.checkpoint import load, read_header, save_moae
+    from streamer.models.dataset.folder import DatasetFolder
+    from streamer.models.device import pick_device
+    from streamer.models.evaluation.metrics import best_threshold, measure
+    from streamer.models.evaluation.scoring import score_movie
+    from streamer.models.training.memory import SCORING_ADVICE, memory_errors
 
     notes = read_header(checkpoint).notes
     model = load(checkpoint, pick_device(device))

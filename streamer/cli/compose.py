@@ -51,8 +51,8 @@ def compose(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from models.compose.compose import Order
-    from models.compose.compose import compose as run
+    from streamer.models.compose.compose import Order
+    from streamer.models.compose.compose import compose as run
 
     width, height = parse_size(size)
     order = Order(

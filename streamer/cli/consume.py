@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.kafka.reader import EventReader, Record
-    from connectors.sinks.sink import Sink
+    from streamer.connectors.kafka.reader import EventReader, Record
+    from streamer.connectors.sinks.sink import Sink
 
 BATCH = 500
 """Most events between two commits."""
@@ -57,12 +57,12 @@ def consume(
     """
     from contextlib import closing
 
-    from connectors.kafka.address import KafkaAddress
-    from connectors.kafka.reader import EventReader
-    from connectors.sinks.registry import open_sink
     from streamer.cli.errors import INTERRUPTED
     from streamer.cli.interrupt import Interruption
     from streamer.config.load import load_settings
+    from streamer.connectors.kafka.address import KafkaAddress
+    from streamer.connectors.kafka.reader import EventReader
+    from streamer.connectors.sinks.registry import open_sink
     from streamer.lines import report
 
     def warn(message: str) -> None:

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.evaluation.evaluate import SystemReport
+    from streamer.models.evaluation.evaluate import SystemReport
 
 
 def evaluate(
@@ -44,14 +44,14 @@ def evaluate(
     """Measures a mixture, its experts and the baselines on the same movies."""
     import json
 
-    from models.checkpoint import load
-    from models.dataset.folder import DatasetFolder
-    from models.device import pick_device
-    from models.evaluation.evaluate import as_csv, as_json
-    from models.evaluation.evaluate import evaluate as run
-    from models.training.memory import SCORING_ADVICE, memory_errors
     from streamer.errors import CheckpointError
     from streamer.files import write_atomically
+    from streamer.models.checkpoint import load
+    from streamer.models.dataset.folder import DatasetFolder
+    from streamer.models.device import pick_device
+    from streamer.models.evaluation.evaluate import as_csv, as_json
+    from streamer.models.evaluation.evaluate import evaluate as run
+    from streamer.models.training.memory import SCORING_ADVICE, memory_errors
 
     model = load(checkpoint, pick_device(device))
     position = model.config.lookahead if lookahead is None else lookahead

@@ -109,10 +109,10 @@ def _one(
     """Extracts one film and says so in one line."""
     import time
 
-    from connectors.sources.registry import open_source
-    from models.dataset.annotations import read_boundaries
-    from models.dataset.folder import write_movie
-    from models.weights.store import WeightStore
+    from streamer.connectors.sources.registry import open_source
+    from streamer.models.dataset.annotations import read_boundaries
+    from streamer.models.dataset.folder import write_movie
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import choose_device, load_extractors, load_shot_network
     from streamer.pipeline.extract import extract_shots, to_movie
 

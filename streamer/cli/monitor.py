@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from connectors.sinks.sink import Sink
     from streamer.config.listen import Listen
     from streamer.config.sections import HttpSection
+    from streamer.connectors.sinks.sink import Sink
     from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
     from streamer.pipeline.observer import Observer, Progress
     from streamer.pipeline.stages import Stage

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from errno import EBADF
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from connectors.sinks.sink import ConsumerGone
+from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:

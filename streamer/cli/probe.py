@@ -74,7 +74,7 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
     """
     from dataclasses import asdict
 
-    from connectors.sources.registry import open_source
+    from streamer.connectors.sources.registry import open_source
     from streamer.decode.decoder import Decoder
 
     opened = open_source(location, settings.source)

@@ -20,8 +20,8 @@ def sample(
     from rich.console import Console
     from rich.progress import Progress
 
-    from models.compose.sample import compose_sample
     from streamer.cli.compose import parse_size
+    from streamer.models.compose.sample import compose_sample
 
     width, height = parse_size(size)
     with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:

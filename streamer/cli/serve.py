@@ -67,13 +67,13 @@ def serve(
 
 
 def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int:
-    from models.weights.store import WeightStore
     from streamer.config.listen import parse_listen
     from streamer.config.streams import load_streams
     from streamer.http.app import make_app
     from streamer.http.health import Checks
     from streamer.http.server import HttpServer
     from streamer.metrics.metrics import Metrics
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine, share
     from streamer.serve.folder import state_folder
     from streamer.serve.health import watch

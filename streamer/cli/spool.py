@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from connectors.sinks.leftovers import Leftover
+    from streamer.connectors.sinks.leftovers import Leftover
 
 app = typer.Typer(
     name="spool",
@@ -52,9 +52,9 @@ def send(config: Config = None) -> int:
 
     What cannot be sent is named, and does not keep the others waiting.
     """
-    from connectors.sinks.registry import open_sink
-    from connectors.sinks.use import SinkUse
     from streamer.config.load import load_settings
+    from streamer.connectors.sinks.registry import open_sink
+    from streamer.connectors.sinks.use import SinkUse
     from streamer.errors import SinkError
     from streamer.lines import report
 
@@ -87,8 +87,8 @@ def _code(failed: bool) -> int:
 
 
 def _leftovers(config: Path | None) -> list[Leftover]:
-    from connectors.sinks.kafka import spool_folder
-    from connectors.sinks.leftovers import leftovers
     from streamer.config.load import load_settings
+    from streamer.connectors.sinks.kafka import spool_folder
+    from streamer.connectors.sinks.leftovers import leftovers
 
     return leftovers(spool_folder(load_settings(config).kafka))

@@ -58,8 +58,8 @@ def list_(config: Config = None, broker: Broker = None) -> None:
 
     from rich.table import Table
 
-    from connectors.sources.address import redact
     from streamer.cli.wide import print_table
+    from streamer.connectors.sources.address import redact
 
     table = Table()
     for column in ("stream", "location", "since"):

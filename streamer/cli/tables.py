@@ -70,8 +70,8 @@ def tables(
     quiet: Quiet = False,
 ) -> None:
     """Trains and measures every row by cross validation; a killed run goes on where it was."""
-    from models.dataset.folder import DatasetFolder
-    from models.tables.run import make_tables
+    from streamer.models.dataset.folder import DatasetFolder
+    from streamer.models.tables.run import make_tables
 
     settings = training_settings(
         size,

@@ -13,13 +13,13 @@ from streamer.cli.given import given
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from connectors.sinks.sink import Sink
-    from connectors.sources.source import Source
     from streamer.cli.app import Shell
     from streamer.cli.interrupt import Interruption
     from streamer.cli.monitor import Monitor
     from streamer.cli.watch import Watch
     from streamer.config.settings import Settings
+    from streamer.connectors.sinks.sink import Sink
+    from streamer.connectors.sources.source import Source
 
 
 def tail(
@@ -146,13 +146,13 @@ def _run(location: str, settings: Settings) -> int:
 def _open(location: str, settings: Settings, interruption: Interruption) -> bool:
     from queue import SimpleQueue
 
-    from connectors.sinks.registry import open_sink
-    from connectors.sinks.use import SinkUse
-    from connectors.sources.registry import open_source
     from streamer.cli.beside import BesideProgress
     from streamer.cli.monitor import Monitor
     from streamer.cli.progress import make_reporter
     from streamer.cli.watch import Watch
+    from streamer.connectors.sinks.registry import open_sink
+    from streamer.connectors.sinks.use import SinkUse
+    from streamer.connectors.sources.registry import open_source
     from streamer.events.names import default_stream_name
     from streamer.live.connector import Connector
 
@@ -186,10 +186,10 @@ def _watch(
     monitor: Monitor,
     interruption: Interruption,
 ) -> bool:
-    from connectors.sinks.sink import ConsumerGone
-    from models.weights.store import WeightStore
+    from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.errors import SourceDamaged, SourceError
     from streamer.live.stream import StreamRun
+    from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))

@@ -75,8 +75,8 @@ def train(
     """Trains a mixture; started again after a kill, it goes on where it was."""
     from rich.console import Console
 
-    from models.dataset.folder import DatasetFolder
-    from models.training.run import train_mixture
+    from streamer.models.dataset.folder import DatasetFolder
+    from streamer.models.training.run import train_mixture
 
     settings = training_settings(
         size,

@@ -12,9 +12,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from models.training.loop import Progress as Done
-    from models.training.parallel import Report
-    from models.training.settings import TrainingSettings
+    from streamer.models.training.loop import Progress as Done
+    from streamer.models.training.parallel import Report
+    from streamer.models.training.settings import TrainingSettings
 
 
 class Size(StrEnum):
@@ -90,9 +90,9 @@ def training_settings(
     """
     from pydantic import ValidationError
 
-    from models.experts.size import ExpertSize
-    from models.training.settings import TrainingSettings
     from streamer.errors import ConfigError
+    from streamer.models.experts.size import ExpertSize
+    from streamer.models.training.settings import TrainingSettings
 
     chosen = ExpertSize.paper() if size is Size.paper else ExpertSize.compact()
     given = {"rates": tuple(rates)} if rates else {}
@@ -115,7 +115,7 @@ def training_place(device: str, jobs: int | None, size: Size) -> Place:
     """
     import os
 
-    from models.device import pick_device
+    from streamer.models.device import pick_device
 
     # Small steps gain nothing from threads and lose much when cores are shared.
     chosen = pick_device(device, threads=1 if size is Size.compact else None)
@@ -141,7 +141,7 @@ def training_progress(settings: TrainingSettings, quiet: bool, one_line: bool) -
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from models.training.memory import memory_errors
+    from streamer.models.training.memory import memory_errors
 
     columns = (
         TextColumn("{task.description}"),

@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.weights.manifest import Pinned
-    from models.weights.published import Published
+    from streamer.models.weights.manifest import Pinned
+    from streamer.models.weights.published import Published
 
 app = typer.Typer(
     name="weights",
@@ -46,7 +46,7 @@ def pull(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-    from models.weights.store import WeightStore
+    from streamer.models.weights.store import WeightStore
 
     wanted = _wanted(networks or (), config, all_=all_)
     store = WeightStore(offline=offline, mirror=mirror)
@@ -86,8 +86,8 @@ def add(
     """
     from rich.console import Console
 
-    from models.weights.published import candidate
-    from models.weights.store import WeightStore
+    from streamer.models.weights.published import candidate
+    from streamer.models.weights.store import WeightStore
 
     entry = candidate(slot, network)
     path = WeightStore().add(entry.network, files, sha256)
@@ -104,10 +104,16 @@ def list_() -> None:
     """Show what can fill which slot, under which licence and whether it is in the cache."""
     from rich.table import Table
 
-    from models.weights.manifest import DETECTORS, MANIFEST, PAPER_NETWORKS, SHOTS, WEIGHTLESS
-    from models.weights.published import PUBLISHED
-    from models.weights.store import WeightStore
     from streamer.cli.wide import print_table
+    from streamer.models.weights.manifest import (
+        DETECTORS,
+        MANIFEST,
+        PAPER_NETWORKS,
+        SHOTS,
+        WEIGHTLESS,
+    )
+    from streamer.models.weights.published import PUBLISHED
+    from streamer.models.weights.store import WeightStore
 
     store = WeightStore()
     table = Table()
@@ -144,7 +150,7 @@ def verify(networks: Networks = None, all_: All = False, config: Config = None) 
     """Check the cached weights against their pinned sha256; stops at the first wrong one."""
     from rich.console import Console
 
-    from models.weights.store import WeightStore
+    from streamer.models.weights.store import WeightStore
 
     store = WeightStore()
     console = Console(stderr=True)
@@ -157,9 +163,9 @@ def _wanted(
     networks: Sequence[str], config: Path | None, *, all_: bool
 ) -> list[Pinned | Published]:
     """The networks named, else all that can be pulled, else those that the settings enable."""
-    from models.weights.manifest import DETECTORS, MANIFEST, WEIGHTLESS, pinned
-    from models.weights.published import PUBLISHED
     from streamer.config.load import load_settings
+    from streamer.models.weights.manifest import DETECTORS, MANIFEST, WEIGHTLESS, pinned
+    from streamer.models.weights.published import PUBLISHED
 
     if networks and all_:
         raise typer.BadParameter("--all goes without names of networks")

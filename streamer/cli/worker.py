@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from models.mixture import Moae
+    from streamer.models.mixture import Moae
 
 
 def worker(
@@ -66,7 +66,7 @@ def worker(
             report(message, label="warning", style="bold yellow")
 
     def model() -> Moae:
-        from models.checkpoint import load
+        from streamer.models.checkpoint import load
         from streamer.pipeline.engine import choose_device
 
         return load(settings.segment.checkpoint, choose_device(settings.runtime))

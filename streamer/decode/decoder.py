@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from connectors.sources.source import ByteStream, Opening, Source
     from streamer.config.sections import DecodeSection
+    from streamer.connectors.sources.source import ByteStream, Opening, Source
     from streamer.timeline import Instant, Picture, Sound, StreamInfo
 
 

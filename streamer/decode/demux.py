@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-    from connectors.sources.source import ByteStream, Opening, Source
     from streamer.config.sections import DecodeSection
+    from streamer.connectors.sources.source import ByteStream, Opening, Source
 
 CONSECUTIVE_FAILURES: Final = 250
 POLL_SECONDS: Final = 0.1

@@ -14,8 +14,8 @@ from streamer.errors import DeviceError
 if TYPE_CHECKING:
     import threading
 
-    from connectors.sources.source import Opening, Source
     from streamer.config.sections import DecodeSection
+    from streamer.connectors.sources.source import Opening, Source
     from streamer.decode.demux import Demuxer
 
 

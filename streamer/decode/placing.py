@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from connectors.sources.source import Source
+    from streamer.connectors.sources.source import Source
     from streamer.timeline import Instant, StreamInfo
 
 INTERLEAVE_SLACK: Final = 3.0

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from connectors.sources.source import ByteStream, SeekableStream
+    from streamer.connectors.sources.source import ByteStream, SeekableStream
 
 HEAD_BYTES: Final = 4096
 

@@ -21,7 +21,7 @@ from streamer.errors import (
 )
 
 if TYPE_CHECKING:
-    from connectors.sources.source import ByteStream, Source
+    from streamer.connectors.sources.source import ByteStream, Source
 
 
 def refusal(source: Source, target: str | ByteStream, error: av_error.FFmpegError) -> SourceError:

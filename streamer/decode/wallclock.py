@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from connectors.sources.source import Source
+    from streamer.connectors.sources.source import Source
 
 _MICRO: Final = 1_000_000
 _PRFT_BYTES: Final = 8

@@ -10,8 +10,8 @@ import faust
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from yarl import URL
 
-from connectors.kafka.address import KafkaAddress
-from connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import ConfigError, FleetError
 from streamer.fleet.transport import BatchingTransport
 

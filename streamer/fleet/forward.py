@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from models.experts.tokens import thinned
 from streamer.errors import FleetError
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import saved_place
 from streamer.live.keeping import ResumeState
+from streamer.models.experts.tokens import thinned
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import faust
 
-    from connectors.kafka.address import KafkaAddress
     from streamer.config.settings import Settings
+    from streamer.connectors.kafka.address import KafkaAddress
     from streamer.fleet.pool import ReaderPool
     from streamer.fleet.request import StreamRequest
     from streamer.fleet.topics import Topics

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.kafka.client import ClientErrors, client_settings, error_kind
-from connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.client import ClientErrors, client_settings, error_kind
+from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import FleetError
 from streamer.fleet.ports import LogRecord
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from connectors.kafka.address import KafkaAddress
-    from connectors.kafka.client import ErrorKind
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.address import KafkaAddress
+    from streamer.connectors.kafka.client import ErrorKind
 
 T = TypeVar("T")
 

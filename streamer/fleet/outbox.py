@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.kafka.client import (
+from streamer.connectors.kafka.client import (
     ClientErrors,
     client_settings,
     error_kind,
     in_words,
     is_refusal,
 )
-from connectors.kafka.message import of_event
-from connectors.kafka.rights import not_allowed
-from connectors.kafka.topic import TopicProbe
+from streamer.connectors.kafka.message import of_event
+from streamer.connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError, SinkError
 
 if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
     from confluent_kafka import Message
 
-    from connectors.kafka.address import KafkaAddress
-    from connectors.kafka.client import ErrorKind
     from streamer.config.sections import KafkaSection
+    from streamer.connectors.kafka.address import KafkaAddress
+    from streamer.connectors.kafka.client import ErrorKind
     from streamer.fleet.ports import LogRecord
     from streamer.fleet.topics import Topics
 

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.kafka.address import KafkaAddress
-from models.weights.store import WeightStore
+from streamer.connectors.kafka.address import KafkaAddress
 from streamer.errors import StreamerError
 from streamer.fleet.forward import LogKeeping, Lookup, ShotForwarder, find_reached
 from streamer.fleet.log import ShotLog, partition_of
@@ -21,6 +20,7 @@ from streamer.fleet.topics import Topics
 from streamer.lines import unforeseen
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
+from streamer.models.weights.store import WeightStore
 from streamer.pipeline.engine import load_engine, share
 
 if TYPE_CHECKING:

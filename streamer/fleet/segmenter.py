@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import CheckpointError, FleetError, StreamerError
 from streamer.fleet.app import leave, make_app, take_part
 from streamer.fleet.lane import SegmentLane
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     import faust
 
-    from connectors.kafka.address import KafkaAddress
-    from connectors.kafka.client import ErrorKind
     from streamer.config.settings import Settings
+    from streamer.connectors.kafka.address import KafkaAddress
+    from streamer.connectors.kafka.client import ErrorKind
     from streamer.events.ids import EventKind
     from streamer.fleet.counters import FleetCounters
     from streamer.fleet.topics import Topics

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from connectors.kafka.address import KafkaAddress
-from connectors.kafka.client import ClientErrors, client_settings, is_refusal
-from connectors.kafka.rights import Needs, Right, lacking
-from connectors.kafka.topic import TopicProbe
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.client import ClientErrors, client_settings, is_refusal
+from streamer.connectors.kafka.rights import Needs, Right, lacking
+from streamer.connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError
 from streamer.fleet.record import MAX_BYTES
 

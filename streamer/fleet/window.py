@@ -16,10 +16,10 @@ from streamer.fleet.record import RecordRefused
 from streamer.pipeline.segmentation import StreamSegmentation
 
 if TYPE_CHECKING:
-    from models.mixture import Moae
     from streamer.config.sections import SegmentSection
     from streamer.events.payload import EventData
     from streamer.fleet.record import ShotRecord
+    from streamer.models.mixture import Moae
 
 VERSION: Final = 1
 RECENT: Final = 64

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from connectors.kafka.topic import TopicProbe
 from streamer.config.listen import parse_listen
+from streamer.connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError, StreamerError
 from streamer.fleet.counters import FleetCounters
 from streamer.fleet.ingester import Ingester
@@ -30,12 +30,12 @@ from streamer.metrics.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from connectors.kafka.address import KafkaAddress
-    from models.mixture import Moae
     from streamer.config.sections import KafkaSection
     from streamer.config.settings import Settings
+    from streamer.connectors.kafka.address import KafkaAddress
     from streamer.fleet.pool import Orders
     from streamer.fleet.topics import Half
+    from streamer.models.mixture import Moae
 
 _LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
 _QUIET_SECONDS: Final = 30.0

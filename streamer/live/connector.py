@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.sources.registry import open_source
+from streamer.connectors.sources.registry import open_source
 
 if TYPE_CHECKING:
-    from connectors.sources.source import Source
     from streamer.config.sections import SourceSection
+    from streamer.connectors.sources.source import Source
 
 
 class Connector:

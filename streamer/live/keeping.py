@@ -10,7 +10,7 @@ from streamer.errors import StateError
 from streamer.live.state import Head, Saved
 
 if TYPE_CHECKING:
-    from connectors.sources.beginning import Beginning
+    from streamer.connectors.sources.beginning import Beginning
     from streamer.live.state import StateFile
     from streamer.pipeline.resume_point import ResumePoint
     from streamer.pipeline.run import Counts

@@ -22,7 +22,7 @@ from streamer.errors import (
 from streamer.pipeline.epoch import Gap
 
 if TYPE_CHECKING:
-    from connectors.sources.source import Source
+    from streamer.connectors.sources.source import Source
     from streamer.errors import SourceError
     from streamer.events.payload import GapReason
     from streamer.live.keeping import ResumeState

@@ -12,8 +12,8 @@ import safetensors
 import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.sources.beginning import Beginning
 from streamer.config.folders import safe_file_name
+from streamer.connectors.sources.beginning import Beginning
 from streamer.errors import StateError, StateUnwritable
 from streamer.files import PRIVATE, write_atomically
 from streamer.pipeline import resume_point

@@ -26,9 +26,9 @@ from streamer.pipeline.stages import StageTimes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from connectors.sinks.sink import Sink
-    from connectors.sources.source import Source
     from streamer.config.settings import Settings
+    from streamer.connectors.sinks.sink import Sink
+    from streamer.connectors.sources.source import Source
     from streamer.events.payload import BoundaryData, DiscontinuityData
     from streamer.live.keeping import Keeper
     from streamer.pipeline.engine import Engine

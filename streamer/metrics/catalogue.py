@@ -23,7 +23,7 @@ BROKER_ERRORS: Final = (
     "clock",
     "other",
 )
-"""What goes wrong with brokers, in few words; `connectors.kafka.client.ErrorKind`."""
+"""What goes wrong with brokers, in few words; `streamer.connectors.kafka.client.ErrorKind`."""
 
 _LATENCY: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)

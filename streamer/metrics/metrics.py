@@ -21,7 +21,7 @@ from streamer.metrics.stream import StreamMetrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from connectors.kafka.client import ErrorKind
+    from streamer.connectors.kafka.client import ErrorKind
     from streamer.metrics.sinks import SinkState
 
 MAX_STREAMS: Final = 2000

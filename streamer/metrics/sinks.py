@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from connectors.kafka.client import ErrorKind
+    from streamer.connectors.kafka.client import ErrorKind
     from streamer.metrics.catalogue import Definition
 
 
 class SinkState(Protocol):
-    """A sink's numbers since it was opened; `connectors.sinks.kafka.KafkaState` is one."""
+    """A sink's numbers since it was opened; `streamer.connectors.sinks.kafka.KafkaState` is one."""
 
     @property
     def delivered(self) -> int:

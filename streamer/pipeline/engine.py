@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.checkpoint import load
-from models.device import pick_device
-from models.networks.registry import build
-from models.networks.transnetv2 import ShotNetwork
 from streamer.aspects.batching import BatchPolicy
 from streamer.aspects.sharing import SharedExtractors
 from streamer.errors import CheckpointError, ConfigError
+from streamer.models.checkpoint import load
+from streamer.models.device import pick_device
+from streamer.models.networks.registry import build
+from streamer.models.networks.transnetv2 import ShotNetwork
 
 if TYPE_CHECKING:
-    from models.mixture import Moae
-    from models.weights.store import WeightStore
     from streamer.aspects.batching import Told
     from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
+    from streamer.models.mixture import Moae
+    from streamer.models.weights.store import WeightStore
     from streamer.shots.transnet import Network
 
 

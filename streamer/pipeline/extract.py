@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.dataset.annotations import label_shots
-from models.dataset.movie import AspectTokens, Movie
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceEmpty
+from streamer.models.dataset.annotations import label_shots
+from streamer.models.dataset.movie import AspectTokens, Movie
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.feed import Feed, queue_size
 from streamer.timeline import Instant
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from fractions import Fraction
 
-    from connectors.sources.source import Source
     from streamer.aspects.extractor import Extractor
     from streamer.config.settings import Settings
+    from streamer.connectors.sources.source import Source
     from streamer.shots.transnet import Network
     from streamer.timeline import EmbeddedShot, StreamInfo
 

@@ -11,8 +11,8 @@ from streamer.events.cloudevent import cloud_event
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from connectors.sinks.sink import Sink
     from streamer.config.sections import Emit
+    from streamer.connectors.sinks.sink import Sink
     from streamer.events.ids import EventKind
     from streamer.events.payload import EventData
     from streamer.pipeline.stages import StageTimes

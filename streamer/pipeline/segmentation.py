@@ -20,9 +20,9 @@ from streamer.segment.causal import CausalSegmenter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from models.mixture import Moae
     from streamer.config.sections import SegmentSection
     from streamer.events.payload import EventData
+    from streamer.models.mixture import Moae
     from streamer.pipeline.epoch import Epoch
     from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Shot

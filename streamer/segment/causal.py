@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.experts.tokens import pad_tokens
 from streamer.errors import CheckpointError, StateError
+from streamer.models.experts.tokens import pad_tokens
 from streamer.segment.decision import Decision, ExpertVote
 from streamer.window.buffer import SlidingBuffer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.mixture import Mixed, Moae
+    from streamer.models.mixture import Mixed, Moae
 
 _Row = tuple["Tensor", "Tensor"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.sinks.sink import Durable
+from streamer.connectors.sinks.sink import Durable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connectors.sinks.sink import Sink
+    from streamer.connectors.sinks.sink import Sink
     from streamer.live.keeping import Keeper, ResumeState
     from streamer.pipeline.run import Counts
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import ConsumerGone
-from connectors.sinks.use import SinkUse
-from connectors.sources.address import redact
 from streamer.config.folders import fingerprint
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.sink import ConsumerGone
+from streamer.connectors.sinks.use import SinkUse
+from streamer.connectors.sources.address import redact
 from streamer.errors import ExtractionError, SinkError, StateUnwritable, StreamerError
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
@@ -29,9 +29,9 @@ from streamer.serve.status import StatusObserver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.sinks.sink import Sink
     from streamer.config.settings import Settings
     from streamer.config.streams import StreamEntry
+    from streamer.connectors.sinks.sink import Sink
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import Engine
     from streamer.serve.status import Status

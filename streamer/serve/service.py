@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from connectors.sinks.registry import check_kind as check_sink
-from connectors.sources.registry import check_kind as check_source
+from streamer.connectors.sinks.registry import check_kind as check_sink
+from streamer.connectors.sources.registry import check_kind as check_source
 from streamer.errors import ConfigError, SinkError, SourceError
 from streamer.serve.host import STOP_SECONDS, StreamHost
 from streamer.serve.roster import Roster

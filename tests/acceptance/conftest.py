@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from models.checkpoint import save_moae
-from models.mixture import AspectInput, Moae, MoaeConfig
-from models.networks.registry import architecture
-from models.rows import EXPERT_ROWS
 from streamer.config.sections import AspectsSection
+from streamer.models.checkpoint import save_moae
+from streamer.models.mixture import AspectInput, Moae, MoaeConfig
+from streamer.models.networks.registry import architecture
+from streamer.models.rows import EXPERT_ROWS
 from tests.acceptance.command import Tail
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film
@@ -20,7 +20,7 @@ from tests.media import Recipe, Tone, write_film
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.weights.store import WeightStore
+    from streamer.models.weights.store import WeightStore
 
 
 @pytest.fixture(scope="session")

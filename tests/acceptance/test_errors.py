@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.weights.store import WeightStore
+from streamer.models.weights.store import WeightStore
 from tests.acceptance.command import EVERYTHING, Outcome, Tail
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film

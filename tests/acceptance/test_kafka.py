@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kafka.message import from_record
-from connectors.sinks.leftovers import leftovers
+from streamer.connectors.kafka.message import from_record
+from streamer.connectors.sinks.leftovers import leftovers
 from streamer.events.cloudevent import to_line
 from tests.acceptance.command import EVERYTHING, Tail
 from tests.kafka import Broker, free_port

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from tests.connectors.sinks.test_kafka import STREAM, events
 from tests.kafka import ROOT, Broker
 

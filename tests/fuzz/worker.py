@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from connectors.sources.file import FileSource
-from connectors.sources.growing import GrowingSource
-from connectors.sources.registry import open_source
-from connectors.sources.source import Source
 from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection, SourceSection
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.registry import open_source
+from streamer.connectors.sources.source import Source
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError
 from streamer.pipeline.embedder import ShotEmbedder

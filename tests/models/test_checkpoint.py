@@ -9,9 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import load, read_header, round_to_half, save_moae
-from models.evaluation.scoring import score_movie
 from streamer.errors import CheckpointError
+from streamer.models.checkpoint import load, read_header, round_to_half, save_moae
+from streamer.models.evaluation.scoring import score_movie
 from tests.limits import memory_limit
 from tests.models.toy import toy_model, toy_movie
 

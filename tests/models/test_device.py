@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from models.device import pick_device
 from streamer.cli.training import Size, training_place
 from streamer.errors import DeviceError
+from streamer.models.device import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load, save_moae
-from models.experts.tokens import TokenBatch
-from models.mixture import AspectInput
-from models.stacked import FEW
+from streamer.models.checkpoint import load, save_moae
+from streamer.models.experts.tokens import TokenBatch
+from streamer.models.mixture import AspectInput
+from streamer.models.stacked import FEW
 from tests.models.toy import DIMS, SMALL, toy_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.mixture import Moae
+    from streamer.models.mixture import Moae
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as shipped": {},

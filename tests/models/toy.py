@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.dataset.folder import DatasetFolder, write_movie
-from models.dataset.movie import AspectTokens, Movie
-from models.experts.size import ExpertSize, MixerSize
-from models.mixture import AspectInput, Moae, MoaeConfig
+from streamer.models.dataset.folder import DatasetFolder, write_movie
+from streamer.models.dataset.movie import AspectTokens, Movie
+from streamer.models.experts.size import ExpertSize, MixerSize
+from streamer.models.mixture import AspectInput, Moae, MoaeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

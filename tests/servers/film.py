@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from connectors.sources.registry import open_source
 from streamer.config.sections import DecodeSection, SourceSection
+from streamer.connectors.sources.registry import open_source
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError, SourceNotFound, SourceUnreachable
 from streamer.timeline import Picture, StreamInfo

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.weights.readers.protobuf import (
+from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers.protobuf import (
     Message,
     chunks,
     number,
@@ -15,7 +16,6 @@ from models.weights.readers.protobuf import (
     read_message,
     text,
 )
-from streamer.errors import WeightsCorrupt
 
 _FLOAT = 1
 _EXTERNAL = 1

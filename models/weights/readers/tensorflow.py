@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.weights.readers.protobuf import chunks, number, read_message, read_varint
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers.protobuf import chunks, number, read_message, read_varint
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.address import KafkaAddress
 from streamer.errors import SinkError
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
 from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from tests.connectors.kafka.conftest import Config, Settings
 from tests.connectors.kafka.refusal import refused
 from tests.connectors.kafka.secured import KEY_PASSWORD, Secured

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import ConfigResource, ResourceType
 
-from connectors.kafka.address import KafkaAddress
-from connectors.kafka.topic import TopicFacts, TopicProbe
-from connectors.sinks.kafka import KafkaSink
-from connectors.sinks.leftovers import leftovers
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
 from streamer.config.sections import FleetSection, KafkaSection
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
+from streamer.connectors.sinks.kafka import KafkaSink
+from streamer.connectors.sinks.leftovers import leftovers
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import FleetError, SinkError
 from streamer.fleet.log import ShotLog
 from streamer.fleet.outbox import Outbox

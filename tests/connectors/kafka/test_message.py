@@ -10,7 +10,7 @@ from cloudevents.core.bindings.kafka import to_structured_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.kafka.message import from_record, of_event, size, to_message
+from streamer.connectors.kafka.message import from_record, of_event, size, to_message
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.payload import EventData
 from tests.streamer.events.examples import boundary, discontinuity, scene, shot

@@ -9,15 +9,15 @@ from typing import get_args
 
 import pytest
 
-from connectors.kafka.address import KafkaAddress
-from connectors.kafka.client import ErrorKind
-from connectors.kafka.reader import EventReader, Record
-from connectors.sinks.kafka import KafkaSink
-from connectors.sinks.leftovers import leftovers
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
 from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.client import ErrorKind
+from streamer.connectors.kafka.reader import EventReader, Record
+from streamer.connectors.sinks.kafka import KafkaSink
+from streamer.connectors.sinks.leftovers import leftovers
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import FleetError, SinkError
 from streamer.events.cloudevent import cloud_event
 from streamer.fleet.log import ShotLog

@@ -12,10 +12,10 @@ from typing import cast
 
 import pytest
 
-from connectors.kafka.address import KafkaAddress
-from models.checkpoint import save_moae
 from streamer.config.sections import KafkaSection
+from streamer.connectors.kafka.address import KafkaAddress
 from streamer.fleet.log import ShotLog
+from streamer.models.checkpoint import save_moae
 from tests.connectors.kafka.conftest import Config, Settings
 from tests.connectors.kafka.refusal import refused
 from tests.connectors.kafka.secured import Secured

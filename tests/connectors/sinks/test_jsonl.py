@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sinks import jsonl
-from connectors.sinks.jsonl import FileSink, StdoutSink
-from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import ConsumerGone, Durable, Sink
+from streamer.connectors.sinks import jsonl
+from streamer.connectors.sinks.jsonl import FileSink, StdoutSink
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.sink import ConsumerGone, Durable, Sink
 from streamer.errors import SinkError
 from streamer.events.cloudevent import cloud_event
 from tests.streamer.events.examples import boundary
@@ -53,7 +53,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
 def test_a_closed_standard_output_is_noticed_at_the_start() -> None:
     code = (
         "import os; os.close(1)\n"
-        "from connectors.sinks.registry import open_sink\n"
+        "from streamer.connectors.sinks.registry import open_sink\n"
         "from streamer.errors import SinkError\n"
         "try: open_sink('-')\n"
         "except SinkError as error: os._exit(error.exit_code)\n"
@@ -163,7 +163,7 @@ def test_a_reader_that_pauses_is_waited_for_and_one_that_sleeps_is_not(
 FILLER = """
 import resource, signal, sys
 from pathlib import Path
-from connectors.sinks.jsonl import FileSink
+from streamer.connectors.sinks.jsonl import FileSink
 from streamer.errors import SinkError
 from streamer.events.cloudevent import cloud_event
 from tests.streamer.events.examples import boundary

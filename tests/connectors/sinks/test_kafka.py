@@ -16,13 +16,13 @@ from aiokafka.partitioner import DefaultPartitioner
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Message
 
-from connectors.kafka import sender
-from connectors.kafka.message import from_record
-from connectors.sinks.kafka import KafkaSink, spool_folder
-from connectors.sinks.leftovers import leftovers
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
+from streamer.connectors.kafka import sender
+from streamer.connectors.kafka.message import from_record
+from streamer.connectors.sinks.kafka import KafkaSink, spool_folder
+from streamer.connectors.sinks.leftovers import leftovers
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.validate import problems
 from streamer.timeline import Instant
@@ -121,8 +121,8 @@ def test_a_broker_that_crashes_in_the_middle_loses_nothing_and_repeats_nothing(
 PRODUCER = """
 import os, sys
 from pathlib import Path
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from tests.connectors.sinks.test_kafka import STREAM, events
 url, folder = sys.argv[1:]

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from connectors.sinks.kafka import KafkaSink, spool_folder
-from connectors.sinks.leftovers import leftovers
-from connectors.sinks.registry import open_sink
-from connectors.sinks.sink import Sink
-from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
+from streamer.connectors.sinks.kafka import KafkaSink, spool_folder
+from streamer.connectors.sinks.leftovers import leftovers
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.sink import Sink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import ConfigError, SinkError
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
 from tests.kafka import PASSWORD, USER, Broker, free_port, script

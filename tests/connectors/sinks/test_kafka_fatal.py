@@ -17,11 +17,11 @@ import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from connectors.kafka import sender
-from connectors.kafka.address import KafkaAddress
-from connectors.sinks.registry import open_sink
-from connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
+from streamer.connectors.kafka import sender
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import FleetError
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.topics import Topics

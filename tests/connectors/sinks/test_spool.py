@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sinks.leftovers import leftovers
-from connectors.sinks.spool import Spool
+from streamer.connectors.sinks.leftovers import leftovers
+from streamer.connectors.sinks.spool import Spool
 from streamer.errors import SinkError
 
 LIMIT = 1000
@@ -144,7 +144,7 @@ def test_an_event_that_nobody_takes_does_not_stand_in_the_way(tmp_path: Path) ->
 PUTTER = """
 import os, sys
 from pathlib import Path
-from connectors.sinks.spool import Spool
+from streamer.connectors.sinks.spool import Spool
 spool = Spool(Path(sys.argv[1]), 1 << 20)
 spool.open("kafka://localhost/scenes", "film")
 number = 0
@@ -174,7 +174,7 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_told(tmp_path: Path) -> Non
 FILLER = """
 import resource, sys
 from pathlib import Path
-from connectors.sinks.spool import Spool
+from streamer.connectors.sinks.spool import Spool
 from streamer.errors import SinkError
 spool = Spool(Path(sys.argv[1]), 1 << 30)
 spool.open("kafka://localhost/scenes", "film")

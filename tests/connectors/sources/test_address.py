@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sources.address import is_address, parse, redact
-from connectors.sources.registry import open_source
 from streamer.config.sections import SourceSection
+from streamer.connectors.sources.address import is_address, parse, redact
+from streamer.connectors.sources.registry import open_source
 from streamer.errors import SourceError, SourceUnsupported
 
 

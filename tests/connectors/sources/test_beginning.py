@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sources.beginning import PIECE, Beginning
+from streamer.connectors.sources.beginning import PIECE, Beginning
 
 CONTENT = random.Random(4).randbytes(3 * PIECE)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from connectors.sources.registry import open_source
 from streamer.config.sections import DecodeSection, SourceSection
+from streamer.connectors.sources.registry import open_source
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError
 from tests.servers.process import Process
@@ -24,7 +24,7 @@ from tests.waiting import until
 
 RECORD = """
 import json, sys
-from connectors.sources.registry import open_source
+from streamer.connectors.sources.registry import open_source
 from streamer.config.sections import DecodeSection, SourceSection
 from streamer.decode.decoder import Decoder
 from streamer.timeline import Picture

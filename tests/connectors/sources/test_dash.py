@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.mpd import MOST_SOUNDS, parse
-from connectors.sources.registry import open_source
-from connectors.sources.segments import MOST_SEGMENTS, NotDash, NotYet, Piece
 from streamer.config.sections import DecodeSection, SourceSection
+from streamer.connectors.sources.mpd import MOST_SOUNDS, parse
+from streamer.connectors.sources.registry import open_source
+from streamer.connectors.sources.segments import MOST_SEGMENTS, NotDash, NotYet, Piece
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     NotMedia,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.file import FileSource
+from streamer.connectors.sources.file import FileSource
 from streamer.errors import (
     SourceEmpty,
     SourceError,

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.devices import cameras, screens
+from streamer.connectors.sources.devices import cameras, screens
 from tests.media import Recipe, Tone, write_film
 from tests.servers.pulse import Pulse
 
 RECORD = """
 import json, numpy as np
-from connectors.sources.registry import open_source
+from streamer.connectors.sources.registry import open_source
 from streamer.config.sections import DecodeSection, SourceSection
 from streamer.decode.decoder import Decoder
 decoder = Decoder(open_source("mic:", SourceSection()), DecodeSection())

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.file import FileSource
-from connectors.sources.growing import GrowingSource
-from connectors.sources.registry import open_source
-from connectors.sources.stdin import PipeSource
 from streamer.config.sections import SourceSection
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.registry import open_source
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.errors import SourceEmpty, SourceNotFound
 
 PLAIN, FOLLOW = SourceSection(), SourceSection(follow=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources import stdin
-from connectors.sources.stdin import PipeSource
+from streamer.connectors.sources import stdin
+from streamer.connectors.sources.stdin import PipeSource
 
 
 @pytest.fixture

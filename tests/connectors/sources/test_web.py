@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.address import parse
-from connectors.sources.playlist import Fetcher
-from connectors.sources.registry import open_source
-from connectors.sources.source import ByteStream
-from connectors.sources.web import Body, Client
 from streamer.config.sections import DecodeSection, SourceSection
+from streamer.connectors.sources.address import parse
+from streamer.connectors.sources.playlist import Fetcher
+from streamer.connectors.sources.registry import open_source
+from streamer.connectors.sources.source import ByteStream
+from streamer.connectors.sources.web import Body, Client
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed, SourceDamaged, SourceForbidden, SourceStalled
 from tests.decoding import collect, film

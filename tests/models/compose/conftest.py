@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.compose.library import Library, scan
-from models.compose.tone import write_wave
+from streamer.models.compose.library import Library, scan
+from streamer.models.compose.tone import write_wave
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.compose.compose import Order, compose, compose_film, plan_film
-from models.compose.library import Library
 from streamer.errors import ComposeError
+from streamer.models.compose.compose import Order, compose, compose_film, plan_film
+from streamer.models.compose.library import Library
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.compose.frames import Pictures, blend, mixture
-from models.compose.library import Library
-from models.compose.paint import ShotPainter
-from models.compose.plan import Box, FilmPlan, Look, Move, ScenePlan, ShotPlan, Style, Transition
+from streamer.models.compose.frames import Pictures, blend, mixture
+from streamer.models.compose.library import Library
+from streamer.models.compose.paint import ShotPainter
+from streamer.models.compose.plan import (
+    Box,
+    FilmPlan,
+    Look,
+    Move,
+    ScenePlan,
+    ShotPlan,
+    Style,
+    Transition,
+)
 
 STILL = Move(Box(0.5, 0.5, 1.1), Box(0.5, 0.5, 1.1))
 STYLE = Style(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.compose.library import TRAIN_SHARE, Library, scan, side_of
 from streamer.errors import ComposeError
+from streamer.models.compose.library import TRAIN_SHARE, Library, scan, side_of
 
 KINDS = ("places", "people", "speech", "ambience", "music", "effects")
 

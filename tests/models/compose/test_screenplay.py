@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.compose.library import Library
-from models.compose.plan import ScenePlan, ShotPlan
-from models.compose.screenplay import Bounds, Screenwriter
+from streamer.models.compose.library import Library
+from streamer.models.compose.plan import ScenePlan, ShotPlan
+from streamer.models.compose.screenplay import Bounds, Screenwriter
 
 RATES = (Fraction(25), Fraction(24000, 1001), Fraction(12), Fraction(60))
 

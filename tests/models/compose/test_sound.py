@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.compose.clips import LOUDNESS, Clips, decode, level, low_pass
-from models.compose.library import Library
-from models.compose.mix import Mixer, loop, reverberate
-from models.compose.plan import FilmPlan, ScenePlan, SoundEvent, SoundTrack, Transition
-from models.compose.screenplay import Bounds, Screenwriter
-from models.compose.soundtrack import HEARD, SoundWriter
-from models.compose.style import SOUND_TRACKS, sound_track
 from streamer.errors import ComposeError
+from streamer.models.compose.clips import LOUDNESS, Clips, decode, level, low_pass
+from streamer.models.compose.library import Library
+from streamer.models.compose.mix import Mixer, loop, reverberate
+from streamer.models.compose.plan import FilmPlan, ScenePlan, SoundEvent, SoundTrack, Transition
+from streamer.models.compose.screenplay import Bounds, Screenwriter
+from streamer.models.compose.soundtrack import HEARD, SoundWriter
+from streamer.models.compose.style import SOUND_TRACKS, sound_track
 from tests.models.compose.test_frames import STYLE, shot
 
 RATE = 16_000

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.dataset.annotations import label_shots, parse_time, read_boundaries
 from streamer.errors import DatasetError
+from streamer.models.dataset.annotations import label_shots, parse_time, read_boundaries
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from models.dataset.folder import DatasetFolder, read_movie, write_movie
-from models.dataset.movie import AspectTokens, Movie
 from streamer.errors import DatasetError
+from streamer.models.dataset.folder import DatasetFolder, read_movie, write_movie
+from streamer.models.dataset.movie import AspectTokens, Movie
 from tests.models.toy import toy_folder, toy_movie
 
 if TYPE_CHECKING:

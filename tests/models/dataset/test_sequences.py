@@ -7,14 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
-from models.dataset.sequences import (
+from streamer.models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
+from streamer.models.dataset.sequences import (
     sequence_boundaries,
     sequence_shots,
     tile_starts,
     window_starts,
 )
-from models.experts.projection import Projection
+from streamer.models.experts.projection import Projection
 from tests.models.toy import DIMS, toy_movie
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation.metrics import (
+from streamer.models.evaluation.metrics import (
     ScoredMovie,
     best_threshold,
     measure,

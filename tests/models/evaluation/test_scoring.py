@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.dataset.movie import AspectTokens, Movie
-from models.evaluation.baselines import every_shot, place_distance, prior, prior_of
-from models.evaluation.evaluate import (
+from streamer.errors import CheckpointError, DatasetError
+from streamer.models.dataset.movie import AspectTokens, Movie
+from streamer.models.evaluation.baselines import every_shot, place_distance, prior, prior_of
+from streamer.models.evaluation.evaluate import (
     EVERY_SHOT,
     PLACE_DISTANCE,
     PRIOR,
@@ -13,9 +14,8 @@ from models.evaluation.evaluate import (
     as_json,
     evaluate,
 )
-from models.evaluation.metrics import measure
-from models.evaluation.scoring import score_movie
-from streamer.errors import CheckpointError, DatasetError
+from streamer.models.evaluation.metrics import measure
+from streamer.models.evaluation.scoring import score_movie
 from tests.models.toy import DIMS, toy_model, toy_movie
 
 

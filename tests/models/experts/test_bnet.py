@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.experts.bnet import BNet, Difference, Relation
-from models.experts.windows import boundary_windows, heal
+from streamer.models.experts.bnet import BNet, Difference, Relation
+from streamer.models.experts.windows import boundary_windows, heal
 
 
 def _set(conv: torch.nn.Conv2d, weight: list[list[float]], bias: list[float]) -> None:

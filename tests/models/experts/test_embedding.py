@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.experts.embedding import ShotEmbedding
-from models.experts.spectrogram import SPECTROGRAM_DIM, SpectrogramEmbedding
-from models.experts.tokens import TokenBatch, pad_tokens, thinned
+from streamer.models.experts.embedding import ShotEmbedding
+from streamer.models.experts.spectrogram import SPECTROGRAM_DIM, SpectrogramEmbedding
+from streamer.models.experts.tokens import TokenBatch, pad_tokens, thinned
 
 CPU = torch.device("cpu")
 

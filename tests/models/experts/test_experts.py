@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.experts.build import build_expert
-from models.experts.combine import CombinedExpert
-from models.experts.projection import Moments, Projection
-from models.experts.size import ExpertSize
-from models.experts.spectrogram import SPECTROGRAM_DIM
-from models.experts.tokens import TokenBatch
-from models.rows import EXPERT_ROWS, ROWS, find_row
 from streamer.errors import ConfigError
+from streamer.models.experts.build import build_expert
+from streamer.models.experts.combine import CombinedExpert
+from streamer.models.experts.projection import Moments, Projection
+from streamer.models.experts.size import ExpertSize
+from streamer.models.experts.spectrogram import SPECTROGRAM_DIM
+from streamer.models.experts.tokens import TokenBatch
+from streamer.models.rows import EXPERT_ROWS, ROWS, find_row
 from tests.models.toy import SMALL
 
 if TYPE_CHECKING:
-    from models.experts.expert import Expert
+    from streamer.models.experts.expert import Expert
 
 DIMS = dict.fromkeys(
     ("place", "cast", "action", "stft", "speaker", "vggish", "panns", "openl3", "musicnn"), 6

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.mixer.ensembles import (
+from streamer.errors import ConfigError, DatasetError
+from streamer.models.mixer.ensembles import (
     MAJORITY_VOTING,
     STACKING_LR,
     STACKING_SVC,
@@ -15,8 +16,7 @@ from models.mixer.ensembles import (
     Votes,
     fit_ensemble,
 )
-from models.rows import ROWS
-from streamer.errors import ConfigError, DatasetError
+from streamer.models.rows import ROWS
 
 NAMES = (MAJORITY_VOTING, UNWEIGHTED_AVERAGING, STACKING_LR, STACKING_SVC)
 

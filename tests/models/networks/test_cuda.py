@@ -15,15 +15,15 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from models.networks.base import TorchExtractor
-from models.networks.precision import MIN_COSINE
-from models.networks.registry import architecture, build
-from models.weights.store import WeightStore
 from streamer.aspects.batching import BatchPolicy
 from streamer.aspects.extractor import ClipInput, PictureInput
 from streamer.aspects.sharing import SharedExtractors
 from streamer.bench.aspects import make_pieces
 from streamer.config.sections import AspectsSection
+from streamer.models.networks.base import TorchExtractor
+from streamer.models.networks.precision import MIN_COSINE
+from streamer.models.networks.registry import architecture, build
+from streamer.models.weights.store import WeightStore
 
 GPU = torch.device("cuda")
 DEFAULTS = {name: section.network for name, section in AspectsSection().slots.items()}

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks.registry import architecture
-from models.weights.store import WeightStore
 from streamer.aspects.bank import AspectBank
 from streamer.config import load_settings
 from streamer.errors import ConfigError
+from streamer.models.networks.registry import architecture
+from streamer.models.weights.store import WeightStore
 from streamer.pipeline.engine import load_extractors
 from streamer.timeline import Instant, Shot, Sound
 
@@ -81,7 +81,7 @@ def test_a_file_that_merely_lies_there_is_not_run(folder: Path) -> None:
         ("your_package.loudness:Loudness", "not an Architecture"),
         ("your_package.loudness:absent", "not an Architecture"),
         ("your_package.absent:NETWORK", "cannot be imported"),
-        ("models.networks.yamnet:NETWORK", "weights=False"),
+        ("streamer.models.networks.yamnet:NETWORK", "weights=False"),
         ("your_package/../x:NETWORK", "not of the form"),
         (":NETWORK", "not of the form"),
         ("your_package.loudness:a.b", "not of the form"),

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from models.networks.registry import architecture, build
-from models.weights.manifest import MANIFEST, WEIGHTLESS
-from models.weights.store import WeightStore
 from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
+from streamer.models.networks.registry import architecture, build
+from streamer.models.weights.manifest import MANIFEST, WEIGHTLESS
+from streamer.models.weights.store import WeightStore
 from tests.media import texture
 from tests.models.networks import pieces
 from tests.models.networks.faces import SITTERS, portrait

@@ -18,10 +18,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch.nn.functional import normalize
 
-from models.networks.registry import architecture, build
-from models.weights.manifest import MANIFEST
-from models.weights.store import WeightStore
 from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.models.networks.registry import architecture, build
+from streamer.models.weights.manifest import MANIFEST
+from streamer.models.weights.store import WeightStore
 
 CLIPS = Path(__file__).with_name("clips")
 VOICES = ("croak", "f2", "klatt4", "m7")

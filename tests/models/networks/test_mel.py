@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.networks.mel import (
+from streamer.models.networks.mel import (
     Scale,
     frames_to_samples,
     hertz_to_mel,

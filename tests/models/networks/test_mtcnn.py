@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.networks.base import TorchExtractor
-from models.networks.mtcnn import Mtcnn
-from models.networks.mtcnn_dlib import HEIGHT, WIDTH, MtcnnDlib
-from models.networks.registry import build
-from models.weights.store import WeightStore
+from streamer.models.networks.base import TorchExtractor
+from streamer.models.networks.mtcnn import Mtcnn
+from streamer.models.networks.mtcnn_dlib import HEIGHT, WIDTH, MtcnnDlib
+from streamer.models.networks.registry import build
+from streamer.models.weights.store import WeightStore
 from tests.media import texture
 from tests.models.networks.faces import SITTERS, portrait
 

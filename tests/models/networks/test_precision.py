@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks.base import TorchExtractor
-from models.networks.precision import MIN_COSINE, half, measured
-from models.networks.registry import architecture, build
-from models.weights.store import WeightStore
 from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.models.networks.base import TorchExtractor
+from streamer.models.networks.precision import MIN_COSINE, half, measured
+from streamer.models.networks.registry import architecture, build
+from streamer.models.weights.store import WeightStore
 from tests.media import texture
 
 

@@ -5,12 +5,12 @@ from fractions import Fraction
 import pytest
 import torch
 
-from models.networks.registry import architecture, build
-from models.weights.manifest import MANIFEST, WEIGHTLESS
-from models.weights.store import WeightStore
 from streamer.aspects.extractor import PictureInput
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt
+from streamer.models.networks.registry import architecture, build
+from streamer.models.weights.manifest import MANIFEST, WEIGHTLESS
+from streamer.models.weights.store import WeightStore
 
 CPU = torch.device("cpu")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.evaluation.scoring import relate_movie, score_relations
-from models.tables.everywhere import decided, judge_everywhere
+from streamer.models.evaluation.scoring import relate_movie, score_relations
+from streamer.models.tables.everywhere import decided, judge_everywhere
 from tests.models.toy import toy_model, toy_movie
 
 

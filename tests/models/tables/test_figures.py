@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from models.rows import EXPERT_ROWS
-from models.tables.figures import rendered, stretches, weights_figure
-from models.tables.frames import film_of, frames_at
-from models.tables.results import WeightTrack
 from streamer.errors import SourceDamaged
+from streamer.models.rows import EXPERT_ROWS
+from streamer.models.tables.figures import rendered, stretches, weights_figure
+from streamer.models.tables.frames import film_of, frames_at
+from streamer.models.tables.results import WeightTrack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tables.folds import check_folds, make_folds
 from streamer.errors import DatasetError
+from streamer.models.tables.folds import check_folds, make_folds
 
 
 @given(st.integers(2, 12), st.integers(0, 30), st.integers(0, 5))

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from models.tables.report import (
+from streamer.models.tables.report import (
     GAINS,
     Gain,
     Spread,
@@ -16,7 +16,7 @@ from models.tables.report import (
     study_csv,
     table_csv,
 )
-from models.tables.results import FoldResult, Scores
+from streamer.models.tables.results import FoldResult, Scores
 
 
 def _scores(ap: float | None, f1: float) -> Scores:

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from models.dataset.folder import DatasetFolder, write_movie
-from models.experts.size import MixerSize
-from models.rows import ROWS
-from models.tables.results import OFFLINE, FoldResult
-from models.tables.run import make_tables
-from models.training.settings import TrainingSettings
 from streamer.errors import ConfigError, DatasetError
+from streamer.models.dataset.folder import DatasetFolder, write_movie
+from streamer.models.experts.size import MixerSize
+from streamer.models.rows import ROWS
+from streamer.models.tables.results import OFFLINE, FoldResult
+from streamer.models.tables.run import make_tables
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import DIMS, SMALL, toy_folder, toy_movie
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.loop import Progress
+    from streamer.models.training.loop import Progress
 
 
 def _settings(**changes: object) -> TrainingSettings:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from models.mixture import Moae
-from models.training.alpha import choose_alphas
-from models.training.mixer import relate_corpus
-from models.training.prepare import prepare
-from models.training.run import mixture_config
-from models.training.settings import TrainingSettings
+from streamer.models.mixture import Moae
+from streamer.models.training.alpha import choose_alphas
+from streamer.models.training.mixer import relate_corpus
+from streamer.models.training.prepare import prepare
+from streamer.models.training.run import mixture_config
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import SMALL, toy_folder
 
 if TYPE_CHECKING:

@@ -7,20 +7,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.checkpoint import load
-from models.dataset.folder import DatasetFolder, write_movie
-from models.training.inner import inner_groups, train_inner_folds
-from models.training.parallel import train_experts
-from models.training.prepare import CORPUS, prepare
-from models.training.run import train_mixture
-from models.training.settings import TrainingSettings
 from streamer.errors import DatasetError
+from streamer.models.checkpoint import load
+from streamer.models.dataset.folder import DatasetFolder, write_movie
+from streamer.models.training.inner import inner_groups, train_inner_folds
+from streamer.models.training.parallel import train_experts
+from streamer.models.training.prepare import CORPUS, prepare
+from streamer.models.training.run import train_mixture
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import SMALL, toy_folder, toy_movie
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.loop import Progress
+    from streamer.models.training.loop import Progress
 
 ROWS = ("HLSS_PANNs", "MME_place_PANNs")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from models.dataset.folder import write_movie
-from models.training.memory import memory_errors
 from streamer.errors import DatasetError
+from streamer.models.dataset.folder import write_movie
+from streamer.models.training.memory import memory_errors
 from tests.models.toy import toy_movie
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-import torch, models.training.run, models.tables.run
+import torch, streamer.models.training.run, streamer.models.tables.run
 from streamer.cli.app import run
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (700 << 20)

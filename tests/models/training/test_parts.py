@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from models.dataset.corpus import build_corpus
-from models.experts.projection import Projection
-from models.training.batches import epoch_batches, holes
-from models.training.loop import Progress, Schedule, run_epochs
-from models.training.loss import expert_loss, mixture_loss
-from models.training.memory import memory_errors
-from models.training.settings import TrainingSettings
 from streamer.cli.train import parse_holdout
 from streamer.errors import DatasetError
+from streamer.models.dataset.corpus import build_corpus
+from streamer.models.experts.projection import Projection
+from streamer.models.training.batches import epoch_batches, holes
+from streamer.models.training.loop import Progress, Schedule, run_epochs
+from streamer.models.training.loss import expert_loss, mixture_loss
+from streamer.models.training.memory import memory_errors
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import toy_movie
 
 if TYPE_CHECKING:

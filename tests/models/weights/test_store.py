@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.weights import store as store_module
-from models.weights.convert import serialise
-from models.weights.manifest import pinned
-from models.weights.store import WeightStore, default_home
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
+from streamer.models.weights import store as store_module
+from streamer.models.weights.convert import serialise
+from streamer.models.weights.manifest import pinned
+from streamer.models.weights.store import WeightStore, default_home
 
 NETWORK = "soundnet-conv5"
 
@@ -108,7 +108,7 @@ class Mirror:
         (folder / release.file).write_bytes(b"release")
         self.converted: list[Path] = []
         monkeypatch.setattr(store_module, "pinned", lambda network: self.entry)
-        monkeypatch.setattr("models.weights.convert.convert", self.convert)
+        monkeypatch.setattr("streamer.models.weights.convert.convert", self.convert)
 
     def convert(self, entry: object, files: list[Path]) -> bytes:
         (release,) = files

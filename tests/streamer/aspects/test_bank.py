@@ -12,11 +12,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.networks.registry import build
-from models.weights.store import WeightStore
 from streamer.aspects.bank import AspectBank
 from streamer.aspects.extractor import Extractor
 from streamer.config.sections import AspectsSection
+from streamer.models.networks.registry import build
+from streamer.models.weights.store import WeightStore
 from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
 from tests.media import Recipe, texture, write_film
 from tests.models.networks.faces import SITTERS, portrait

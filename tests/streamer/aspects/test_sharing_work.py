@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks.base import TorchExtractor
-from models.networks.registry import build
-from models.weights.store import WeightStore
 from streamer.aspects import track
 from streamer.aspects.bank import AspectBank
 from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.aspects.resize import Resizer
 from streamer.aspects.track import SoundTrack
 from streamer.config.sections import AspectsSection
+from streamer.models.networks.base import TorchExtractor
+from streamer.models.networks.registry import build
+from streamer.models.weights.store import WeightStore
 from streamer.timeline import Instant, Picture, Shot, Sound
 from tests.media import texture
 

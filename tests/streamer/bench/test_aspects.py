@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.networks.base import TorchExtractor
-from models.networks.registry import build
-from models.weights.store import WeightStore
 from streamer.aspects.extractor import Extractor
 from streamer.bench import aspects
 from streamer.config.sections import AspectsSection
+from streamer.models.networks.base import TorchExtractor
+from streamer.models.networks.registry import build
+from streamer.models.weights.store import WeightStore
 from tests.media import Clip, Recipe, Tone, frames_of, panning, write_film
 
 

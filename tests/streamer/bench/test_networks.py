@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from models.networks.registry import names
 from streamer.bench import networks
 from streamer.cli.bench import app
+from streamer.models.networks.registry import names
 
 
 def test_costs_of_networks_with_and_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:

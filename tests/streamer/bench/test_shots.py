@@ -4,8 +4,8 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-from models.compose.plan import Transition
 from streamer.bench.shots import judge, with_transitions
+from streamer.models.compose.plan import Transition
 from streamer.timeline import Instant, Shot, ShotEnd
 from tests.models.compose.test_frames import film_of, shot
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from models.experts.size import MixerSize
-from models.tables.results import FoldResult
-from models.training.settings import TrainingSettings
 from streamer.bench import training
+from streamer.models.experts.size import MixerSize
+from streamer.models.tables.results import FoldResult
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import SMALL
 
 if TYPE_CHECKING:

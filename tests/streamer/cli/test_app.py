@@ -16,8 +16,8 @@ import typer
 from typer.main import get_command
 
 import streamer.cli.app as cli
-from connectors.sinks.sink import ConsumerGone
 from streamer.cli.errors import handle
+from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.errors import NotMedia, StreamerError
 from streamer.lines import one_line
 

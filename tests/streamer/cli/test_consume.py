@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kafka.message import to_message
 from streamer.cli.app import run
 from streamer.cli.consume import BATCH
+from streamer.connectors.kafka.message import to_message
 from streamer.events.cloudevent import to_line
 from streamer.events.validate import problems
 from tests.connectors.sinks.test_kafka import events, ids

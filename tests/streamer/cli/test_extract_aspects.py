@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from models.dataset.folder import read_movie
-from models.weights.store import WeightStore
 from streamer.cli.app import app
+from streamer.models.dataset.folder import read_movie
+from streamer.models.weights.store import WeightStore
 from tests.media import Clip, Recipe, Tone, frames_of, panning, still, texture, write_film
 
 runner = CliRunner()

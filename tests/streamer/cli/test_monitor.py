@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.weights.store import WeightStore
+from streamer.models.weights.store import WeightStore
 from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
 from tests.waiting import until
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kafka.address import KafkaAddress
-from connectors.sinks.kafka import spool_path
-from connectors.sinks.spool import Spool
 from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
+from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.sinks.kafka import spool_path
+from streamer.connectors.sinks.spool import Spool
 from streamer.events.cloudevent import to_line
 from tests.connectors.sinks.test_kafka import events, ids, received
 from tests.kafka import Broker, free_port

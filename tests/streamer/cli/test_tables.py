@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from models.dataset.folder import write_movie
 from streamer.cli.app import run
+from streamer.models.dataset.folder import write_movie
 from tests.models.toy import toy_folder, toy_movie
 
 if TYPE_CHECKING:

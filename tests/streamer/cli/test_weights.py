@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from models.weights.manifest import DETECTORS, MANIFEST
-from models.weights.store import WeightStore
 from streamer.cli.weights import app
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
+from streamer.models.weights.manifest import DETECTORS, MANIFEST
+from streamer.models.weights.store import WeightStore
 
 runner = CliRunner()
 

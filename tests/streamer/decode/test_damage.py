@@ -14,9 +14,9 @@ import av
 import numpy as np
 import pytest
 
-from connectors.sources.file import FileSource
-from connectors.sources.growing import GrowingSource
-from connectors.sources.stdin import PipeSource
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     SourceDamaged,

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from connectors.sources.file import FileSource
-from connectors.sources.stdin import PipeSource
 from streamer.config.sections import DecodeSection
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
 from streamer.timeline import Sound
 from tests.decoding import (

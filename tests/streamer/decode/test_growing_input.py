@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.file import FileSource
-from connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.growing import GrowingSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     SourceEmpty,
@@ -90,7 +90,7 @@ def test_standard_input_through_a_real_pipe(tmp_path: Path) -> None:
     write_film(path, film(50), Recipe(codec="libx264", sound=Tone(2.0)))
     program = (
         "import sys\n"
-        "from connectors.sources.stdin import PipeSource\n"
+        "from streamer.connectors.sources.stdin import PipeSource\n"
         "from streamer.config.sections import DecodeSection\n"
         "from streamer.decode.decoder import Decoder\n"
         "from streamer.timeline import Picture\n"

@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from connectors.sources.registry import open_source
-from connectors.sources.stdin import PipeSource
 from streamer.aspects.resize import Resizer
 from streamer.config.sections import DecodeSection, SourceSection
+from streamer.connectors.sources.registry import open_source
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode import hardware
 from streamer.decode.decoder import Decoder
 from streamer.decode.hardware import accelerator, has_nvdec

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.file import FileSource
+from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from tests.decoding import SETTINGS, collect, film
 from tests.media import Recipe, Tone, write_film

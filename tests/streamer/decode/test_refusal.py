@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from connectors.sources.file import FileSource
 from streamer.config.sections import DecodeSection
+from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     NotMedia,

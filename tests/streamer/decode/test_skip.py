@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from connectors.sources.file import FileSource
 from streamer.config.sections import DecodeSection
+from streamer.connectors.sources.file import FileSource
 from streamer.decode import skip
 from streamer.decode.decoder import Decoder
 from streamer.timeline import Picture, Sound

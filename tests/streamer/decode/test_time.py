@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sources.file import FileSource
-from connectors.sources.growing import GrowingSource
 from streamer.config.sections import DecodeSection, ShotsSection
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.growing import GrowingSource
 from streamer.decode.clock import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed

@@ -12,7 +12,7 @@ from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sources.file import FileSource
+from streamer.connectors.sources.file import FileSource
 from streamer.decode.wallclock import WallClock
 from streamer.events.payload import Wallclock
 from streamer.timeline import FIRST_WALLCLOCK, LAST_WALLCLOCK, plausible

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from models.checkpoint import save_moae
 from streamer.config.sections import FleetSection, KafkaSection
 from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.topics import TopicMaker, Topics
+from streamer.models.checkpoint import save_moae
 from tests.kafka import PATIENCE, Broker, free_port, headers_of, silent
 from tests.models.toy import toy_model
 from tests.streamer.fleet.expectation import expected

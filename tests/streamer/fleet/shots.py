@@ -8,7 +8,6 @@ from fractions import Fraction
 import numpy as np
 from cloudevents.core.v1.event import CloudEvent
 
-from models.mixture import Moae
 from streamer.config.sections import SegmentSection
 from streamer.fleet.counters import FleetCounters
 from streamer.fleet.lane import SegmentLane
@@ -16,6 +15,7 @@ from streamer.fleet.ports import LaneOptions, LogRecord
 from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.window import Mixture
 from streamer.metrics.metrics import Metrics
+from streamer.models.mixture import Moae
 from streamer.pipeline.epoch import Epoch, Gap
 from streamer.timeline import EmbeddedShot, Instant, Shot
 from tests.models.toy import DIMS

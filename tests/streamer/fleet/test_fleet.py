@@ -9,8 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from models.checkpoint import save_moae
 from streamer.fleet.record import ShotRecord
+from streamer.models.checkpoint import save_moae
 from tests.kafka import PATIENCE, headers_of
 from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet

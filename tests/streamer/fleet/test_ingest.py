@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
-from models.checkpoint import DEFAULT_CHECKPOINT
-from models.weights.store import WeightStore
 from streamer.cli.app import run
+from streamer.models.checkpoint import DEFAULT_CHECKPOINT
+from streamer.models.weights.store import WeightStore
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film
 from tests.servers.process import Process, free_port

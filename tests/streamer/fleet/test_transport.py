@@ -10,8 +10,8 @@ from typing import Any
 
 import faust
 
-from connectors.kafka.address import KafkaAddress
 from streamer.config.sections import FleetSection, KafkaSection
+from streamer.connectors.kafka.address import KafkaAddress
 from streamer.fleet.app import make_app
 from tests.kafka import PATIENCE, Broker
 

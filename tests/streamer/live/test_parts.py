@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sources.source import SourceBase
 from streamer import errors
 from streamer.config.sections import ReconnectSection, ThinningSection
+from streamer.connectors.sources.source import SourceBase
 from streamer.live.backoff import Backoff
 from streamer.live.gauge import LagMeter, SlowStage
 from streamer.live.losses import Past, reason, sequel

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import av
 import pytest
 
-from connectors.sources.source import Opening, SourceBase
 from streamer.config.sections import (
     OutputSection,
     ReconnectSection,
@@ -23,6 +22,7 @@ from streamer.config.sections import (
     ThinningSection,
 )
 from streamer.config.settings import Settings
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import SourceError, SourceInterrupted, SourceNotFound
 from streamer.live.connector import Connector
 from streamer.live.stream import MAX_ABANDONED, StreamRun

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectors.sources import growing
 from streamer.config.sections import SourceSection
+from streamer.connectors.sources import growing
 from streamer.errors import SourceDamaged
 from streamer.live.connector import Connector
 from streamer.live.state import StateFile

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import safetensors.numpy
 
-from connectors.sources.beginning import Beginning
 from streamer.config.folders import safe_file_name
+from streamer.connectors.sources.beginning import Beginning
 from streamer.errors import StateError
 from streamer.live import state
 from streamer.live.state import Head, Saved, StateFile

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.sources.file import FileSource
-from connectors.sources.source import Opening
 from streamer.config.sections import OutputSection, ReconnectSection, SegmentSection
 from streamer.config.settings import Settings
+from streamer.connectors.sources.file import FileSource
+from streamer.connectors.sources.source import Opening
 from streamer.errors import SourceDamaged, SourceInterrupted, SourceUnreachable
 from streamer.live.connector import Connector
 from streamer.live.stream import StreamRun
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from connectors.sources.source import Source
+    from streamer.connectors.sources.source import Source
     from streamer.events.payload import DiscontinuityData, GapReason
     from streamer.pipeline.engine import Engine
 

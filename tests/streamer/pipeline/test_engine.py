@@ -14,7 +14,7 @@ from streamer.pipeline import engine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from models.weights.store import WeightStore
+    from streamer.models.weights.store import WeightStore
 
 Precision = Literal["auto", "float32"]
 
@@ -40,7 +40,7 @@ def test_networks_are_cast_to_few_bits_unless_told_not_to(
     precision: Precision, cast: bool, weight_store: WeightStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Only a GPU casts: the type that each network would have there is asked for on the CPU.
-    monkeypatch.setattr("models.networks.base.half", lambda name, device: torch.bfloat16)
+    monkeypatch.setattr("streamer.models.networks.base.half", lambda name, device: torch.bfloat16)
     settings, runtime = AspectsSection(), RuntimeSection(precision=precision)
     made = engine.load_extractors(
         settings, weight_store, torch.device("cpu"), few_bits=runtime.few_bits

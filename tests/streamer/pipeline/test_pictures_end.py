@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources.file import FileSource
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.timeline import EmbeddedShot, Picture

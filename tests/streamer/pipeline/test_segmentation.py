@@ -19,8 +19,8 @@ from streamer.timeline import EmbeddedShot, Instant, Shot
 from tests.models.toy import toy_model
 
 if TYPE_CHECKING:
-    from models.mixture import Moae
     from streamer.events.payload import EventData
+    from streamer.models.mixture import Moae
 
 BASE = Fraction(1, 90000)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.dataset.movie import Movie
 from streamer.errors import CheckpointError
+from streamer.models.dataset.movie import Movie
 from streamer.segment.causal import CausalSegmenter, push_many
 from streamer.segment.decision import Decision
 from tests.models.toy import toy_model, toy_movie

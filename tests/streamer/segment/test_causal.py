@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation.scoring import score_movie
 from streamer.errors import CheckpointError, StateError
+from streamer.models.evaluation.scoring import score_movie
 from streamer.segment.causal import CausalSegmenter
 from tests.models.toy import DIMS, toy_model, toy_movie
 
 if TYPE_CHECKING:
-    from models.dataset.movie import Movie
+    from streamer.models.dataset.movie import Movie
     from streamer.segment.decision import Decision
 
 MODEL = toy_model()

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from connectors.kafka.message import from_record
-from connectors.sinks import jsonl
-from connectors.sinks.leftovers import leftovers
 from streamer.config.sections import KafkaSection
+from streamer.connectors.kafka.message import from_record
+from streamer.connectors.sinks import jsonl
+from streamer.connectors.sinks.leftovers import leftovers
 from streamer.errors import SinkError
 from streamer.live.keeping import ResumeState
 from streamer.live.state import StateFile

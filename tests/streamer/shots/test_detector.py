@@ -11,11 +11,11 @@ import av
 import pytest
 import torch
 
-from models.networks.transnetv2 import ShotNetwork
-from models.weights.store import WeightStore
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
 from streamer.config.settings import Settings
 from streamer.errors import WeightsMissing
+from streamer.models.networks.transnetv2 import ShotNetwork
+from streamer.models.weights.store import WeightStore
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.engine import load_shot_network
 from streamer.shots.detector import ThumbnailDetector, TransnetDetector, make_detector

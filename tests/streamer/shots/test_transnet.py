@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.networks.transnetv2 import ShotNetwork
-from models.weights.store import WeightStore
 from streamer.config.sections import ShotsSection
 from streamer.errors import WeightsCorrupt
+from streamer.models.networks.transnetv2 import ShotNetwork
+from streamer.models.weights.store import WeightStore
 from streamer.shots.step import MAX_DELAY
 from streamer.shots.transnet import HEIGHT, WIDTH, WINDOW, Network, Thumbnailer, TransnetSplitter
 from streamer.timeline import Instant, Shot

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from models.weights.readers import archive
-from models.weights.readers.archive import read_member
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers import archive
+from streamer.models.weights.readers.archive import read_member
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

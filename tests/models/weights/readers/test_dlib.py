@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.weights.readers.dlib import read_dlib
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers.dlib import read_dlib
 
 
 def number(value: int) -> bytes:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.weights.readers import hdf5
-from models.weights.readers.hdf5 import read_keras
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers import hdf5
+from streamer.models.weights.readers.hdf5 import read_keras
 from tests.limits import memory_limit
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.weights.readers.onnx import read_onnx
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers.onnx import read_onnx
 from tests.models.weights.readers.wire import field
 
 FLOAT, INT8 = 1, 3

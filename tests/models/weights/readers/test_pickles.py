@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from models.weights.readers.pickles import read_pickled_npy, read_torch
 from streamer.errors import WeightsCorrupt
+from streamer.models.weights.readers.pickles import read_pickled_npy, read_torch
 from tests.limits import memory_limit
 
 

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.weights.readers.protobuf import chunks, number, numbers, read_message, read_varint, text
+from streamer.models.weights.readers.protobuf import (
+    chunks,
+    number,
+    numbers,
+    read_message,
+    read_varint,
+    text,
+)
 from tests.models.weights.readers.wire import varint
 
 
