@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streamer.aspects.sharing import SharedExtractors
     from streamer.config.settings import Settings
-    from streamer.events.payload import BoundaryData, DiscontinuityData
+    from streamer.events.payload import Boundary, Gap
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.observer import Progress
 
@@ -63,13 +63,13 @@ class Stopwatch(Unwatched):
             self.lags.append(progress.lag)
             self.levels.append(progress.thinning)
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """Keeps where and how late."""
         self.found.append(boundary.seconds)
         if delay is not None:
             self.delays.append(delay)
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """Notes when."""
         self.back = time.monotonic()
 

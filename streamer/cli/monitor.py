@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamer.config.listen import Listen
     from streamer.config.sections import HttpSection
     from streamer.connectors.sinks.sink import Sink
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import Boundary, Gap, GapReason
     from streamer.pipeline.observer import Observer, Progress
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
@@ -96,7 +96,7 @@ class Monitor:
         self._progressed = time.monotonic()
         self._observer.progressed(progress)
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """A boundary was found."""
         self._observer.decided(boundary, delay)
 
@@ -104,7 +104,7 @@ class Monitor:
         """The input went away."""
         self._observer.lost(reason, detail, wait)
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """The input is back."""
         self._observer.returned(discontinuity)
 

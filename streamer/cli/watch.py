@@ -9,7 +9,7 @@ from streamer.cli.statistics import RunStatistics
 
 if TYPE_CHECKING:
     from streamer.cli.progress import Reporter
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import Boundary, Gap, GapReason
     from streamer.pipeline.observer import Progress
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
@@ -46,7 +46,7 @@ class Watch:
         self.tell()
         self._reporter.update(progress)
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """Notes the latency."""
         self._statistics.event(boundary.latency_seconds)
 
@@ -56,7 +56,7 @@ class Watch:
             f"{detail}; trying again in {wait:.1f} s", reason=reason, wait_seconds=round(wait, 3)
         )
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """Says that the input is back."""
         missing = discontinuity.missing_seconds
         gap = "" if missing is None else f" after {missing:.1f} s"

@@ -26,7 +26,7 @@ from streamer.pipeline.engine import load_engine, share
 if TYPE_CHECKING:
     from streamer.aspects.sharing import SharedExtractors
     from streamer.config.settings import Settings
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import Boundary, Gap, GapReason
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.observer import Progress
     from streamer.pipeline.stages import Stage
@@ -185,14 +185,14 @@ class _Teller:
             self._said = now
             self._say(ReaderMessage(stream=self._stream, progress=Numbers.of(progress)))
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """Decisions are made elsewhere."""
 
     def lost(self, reason: GapReason, detail: str, wait: float) -> None:
         line = f"{reason}: {detail}; again in {wait:.1f} s"
         self._say(ReaderMessage(stream=self._stream, lost=reason, warnings=(line,)))
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """Whoever segments tells the gap."""
 
     def slow(self, stage: Stage, lag: float) -> None:

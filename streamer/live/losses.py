@@ -19,7 +19,7 @@ from streamer.errors import (
     SourceStalled,
     SourceUnsupported,
 )
-from streamer.pipeline.epoch import Gap
+from streamer.pipeline.epoch import MissingInput
 
 if TYPE_CHECKING:
     from streamer.connectors.sources.source import Source
@@ -55,9 +55,9 @@ class Loss:
     attempts: int = 0
     missing: float | None = None
 
-    def gap(self) -> Gap:
+    def gap(self) -> MissingInput:
         """As the epoch behind it knows it."""
-        return Gap(self.reason, self.since, self.attempts, self.detail, self.missing)
+        return MissingInput(self.reason, self.since, self.attempts, self.detail, self.missing)
 
 
 def rotation(place: ResumeState, source: Source) -> Loss | None:

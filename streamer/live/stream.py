@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.connectors.sinks.sink import Sink
     from streamer.connectors.sources.source import Source
-    from streamer.events.payload import BoundaryData, DiscontinuityData
+    from streamer.events.payload import Boundary, Gap
     from streamer.live.keeping import Keeper
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.observer import Observer
@@ -335,7 +335,7 @@ class StreamRun:
         while not self._stopped and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(_POLL, left))
 
-    def _began(self, discontinuity: DiscontinuityData | None) -> None:
+    def _began(self, discontinuity: Gap | None) -> None:
         self._loss = None
         self._place = ResumeState(self._number, base=float(self._base))
         if discontinuity is not None:
@@ -349,7 +349,7 @@ class StreamRun:
         self._place = replace(self._place, mark=mark)
         self._save()
 
-    def _decided(self, boundary: BoundaryData, waited_for: Instant | None) -> None:
+    def _decided(self, boundary: Boundary, waited_for: Instant | None) -> None:
         late = None if waited_for is None else self._late(waited_for)
         self._observer.decided(boundary, late)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import Boundary, Gap, GapReason
     from streamer.metrics.stream import StreamMetrics
     from streamer.pipeline.observer import Observer, Progress
     from streamer.pipeline.stages import Stage
@@ -73,7 +73,7 @@ class MeteredObserver:
         self._before = progress
         self._inner.progressed(progress)
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """Measures the latency: against the clock where the input is paced, else as computed."""
         self._metrics.latency(boundary.latency_seconds if delay is None else delay)
         self._inner.decided(boundary, delay)
@@ -84,7 +84,7 @@ class MeteredObserver:
         self._metrics.reconnected()
         self._inner.lost(reason, detail, wait)
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """Counts the gap."""
         self._metrics.discontinuity(discontinuity.reason)
         self._inner.returned(discontinuity)

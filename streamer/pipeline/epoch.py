@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class MissingInput:
     """Why and since when input was missing.
 
     Attributes:
@@ -52,4 +52,4 @@ class Epoch:
     networks: Mapping[str, str]
     wallclock: float | None = None
     arrival: float | None = None
-    gap: Gap | None = None
+    gap: MissingInput | None = None

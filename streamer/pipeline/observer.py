@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import Boundary, Gap, GapReason
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
@@ -68,7 +68,7 @@ class Observer(Protocol):
     def progressed(self, progress: Progress) -> None:
         """At most ten times a second, and at the end."""
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """A boundary was found and its events were handed to the sinks.
 
         Args:
@@ -86,7 +86,7 @@ class Observer(Protocol):
             wait: Seconds until it is tried again.
         """
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """Input goes on behind a gap, in a new epoch."""
 
     def slow(self, stage: Stage, lag: float) -> None:
@@ -107,13 +107,13 @@ class Unwatched:
     def progressed(self, progress: Progress) -> None:
         """Nothing to do."""
 
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
+    def decided(self, boundary: Boundary, delay: float | None) -> None:
         """Nothing to do."""
 
     def lost(self, reason: GapReason, detail: str, wait: float) -> None:
         """Nothing to do."""
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """Nothing to do."""
 
     def slow(self, stage: Stage, lag: float) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import KnownShot, OpenEpoch, OpenScene, TrackerState
 from streamer.timeline import Shot, ShotEnd
 from streamer.wire import Ratio, WireInstant, ratio
@@ -171,7 +171,7 @@ def _load_epoch(saved: _Epoch) -> OpenEpoch:
         arrival=saved.arrival,
         gap=None
         if gap is None
-        else Gap(gap.reason, gap.lost_from, gap.attempts, gap.detail, gap.missing),
+        else MissingInput(gap.reason, gap.lost_from, gap.attempts, gap.detail, gap.missing),
     )
     return OpenEpoch(epoch, Fraction(saved.base))
 

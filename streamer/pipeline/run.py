@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData
+from streamer.events.payload import Boundary, Gap, Scene
 from streamer.pipeline.clock import ClockTrail
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.engine import side_by_side
@@ -50,8 +50,8 @@ class Counts:
 
     def add(self, event: EventData) -> None:
         """Counts one event; shots are counted where they are taken, which may tell nobody."""
-        self.scenes += isinstance(event, SceneData)
-        self.boundaries += isinstance(event, BoundaryData)
+        self.scenes += isinstance(event, Scene)
+        self.boundaries += isinstance(event, Boundary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class Listeners:
         closed: A shot's events were all sent; with where to go on behind it, if that is possible.
     """
 
-    began: Callable[[DiscontinuityData | None], None]
-    decided: Callable[[BoundaryData, Instant | None], None]
+    began: Callable[[Gap | None], None]
+    decided: Callable[[Boundary, Instant | None], None]
     closed: Callable[[ResumePoint | None], None]
 
 
@@ -196,7 +196,7 @@ class EpochRun:
         )
         told = self._segmentation.begin(epoch)
         send_all(told, self._outlet, self._counts)
-        gaps = [event for event in told if isinstance(event, DiscontinuityData)]
+        gaps = [event for event in told if isinstance(event, Gap)]
         self._listeners.began(gaps[0] if gaps else None)
 
     def _push(self, shots: Sequence[EmbeddedShot]) -> None:
@@ -217,7 +217,7 @@ class EpochRun:
             self._listeners.closed(mark)
 
 
-def send_all(events: Sequence[EventData], outlet: Outlet, counts: Counts) -> list[BoundaryData]:
+def send_all(events: Sequence[EventData], outlet: Outlet, counts: Counts) -> list[Boundary]:
     """Sends events in order.
 
     Returns:
@@ -226,4 +226,4 @@ def send_all(events: Sequence[EventData], outlet: Outlet, counts: Counts) -> lis
     for event in events:
         outlet.send(event)
         counts.add(event)
-    return [event for event in events if isinstance(event, BoundaryData)]
+    return [event for event in events if isinstance(event, Boundary)]

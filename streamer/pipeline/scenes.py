@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from streamer.events.payload import (
     AspectUse,
-    BoundaryData,
-    DiscontinuityData,
-    ExpertVoice,
+    Boundary,
+    ExpertVote,
+    Gap,
     Latency,
     ModelRef,
     Position,
-    SceneData,
+    Scene,
     SceneSpan,
-    ShotData,
     Wallclock,
+)
+from streamer.events.payload import (
+    Shot as ShotEvent,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class SceneTracker:
         self._stream, self._model, self._threshold = stream, model, threshold
         self.state = TrackerState()
 
-    def begin(self, epoch: Epoch) -> DiscontinuityData | None:
+    def begin(self, epoch: Epoch) -> Gap | None:
         """Starts an epoch; the shots that follow are numbered within it.
 
         Returns:
@@ -119,7 +121,7 @@ class SceneTracker:
 
     def shot(
         self, embedded: EmbeddedShot, wallclock: float | None, arrival: float | None
-    ) -> ShotData:
+    ) -> ShotEvent:
         """Takes the next closed shot of the current epoch.
 
         Args:
@@ -147,8 +149,8 @@ class SceneTracker:
             state.scene = OpenScene(0, known, continues=False)
         latency = self._latency(within, shot.end, embedded.compute_seconds)
         end = self._position(within, shot.end)
-        return ShotData(
-            **dict(self._position(within, shot.start)),
+        return ShotEvent(
+            **asdict(self._position(within, shot.start)),
             stream=self._stream,
             epoch=within.epoch.number,
             shot_index=shot.index,
@@ -165,7 +167,7 @@ class SceneTracker:
 
     def decide(
         self, decision: Decision, compute_seconds: float
-    ) -> tuple[BoundaryData | None, SceneData | None]:
+    ) -> tuple[Boundary | None, Scene | None]:
         """Takes the decision about the end of a shot; decisions come in order.
 
         Args:
@@ -190,8 +192,8 @@ class SceneTracker:
         if not found:
             return None, scene
         latency = self._latency(after.within, after.shot.start, compute_seconds)
-        boundary = BoundaryData(
-            **dict(self._position(after.within, after.shot.start)),
+        boundary = Boundary(
+            **asdict(self._position(after.within, after.shot.start)),
             stream=self._stream,
             epoch=after.within.epoch.number,
             boundary_index=after.shot.index - 1,
@@ -201,7 +203,7 @@ class SceneTracker:
             score=decision.score,
             threshold=self._threshold,
             experts=tuple(
-                ExpertVoice(
+                ExpertVote(
                     name=vote.name,
                     weight=vote.weight,
                     probability=None if vote.absent else vote.probability,
@@ -218,20 +220,20 @@ class SceneTracker:
         )
         return boundary, scene
 
-    def finish(self) -> SceneData | None:
+    def finish(self) -> Scene | None:
         """The scene that the end of the input ends; None when there was no shot."""
         if self.state.scene is None or not self.state.known:
             return None
         scene, self.state.scene = self._close(self.state.known[-1].shot, "end"), None
         return scene
 
-    def _close(self, last: Shot, ended_by: Literal["boundary", "gap", "end"]) -> SceneData:
+    def _close(self, last: Shot, ended_by: Literal["boundary", "gap", "end"]) -> Scene:
         open_scene = self.state.scene
         assert open_scene is not None
         first, within = open_scene.first, open_scene.first.within
         start, end = self._position(within, first.shot.start), self._position(within, last.end)
-        return SceneData(
-            **dict(start),
+        return Scene(
+            **asdict(start),
             stream=self._stream,
             epoch=within.epoch.number,
             scene=SceneSpan(
@@ -251,7 +253,7 @@ class SceneTracker:
             model=self._model,
         )
 
-    def _discontinuity(self, epoch: Epoch, last: KnownShot | None) -> DiscontinuityData:
+    def _discontinuity(self, epoch: Epoch, last: KnownShot | None) -> Gap:
         gap = epoch.gap
         assert gap is not None
         back = epoch.arrival if epoch.arrival is not None else epoch.wallclock
@@ -260,8 +262,8 @@ class SceneTracker:
             missing = max(0.0, back - gap.lost_from)
         if last is not None:
             ended = float(last.shot.end.seconds - last.within.epoch.start.seconds)
-        return DiscontinuityData(
-            **dict(Position.of(epoch.start, epoch.start, epoch.frame_rate)),
+        return Gap(
+            **asdict(Position.of(epoch.start, epoch.start, epoch.frame_rate)),
             stream=self._stream,
             epoch=epoch.number,
             wallclock=Wallclock.of(epoch.wallclock, epoch.arrival),

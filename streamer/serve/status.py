@@ -15,7 +15,7 @@ from streamer.pipeline.observer import Progress, Unwatched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamer.events.payload import DiscontinuityData, GapReason
+    from streamer.events.payload import Gap, GapReason
     from streamer.pipeline.stages import Stage
     from streamer.timeline import StreamInfo
 
@@ -142,7 +142,7 @@ class StatusObserver(Unwatched):
             self._status = replace(self._status, reconnections=count)
         self.trouble(reason, f"{detail}; trying again in {wait:.1f} s")
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         """The input is back."""
         missing = discontinuity.missing_seconds
         gap = "" if missing is None else f" after {missing:.1f} s"

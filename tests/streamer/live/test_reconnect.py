@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from streamer.aspects.extractor import Extractor
-    from streamer.events.payload import DiscontinuityData
+    from streamer.events.payload import Gap
     from streamer.pipeline.engine import Engine
 
 __all__ = ["whole"]
@@ -60,7 +60,7 @@ class Until(Noted):
         self.epochs = epochs
         self.run: StreamRun | None = None
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         super().returned(discontinuity)
         self.epochs -= 1
 

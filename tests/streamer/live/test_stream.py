@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
 
     from streamer.connectors.sources.source import Source
-    from streamer.events.payload import DiscontinuityData, GapReason
+    from streamer.events.payload import Gap, GapReason
     from streamer.pipeline.engine import Engine
 
 EVERYTHING = Settings(
@@ -61,12 +61,12 @@ class Noted(Unwatched):
     """Keeps what is told."""
 
     losses: list[tuple[GapReason, str]] = field(default_factory=list)
-    gaps: list[DiscontinuityData] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
     def lost(self, reason: GapReason, detail: str, wait: float) -> None:
         self.losses.append((reason, detail))
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
+    def returned(self, discontinuity: Gap) -> None:
         self.gaps.append(discontinuity)
 
 
