@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from streamer.cli.statistics import Summary
     from streamer.config.sections import LoggingSection
-    from streamer.pipeline.observer import Progress
+    from streamer.pipeline.progress import Progress
 
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0

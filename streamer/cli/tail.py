@@ -165,8 +165,8 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         reporter = make_reporter(stream, settings.logging)
         stack.callback(reporter.close)
         watch = Watch(stream, reporter, notices)
-        stack.callback(watch.tell)
-        monitor = stack.enter_context(Monitor(stream, settings.http, watch))
+        stack.callback(watch.show_notices)
+        monitor = stack.enter_context(Monitor(stream, settings.http))
         sinks: list[Sink] = []
         # What is printed last was taken by the others before.
         for place in (*settings.output.sinks, printed):
@@ -188,16 +188,17 @@ def _watch(
 ) -> bool:
     from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.errors import SourceDamaged, SourceError
+    from streamer.live.delivery import deliver
     from streamer.live.stream import StreamRun
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
     monitor.loaded(sinks)
-    run = StreamRun(stream, connect, settings, engine, sinks, monitor)
+    run = StreamRun(stream, connect, settings, engine)
     interruption.stops(run.stop)
     try:
-        run.run()
+        deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))
     except SourceDamaged:
         if run.progress.shots:
             watch.finish(run.progress, "damaged input")

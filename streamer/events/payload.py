@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from fractions import Fraction
-from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter
@@ -332,11 +331,14 @@ class Gap(Position):
 
 
 EventData = Boundary | Shot | Scene | Gap
+_ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {
+    kind: TypeAdapter(kind) for kind in (Boundary, Shot, Scene, Gap)
+}
 
 
 def to_json(event: EventData) -> dict[str, Any]:
     """Turn an event into plain JSON values, the ``data`` of its CloudEvent."""
-    values: dict[str, Any] = _adapter(type(event)).dump_python(event, mode="json")
+    values: dict[str, Any] = _ADAPTERS[type(event)].dump_python(event, mode="json")
     return values
 
 
@@ -346,15 +348,10 @@ def from_json(kind: type[EventT], values: object) -> EventT:
     Raises:
         pydantic.ValidationError: They are not such an event.
     """
-    event: EventT = _adapter(kind).validate_python(values)
+    event: EventT = _ADAPTERS[kind].validate_python(values)
     return event
 
 
 def json_schema(kind: type[EventData]) -> dict[str, Any]:
     """Describe the JSON form of an event as a JSON Schema that names every property."""
-    return _adapter(kind).json_schema(mode="serialization")
-
-
-@cache
-def _adapter(kind: type[EventData]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    return _ADAPTERS[kind].json_schema(mode="serialization")

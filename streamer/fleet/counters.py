@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streamer.fleet.ports import LogRecord
     from streamer.metrics.metrics import Metrics
     from streamer.metrics.stream import StreamMetrics
-    from streamer.pipeline.stages import Stage
+    from streamer.pipeline.progress import Stage
 
 _QUIET_SECONDS: Final = 5.0
 _USER: Final = "segmenter"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.pipeline.stages import Stage, StageTimes
+    from streamer.pipeline.progress import Stage, StageTimes
 
 SILENCE_SECONDS: Final = 1.0
 """A pause of the source at least this long starts the measurement anew."""

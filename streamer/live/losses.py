@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamer.connectors.sources.source import Source
     from streamer.errors import SourceError
     from streamer.events.payload import GapReason
-    from streamer.live.keeping import ResumeState
+    from streamer.pipeline.progress import ResumeState
 
 Sequel = Literal["end", "again", "anew", "raise"]
 """``end`` of the stream; read ``again`` from where it was; connect ``anew``, in a new epoch."""

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.aspects.bank import AspectBank
+from streamer.pipeline.progress import StageTimes
 from streamer.pipeline.resume_point import ResumePoint
-from streamer.pipeline.stages import StageTimes
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead

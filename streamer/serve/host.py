@@ -17,14 +17,15 @@ from streamer.errors import ExtractionError, SinkError, StateUnwritable, Streame
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.connector import Connector
+from streamer.live.delivery import deliver
 from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
-from streamer.metrics.observer import MeteredObserver
+from streamer.metrics.meter import StreamMeter
 from streamer.metrics.sinks import Stateful
+from streamer.pipeline.progress import Counts
 from streamer.pipeline.segmentation import StreamSegmentation
-from streamer.serve.durable import EventsFirst
-from streamer.serve.status import StatusObserver
+from streamer.serve.status import StatusKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class StreamHost:
         self._settings = entry.settings(context.settings)
         self._location = entry.source.get_secret_value()
         self._file = StateFile(context.folder, entry.name)
-        self._observer = StatusObserver(self._warn)
+        self._observer = StatusKeeper(self._warn)
         self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
         self._wake = threading.Event()
@@ -214,20 +215,27 @@ class StreamHost:
                 self.entry.name, self._engine.model, self._settings.segment
             )
             keeping = StateKeeper(self._file, fingerprint(self._location), segmentation)
+            counts = Counts()
             run = StreamRun(
                 self.entry.name,
                 Connector(self._location, self._settings.source),
                 self._settings,
                 self._engine,
-                sinks,
-                MeteredObserver(self._observer, self._metrics),
-                keeping=EventsFirst(keeping, sinks),
-                patient=True,
                 segmentation=segmentation,
+                resume=keeping.restore(self._settings.stream.epoch, counts),
+                counts=counts,
+                keeps_state=True,
+                patient=True,
             )
             if not self._enter(run):
                 return False
-            run.run()
+            deliver(
+                run.events(),
+                sinks,
+                emit=self._settings.output.emit,
+                watchers=(StreamMeter(self._metrics), self._observer),
+                store=keeping,
+            )
             with self._lock:
                 if self._told is run:
                     return False

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.errors import SinkError
 from streamer.metrics.catalogue import CATALOGUE
+from streamer.metrics.meter import Speed
 from streamer.metrics.metrics import Metrics
-from streamer.metrics.observer import Speed
 
 ROOT = Path(__file__).parents[3]
 

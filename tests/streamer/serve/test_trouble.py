@@ -18,11 +18,10 @@ from streamer.connectors.kafka.message import from_record
 from streamer.connectors.sinks import jsonl
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.errors import SinkError
-from streamer.live.keeping import ResumeState
+from streamer.live.delivery import deliver
 from streamer.live.state import StateFile
-from streamer.pipeline.run import Counts
+from streamer.pipeline.progress import Counts, ResumeState, SavePoint
 from streamer.serve import host, service
-from streamer.serve.durable import EventsFirst
 from streamer.serve.service import Busy
 from tests.kafka import Broker, free_port
 from tests.streamer.live.engine import Collected, Projection
@@ -30,7 +29,7 @@ from tests.streamer.serve.test_service import SETTINGS, entry, events, serving
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from streamer.pipeline.engine import Engine
 
@@ -305,20 +304,20 @@ class Ordered(Collected):
             raise SinkError("the disk is broken")
         self.log.append("events")
 
-    def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        return ResumeState((number or 0) + counts.shots)
-
-    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
+    def save(self, point: SavePoint) -> None:
         self.log.append("state")
 
 
 def test_events_are_on_the_disk_before_the_state_that_says_so() -> None:
     log: list[str] = []
     good, bad = Ordered(log), Ordered(log, fails=True)
-    keeper = EventsFirst(good, [Collected(), good, good])
-    assert keeper.restore(3, Counts()) == ResumeState(3)
-    keeper.save(Counts(), ResumeState(0), exact=True)
-    assert log == ["events", "events", "state"]
+
+    def points(count: int) -> Generator[SavePoint, None, None]:
+        for _ in range(count):
+            yield SavePoint(Counts(), ResumeState(0), True)
+
+    deliver(points(2), [Collected(), good, good], store=good)
+    assert log == ["events", "events", "state"] * 2
     with pytest.raises(SinkError):
-        EventsFirst(good, [good, bad]).save(Counts(), ResumeState(0), exact=True)
-    assert log == ["events", "events", "state", "events"]
+        deliver(points(1), [good, bad], store=good)
+    assert log == [*["events", "events", "state"] * 2, "events"]
