@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
-from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, follow, measured, play
+from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, follow, make_run, measured, play
 from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
 from streamer.pipeline.engine import share
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed:
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     connect = Connector(f"http://127.0.0.1:{port}/live", settings.source)
-    run = StreamRun("bench", connect, settings, engine, seed=seed)
+    run = make_run("bench", connect, settings, engine, seed=seed)
     thread = threading.Thread(target=follow, args=(run, watch), daemon=True)
     thread.start()
     with server:

@@ -14,6 +14,7 @@ from streamer.live.connector import Connector
 from streamer.live.delivery import deliver
 from streamer.live.stream import StreamRun
 from streamer.pipeline.progress import Delivered, Progress
+from streamer.pipeline.segmentation import StreamSegmentation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from streamer.aspects.sharing import SharedExtractors
     from streamer.config.settings import Settings
+    from streamer.connectors.sources.source import Source
     from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.progress import Notice
@@ -91,6 +93,25 @@ def stream_name(number: int) -> str:
     return f"bench-{number}"
 
 
+def make_run(
+    stream: str,
+    connect: Callable[[], Source],
+    settings: Settings,
+    engine: Engine,
+    seed: int | None = None,
+) -> StreamRun:
+    """Make a stream of a source, not started."""
+    return StreamRun(
+        stream,
+        connect,
+        settings,
+        StreamSegmentation(stream, engine.model, settings.segment),
+        extractors=engine.extractors,
+        shot_network=engine.shot_network,
+        seed=seed,
+    )
+
+
 def measured(
     count: int,
     location: str,
@@ -108,7 +129,7 @@ def measured(
         shared: The same networks, for many streams at once.
     """
     return [
-        StreamRun(
+        make_run(
             stream_name(number),
             Connector(location, settings.source),
             settings,

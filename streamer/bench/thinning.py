@@ -7,9 +7,16 @@ from statistics import fmean, median, quantiles
 from typing import TYPE_CHECKING, Final
 
 from streamer.bench.feed import serve
-from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, follow, measured, play, stream_name
+from streamer.bench.streams import (
+    SETTLE_SECONDS,
+    Stopwatch,
+    follow,
+    make_run,
+    measured,
+    play,
+    stream_name,
+)
 from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
 from streamer.pipeline.engine import share
 
 if TYPE_CHECKING:
@@ -67,7 +74,7 @@ def full_quality(film: Path, settings: Settings, engine: Engine) -> list[float]:
         engine: Loaded networks.
     """
     watch = Stopwatch()
-    follow(StreamRun("whole", Connector(str(film), settings.source), settings, engine), watch)
+    follow(make_run("whole", Connector(str(film), settings.source), settings, engine), watch)
     return watch.found
 
 

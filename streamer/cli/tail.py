@@ -192,10 +192,18 @@ def _watch(
     from streamer.live.stream import StreamRun
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
+    from streamer.pipeline.segmentation import StreamSegmentation
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
     monitor.loaded(sinks)
-    run = StreamRun(stream, connect, settings, engine)
+    run = StreamRun(
+        stream,
+        connect,
+        settings,
+        StreamSegmentation(stream, engine.model, settings.segment),
+        extractors=engine.extractors,
+        shot_network=engine.shot_network,
+    )
     interruption.stops(run.stop)
     try:
         deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))

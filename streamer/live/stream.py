@@ -17,8 +17,7 @@ from streamer.live.faults import Faults
 from streamer.live.gap_sorter import GapSorter
 from streamer.live.losses import Loss, Past, reason, rotation, sequel
 from streamer.live.shedding import LoadShedder
-from streamer.pipeline.embedder import ShotEmbedder
-from streamer.pipeline.engine import side_by_side
+from streamer.pipeline.embedder import PARALLEL_NETWORKS, ShotEmbedder
 from streamer.pipeline.epoch import Begun, EpochRun
 from streamer.pipeline.progress import (
     Behind,
@@ -31,18 +30,18 @@ from streamer.pipeline.progress import (
     SavePoint,
     StageTimes,
 )
-from streamer.pipeline.segmentation import StreamSegmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+    from streamer.aspects.extractor import Extractor
     from streamer.config.settings import Settings
     from streamer.connectors.sources.source import Source
     from streamer.events.payload import EventData
-    from streamer.pipeline.engine import Engine
     from streamer.pipeline.epoch import Step
     from streamer.pipeline.progress import Notice
     from streamer.pipeline.segmentation import ShotConsumer
+    from streamer.shots.transnet import Network
     from streamer.timeline import Instant, Picture, Sound
 
     Output = Generator[EventData | Notice, None, bool]
@@ -70,8 +69,9 @@ class StreamRun:
         stream: Its name in events.
         connect: Makes a new source, not opened yet.
         settings: Of all stages.
-        engine: Loaded networks.
-        segmentation: Takes the shots; a new one when None.
+        segmentation: Takes the shots.
+        extractors: One for each aspect; without any there are only shots.
+        shot_network: Finds shots, where the settings want a network for that.
         resume: Where an earlier run left off; the beginning when None.
         counts: Totals of earlier runs.
         keeps_state: Save points are wanted: a source that is away when the run ends is not the end
@@ -86,9 +86,10 @@ class StreamRun:
         stream: str,
         connect: Callable[[], Source],
         settings: Settings,
-        engine: Engine,
+        segmentation: ShotConsumer,
         *,
-        segmentation: ShotConsumer | None = None,
+        extractors: Sequence[Extractor] = (),
+        shot_network: Network | None = None,
         resume: ResumeState | None = None,
         counts: Counts | None = None,
         keeps_state: bool = False,
@@ -97,12 +98,11 @@ class StreamRun:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stream, self._connect, self._settings = stream, connect, settings
-        self._engine, self._keeps_state = engine, keeps_state
+        self._extractors, self._shot_network = tuple(extractors), shot_network
+        self._keeps_state = keeps_state
         self._patient, self._clock = patient, clock
         self._times = StageTimes()
-        self._segmentation: ShotConsumer = segmentation or StreamSegmentation(
-            stream, engine.model, settings.segment
-        )
+        self._segmentation = segmentation
         self._counts = Counts() if counts is None else counts
         self._backoff = Backoff(settings.reconnect, seed)
         self._place = ResumeState(settings.stream.epoch) if resume is None else resume
@@ -113,7 +113,7 @@ class StreamRun:
         self._loss: Loss | None = None
         self._progress = Progress()
         self._shedder = LoadShedder(
-            settings.thinning, [extractor.aspect for extractor in engine.extractors]
+            settings.thinning, [extractor.aspect for extractor in extractors]
         )
         self._reported = 0.0
         self._source: Source | None = None
@@ -283,25 +283,25 @@ class StreamRun:
         self._progress = replace(
             self._progress, duration=info.duration, epoch=self._number, lag=0.0
         )
-        settings, engine = self._settings, self._engine
+        settings = self._settings
         embedder = ShotEmbedder(
             info,
             settings.shots,
             settings.aspects,
             settings.decode,
-            engine.extractors,
+            self._extractors,
             batch=1 if source.live or settings.source.realtime else FILE_BATCH,
-            workers=side_by_side(),
+            workers=PARALLEL_NETWORKS,
             resume=place.mark if loss is None else None,
             times=self._times,
-            shot_network=engine.shot_network,
+            shot_network=self._shot_network,
             thinner=self._shedder.thinner,
         )
         return EpochRun(
             info,
             embedder,
             self._segmentation,
-            engine.networks,
+            {extractor.aspect: extractor.network for extractor in self._extractors},
             self._counts,
             self._times,
             number=self._number,
