@@ -49,9 +49,25 @@ def load_settings(
             range; the message names where it stands, the key, the value and what is allowed.
     """
     path = config or _path_from_environment()
-    sources = [_command_line(overrides or {}), _environment()]
+    sources = [_options(overrides or {}, "command line"), _environment()]
     if path is not None:
         sources.append(_file(path))
+    return _merged(sources)
+
+
+def make_settings(options: Mapping[str, object]) -> Settings:
+    """Make settings of the defaults and some options; the environment is not read.
+
+    Args:
+        options: Dotted key → value; None stands for not given.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has a wrong type or range.
+    """
+    return _merged([_options(options, "options")])
+
+
+def _merged(sources: Sequence[_Source]) -> Settings:
     merged = Settings().model_dump()
     for source in reversed(sources):
         merged = _merge(merged, source.values)
@@ -84,9 +100,9 @@ def _path_from_environment() -> Path | None:
     return Path(named) if named else None
 
 
-def _command_line(overrides: Mapping[str, object]) -> _Source:
+def _options(options: Mapping[str, object], label: str) -> _Source:
     values: dict[str, Any] = {}
-    for key, value in overrides.items():
+    for key, value in options.items():
         if value is None:
             continue
         *parents, leaf = key.split(".")
@@ -94,7 +110,7 @@ def _command_line(overrides: Mapping[str, object]) -> _Source:
         for parent in parents:
             table = table.setdefault(parent, {})
         table[leaf] = value
-    return _Source(values, "command line")
+    return _Source(values, label)
 
 
 def _environment() -> _Source:

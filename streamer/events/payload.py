@@ -40,6 +40,7 @@ class Position:
         time_base: Seconds a tick, ``num/den``.
         seconds: Seconds since the start of the stream, nearest double of the exact value.
         timecode: The same as a timecode; see `streamer.events.timecode`.
+        at: The exact position, as a `Timestamp`.
     """
 
     pts: Annotated[int, Field(description="ticks on the stream's own clock")]
@@ -258,6 +259,11 @@ class Shot(Position):
     latency_seconds: Seconds
     latency: Latency
 
+    @property
+    def end(self) -> Instant:
+        """The exact end on the stream's own clock."""
+        return Instant(self.end_pts, Fraction(self.end_time_base))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class Scene(Position):
@@ -289,6 +295,11 @@ class Scene(Position):
     ended_by: Literal["boundary", "gap", "end"]
     continues: bool
     model: ModelRef
+
+    @property
+    def end(self) -> Instant:
+        """The exact end on the stream's own clock."""
+        return Instant(self.end_pts, Fraction(self.end_time_base))
 
 
 GapReason = Literal["stalled", "closed", "unreachable", "damaged", "jump", "rotated", "restart"]

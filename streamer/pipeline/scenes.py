@@ -24,8 +24,8 @@ from streamer.events.payload import (
 
 if TYPE_CHECKING:
     from streamer.pipeline.epoch import Epoch
-    from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Instant, Shot
+    from streamer.window.scorer import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,54 @@ class TrackerState:
     scene: OpenScene | None = None
     current: OpenEpoch | None = None
     read: Fraction = Fraction(0)
+
+
+def shot_event(
+    stream: str, within: OpenEpoch, embedded: EmbeddedShot, wallclock: Wallclock, read: Fraction
+) -> ShotEvent:
+    """Describe a closed shot.
+
+    Args:
+        stream: Name in events.
+        within: Its epoch.
+        embedded: The shot.
+        wallclock: Of its first frame.
+        read: Media seconds read since the beginning of the stream.
+    """
+    shot = embedded.shot
+    latency = _latency(within, shot.end, embedded.compute_seconds, read)
+    end = _position(within, shot.end)
+    return ShotEvent(
+        **asdict(_position(within, shot.start)),
+        stream=stream,
+        epoch=within.epoch.number,
+        shot_index=shot.index,
+        end_pts=end.pts,
+        end_time_base=end.time_base,
+        end_seconds=end.seconds,
+        end_timecode=end.timecode,
+        wallclock=wallclock,
+        ended_by=shot.ended_by,
+        aspects=_aspects(within, frozenset(embedded.tokens)),
+        latency_seconds=latency.media_seconds + latency.compute_seconds,
+        latency=latency,
+    )
+
+
+def _position(within: OpenEpoch, at: Instant) -> Position:
+    return Position.of(at, within.epoch.start, within.epoch.frame_rate)
+
+
+def _latency(within: OpenEpoch, at: Instant, compute_seconds: float, read: Fraction) -> Latency:
+    media = max(0.0, float(read - within.elapsed(at.seconds)))
+    return Latency(media_seconds=media, compute_seconds=compute_seconds)
+
+
+def _aspects(within: OpenEpoch, observed: frozenset[str]) -> dict[str, AspectUse]:
+    return {
+        slot: AspectUse(network=network, absent=slot not in observed)
+        for slot, network in within.epoch.networks.items()
+    }
 
 
 class SceneTracker:
@@ -147,23 +195,7 @@ class SceneTracker:
         state.read = max(state.read, within.elapsed(embedded.closed_at))
         if state.scene is None:
             state.scene = OpenScene(0, known, continues=False)
-        latency = self._latency(within, shot.end, embedded.compute_seconds)
-        end = self._position(within, shot.end)
-        return ShotEvent(
-            **asdict(self._position(within, shot.start)),
-            stream=self._stream,
-            epoch=within.epoch.number,
-            shot_index=shot.index,
-            end_pts=end.pts,
-            end_time_base=end.time_base,
-            end_seconds=end.seconds,
-            end_timecode=end.timecode,
-            wallclock=clock,
-            ended_by=shot.ended_by,
-            aspects=self._aspects(within, known.observed),
-            latency_seconds=latency.media_seconds + latency.compute_seconds,
-            latency=latency,
-        )
+        return shot_event(self._stream, within, embedded, clock, state.read)
 
     def decide(
         self, decision: Decision, compute_seconds: float
@@ -191,9 +223,9 @@ class SceneTracker:
         state.scene = OpenScene(index, after, continues=not found)
         if not found:
             return None, scene
-        latency = self._latency(after.within, after.shot.start, compute_seconds)
+        latency = _latency(after.within, after.shot.start, compute_seconds, state.read)
         boundary = Boundary(
-            **asdict(self._position(after.within, after.shot.start)),
+            **asdict(_position(after.within, after.shot.start)),
             stream=self._stream,
             epoch=after.within.epoch.number,
             boundary_index=after.shot.index - 1,
@@ -211,7 +243,7 @@ class SceneTracker:
                 )
                 for vote in decision.experts
             ),
-            aspects=self._aspects(after.within, before.observed | after.observed),
+            aspects=_aspects(after.within, before.observed | after.observed),
             lookahead_shots=decision.lookahead_shots,
             latency_seconds=latency.media_seconds + latency.compute_seconds,
             latency=latency,
@@ -231,7 +263,7 @@ class SceneTracker:
         open_scene = self.state.scene
         assert open_scene is not None
         first, within = open_scene.first, open_scene.first.within
-        start, end = self._position(within, first.shot.start), self._position(within, last.end)
+        start, end = _position(within, first.shot.start), _position(within, last.end)
         return Scene(
             **asdict(start),
             stream=self._stream,
@@ -275,16 +307,3 @@ class SceneTracker:
             attempts=gap.attempts,
             detail=gap.detail[:500],
         )
-
-    def _position(self, within: OpenEpoch, at: Instant) -> Position:
-        return Position.of(at, within.epoch.start, within.epoch.frame_rate)
-
-    def _latency(self, within: OpenEpoch, at: Instant, compute_seconds: float) -> Latency:
-        media = max(0.0, float(self.state.read - within.elapsed(at.seconds)))
-        return Latency(media_seconds=media, compute_seconds=compute_seconds)
-
-    def _aspects(self, within: OpenEpoch, observed: frozenset[str]) -> dict[str, AspectUse]:
-        return {
-            slot: AspectUse(network=network, absent=slot not in observed)
-            for slot, network in within.epoch.networks.items()
-        }

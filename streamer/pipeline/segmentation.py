@@ -15,7 +15,7 @@ from streamer.errors import StateError
 from streamer.events.payload import ModelRef
 from streamer.pipeline import remember
 from streamer.pipeline.scenes import SceneTracker
-from streamer.segment.causal import CausalSegmenter
+from streamer.window.scorer import CausalScorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.models.mixture import Moae
     from streamer.pipeline.epoch import Epoch
-    from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Shot
+    from streamer.window.scorer import Decision
 
 STATE_VERSION: Final = 1
 MAX_STATE_BYTES: Final = 16 << 20
@@ -84,7 +84,7 @@ class StreamSegmentation:
 
     def __init__(self, stream: str, model: Moae, settings: SegmentSection) -> None:
         self.stream = stream
-        self.segmenter = CausalSegmenter(model, settings.lookahead)
+        self.segmenter = CausalScorer(model, settings.lookahead)
         chosen = settings.threshold
         reference = ModelRef(name=model.config.row, sha256=model.digest)
         threshold = model.config.threshold if chosen is None else chosen

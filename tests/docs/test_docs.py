@@ -24,6 +24,7 @@ def packages() -> set[str]:
         path.parent.relative_to(ROOT).as_posix()
         for name in CODE
         for path in (ROOT / name).glob("*/__init__.py")
+        if not path.parent.is_symlink()
     }
 
 

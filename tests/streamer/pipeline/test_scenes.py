@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from streamer.events.payload import ModelRef
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import SceneTracker
-from streamer.segment.decision import Decision, ExpertVote
 from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.window.scorer import Decision, ExpertVote
 
 if TYPE_CHECKING:
     from streamer.timeline import ShotEnd
