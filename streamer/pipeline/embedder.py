@@ -21,9 +21,9 @@ from streamer.timeline import Instant, Picture, Sound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamer.aspects.extractor import Extractor
     from streamer.aspects.thinning import Thinner
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+    from streamer.extractor import Extractor
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
     from streamer.timeline import EmbeddedShot, Shot, ShotEnd, StreamInfo

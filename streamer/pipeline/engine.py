@@ -19,9 +19,9 @@ from streamer.models.networks.transnetv2 import ShotNetwork
 
 if TYPE_CHECKING:
     from streamer.aspects.batching import Told
-    from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
+    from streamer.extractor import Extractor
     from streamer.models.mixture import Moae
     from streamer.models.weights.store import WeightStore
     from streamer.shots.transnet import Network

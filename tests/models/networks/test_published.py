@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.extractor import PictureInput, SoundInput
 from streamer.models.networks.mtcnn_facenet import MtcnnFacenet, cut_face, largest_box
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.layouts import adopt, take_over

@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt
+from streamer.extractor import PictureInput
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.manifest import MANIFEST, WEIGHTLESS
 from streamer.models.weights.store import WeightStore

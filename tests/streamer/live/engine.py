@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile
 from streamer.pipeline.engine import Engine

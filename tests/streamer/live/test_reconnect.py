@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from streamer.aspects.extractor import Extractor
     from streamer.events.payload import DiscontinuityData
+    from streamer.extractor import Extractor
     from streamer.pipeline.engine import Engine
 
 __all__ = ["whole"]
