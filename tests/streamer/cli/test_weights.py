@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from streamer.cli.weights import app
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
-from streamer.models.weights.manifest import DETECTORS, MANIFEST
+from streamer.models.weights.manifest import DETECTORS, MANIFEST, PUBLISHED
 from streamer.models.weights.store import WeightStore
 
 runner = CliRunner()
@@ -26,6 +26,20 @@ def test_list_names_slot_network_licence_and_presence(
         assert entry.slots[0] in line
         assert entry.licence in line
         assert " no " in line
+
+
+def test_long_list_says_what_a_network_learned_from_and_where_its_licence_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_HOME", str(tmp_path))
+    shown = runner.invoke(app, ["list", "--long"], catch_exceptions=False).stdout
+    for entry in (*MANIFEST.values(), *DETECTORS.values()):
+        line = next(line for line in shown.splitlines() if f" {entry.network} " in line)
+        assert all(text in line for text in (entry.trained_on, entry.licence_note, entry.note))
+    for entry in PUBLISHED.values():
+        line = next(line for line in shown.splitlines() if f" {entry.network} " in line)
+        assert entry.source in line
+    assert "trained on" not in runner.invoke(app, ["list"], catch_exceptions=False).stdout
 
 
 def test_list_is_whole_where_nobody_has_a_width(
