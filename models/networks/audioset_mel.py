@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters
 
 _RATE, _WIDTH, _HOP, _FFT = 16000, 400, 160, 512

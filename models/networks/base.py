@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.errors import WeightsCorrupt
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.layers import fold_all
 from streamer.models.networks.precision import half
 
@@ -133,7 +133,7 @@ class TorchExtractor:
         return "clip" if isinstance(self.input, ClipInput) else "sound"
 
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
-        """Embeds a batch; see `streamer.aspects.extractor.Extractor.embed`.
+        """Embeds a batch; see `streamer.extractor.Extractor.embed`.
 
         NaN samples count as silence; samples are cut 18 dB above full scale, infinite ones too.
 

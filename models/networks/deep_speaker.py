@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm
 from streamer.models.networks.mel import frames_to_samples, hertz_to_mel, magnitudes, mel_to_hertz

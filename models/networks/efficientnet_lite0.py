@@ -12,7 +12,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from streamer.aspects.extractor import PictureInput
+from streamer.extractor import PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm, same_padding
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import ClipInput
+from streamer.extractor import ClipInput
 from streamer.models.networks.base import Architecture
 
 HEIGHT, WIDTH, FRAMES = 36, 64, 25

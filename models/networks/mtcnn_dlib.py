@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import PictureInput
+from streamer.extractor import PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.dlib_face import DIM, SIDE, DlibFace
 from streamer.models.networks.mtcnn import Faces, Mtcnn

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import PictureInput
+from streamer.extractor import PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.inception_resnet_v1 import DIM, SIDE, InceptionResnetV1
 from streamer.models.networks.mtcnn import Faces, Mtcnn

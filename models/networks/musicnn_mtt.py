@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import Foldable
 from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import torch
 
-from streamer.aspects.extractor import Extractor
 from streamer.errors import ConfigError
+from streamer.extractor import Extractor
 from streamer.models.networks.base import Architecture
 
 # Network → the module whose NETWORK describes it; imported when asked for.

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from streamer.models.rows import find_row
+from streamer.models.catalogue import find_row
 from streamer.models.tables.fold import STUDIED
 from streamer.models.tables.results import OFFLINE
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from streamer.models.catalogue import find_row
 from streamer.models.dataset.corpus import load_corpus
-from streamer.models.rows import find_row
 from streamer.models.training.experts import ExpertJob, ExpertOutcome, train_expert
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import torch
 
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.catalogue import EXPERT_ROWS
 from streamer.models.checkpoint import round_to_half, save_moae
 from streamer.models.evaluation.metrics import Metrics, best_threshold, measure
 from streamer.models.mixture import AspectInput, Moae, MoaeConfig
-from streamer.models.rows import EXPERT_ROWS
 from streamer.models.training.alpha import choose_alphas
 from streamer.models.training.card import model_card
 from streamer.models.training.experts import ExpertJob, ExpertOutcome, best_outcome
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from streamer.models.dataset.corpus import Corpus
     from streamer.models.dataset.folder import AspectSummary, DatasetFolder
-    from streamer.models.experts.projection import Projection
+    from streamer.models.experts.tokens import Projection
     from streamer.models.training.loop import Progress
 
 

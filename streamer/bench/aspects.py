@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.timeline import Instant, Picture, Shot, Sound
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.extractor import Extractor
 
 SHOT_SECONDS: Final = 4
 _ROUNDS: Final = 3

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.extractor import Extractor
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
 

@@ -91,7 +91,7 @@ def training_settings(
     from pydantic import ValidationError
 
     from streamer.errors import ConfigError
-    from streamer.models.experts.size import ExpertSize
+    from streamer.models.experts.expert import ExpertSize
     from streamer.models.training.settings import TrainingSettings
 
     chosen = ExpertSize.paper() if size is Size.paper else ExpertSize.compact()

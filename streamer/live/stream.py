@@ -34,10 +34,10 @@ from streamer.pipeline.progress import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from streamer.aspects.extractor import Extractor
     from streamer.config.settings import Settings
     from streamer.connectors.sources.source import Source
     from streamer.events.payload import EventData
+    from streamer.extractor import Extractor
     from streamer.pipeline.epoch import Step
     from streamer.pipeline.progress import Notice
     from streamer.pipeline.segmentation import ShotConsumer

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.aspects.bank import AspectBank
-    from streamer.aspects.extractor import Extractor
     from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+    from streamer.extractor import Extractor
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
     from streamer.timeline import Shot, ShotEnd, StreamInfo

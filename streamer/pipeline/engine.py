@@ -20,9 +20,9 @@ from streamer.pipeline.embedder import PARALLEL_NETWORKS
 
 if TYPE_CHECKING:
     from streamer.aspects.batching import Told
-    from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
+    from streamer.extractor import Extractor
     from streamer.models.mixture import Moae
     from streamer.models.weights.store import WeightStore
     from streamer.shots.transnet import Network

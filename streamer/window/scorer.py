@@ -228,7 +228,7 @@ class CausalScorer:
             window: The last ``2*w_b`` shots, padding included.
             seen: Shots pushed so far, padding included.
         """
-        values, present = self.model.relate(
+        values, present = self.model.boundary_features(
             torch.stack([row[0] for row in window])[None],
             torch.stack([row[1] for row in window])[None],
         )
@@ -317,7 +317,7 @@ def push_many(
             segmenter._shift(vectors[row].clone(), present[row].clone())
             for row, (segmenter, _) in enumerate(work)
         ]
-        values, both = model.relate(
+        values, both = model.boundary_features(
             torch.stack([torch.stack([shot[0] for shot in window]) for window in windows]),
             torch.stack([torch.stack([shot[1] for shot in window]) for window in windows]),
         )

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection, SourceSection
 from streamer.connectors.sources.file import FileSource
 from streamer.connectors.sources.growing import GrowingSource
@@ -25,6 +24,7 @@ from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.source import Source
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceError
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.timeline import EmbeddedShot
 from tests.extractors import Mean

@@ -16,10 +16,10 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.extractor import ClipInput, PictureInput
 from streamer.aspects.sharing import SharedExtractors
 from streamer.bench.aspects import make_pieces
 from streamer.config.sections import AspectsSection
+from streamer.extractor import ClipInput, PictureInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.models.networks.precision import MIN_COSINE
 from streamer.models.networks.registry import architecture, build

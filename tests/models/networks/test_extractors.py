@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.manifest import MANIFEST, WEIGHTLESS
 from streamer.models.weights.store import WeightStore

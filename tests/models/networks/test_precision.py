@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.extractor import PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.models.networks.precision import MIN_COSINE, half, measured
 from streamer.models.networks.registry import architecture, build

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from streamer.cli.weights import app
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.models.networks.registry import build
-from streamer.models.weights.layouts import adopt, read_state
-from streamer.models.weights.published import PUBLISHED
+from streamer.models.weights.manifest import PUBLISHED
+from streamer.models.weights.published import adopt, read_state
 from streamer.models.weights.store import WeightStore
 from tests.limits import memory_limit
 from tests.models.networks.published import as_read, released, saved, state

@@ -13,10 +13,10 @@ import torch
 
 from streamer.aspects import track
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.aspects.resize import Resizer
 from streamer.aspects.track import SoundTrack
 from streamer.config.sections import AspectsSection
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore

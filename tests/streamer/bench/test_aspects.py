@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamer.aspects.extractor import Extractor
 from streamer.bench import aspects
 from streamer.config.sections import AspectsSection
+from streamer.extractor import Extractor
 from streamer.models.networks.base import TorchExtractor
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore

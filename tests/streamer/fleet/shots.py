@@ -26,7 +26,7 @@ BASE = Fraction(1, 25)
 def marked(model: Moae, digit: str = "a") -> Moae:
     """As if it came from a file, and fast."""
     model.digest = digit * 64
-    return model.stack()
+    return model.batch_experts()
 
 
 def epoch(number: int) -> Epoch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.live.delivery import deliver
 from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile

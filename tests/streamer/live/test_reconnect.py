@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from streamer.aspects.extractor import Extractor
     from streamer.events.payload import EventData
+    from streamer.extractor import Extractor
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.progress import Notice
 

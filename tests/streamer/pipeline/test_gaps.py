@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.resume_point import ResumePoint
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound, StreamInfo

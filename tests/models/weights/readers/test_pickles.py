@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers.pickles import read_pickled_npy, read_torch
+from streamer.models.weights.readers import read_pickled_npy, read_torch
 from tests.limits import memory_limit
 
 

@@ -1,4 +1,4 @@
-"""Every row of the paper's Tables II and III, by its printed name."""
+"""Catalogue of the systems in the paper's Tables II and III."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ACOUSTIC_ASPECTS = ("speaker", "vggish", "panns", "openl3", "musicnn")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One system of the tables.
+    """One system of the paper's tables.
 
     Attributes:
         name: As printed, e.g. ``MME_place_PANNs``.
         table: 2 (single systems) or 3 (ways to combine the ten starred ones).
-        kind: Which module it is.
-        aspects: What it looks at; for table 3, everything the ten experts look at.
-        starred: It is one of the ten experts of the mixture.
+        kind: Class of model: unimodal, combined or multimodal expert, mixture or ensemble.
+        aspects: Its aspects; in table 3 those of the ten experts.
+        starred: Whether it is one of the ten experts of the mixture.
         constraint: Regulariser of the mixer's loss.
-        masking: Experts with the highest consecutive scores are masked.
+        masking: Whether experts with the highest consecutive scores are masked.
     """
 
     name: str
@@ -72,13 +72,13 @@ EXPERT_ROWS: tuple[Row, ...] = tuple(row for row in ROWS if row.starred)
 
 
 def find_row(name: str) -> Row:
-    """Looks a row up.
+    """Look up a row.
 
     Args:
         name: Printed name.
 
     Raises:
-        ConfigError: No row has this name; the message lists those there are.
+        ConfigError: No row has this name; the message lists the rows.
     """
     for row in ROWS:
         if row.name == name:

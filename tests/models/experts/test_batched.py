@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from streamer.models.checkpoint import load, save_moae
+from streamer.models.experts.batched import MAX_BATCHED_ROWS
 from streamer.models.experts.tokens import TokenBatch
 from streamer.models.mixture import AspectInput
-from streamer.models.stacked import FEW
 from tests.models.toy import DIMS, SMALL, toy_model
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def _one_thread() -> object:
 
 
 def _pair(name: str) -> tuple[Moae, Moae]:
-    alone, stacked = toy_model(3, **VARIANTS[name]), toy_model(3, **VARIANTS[name]).stack()
-    assert stacked.stacked is not None
-    return alone, stacked
+    alone, batched = toy_model(3, **VARIANTS[name]), toy_model(3, **VARIANTS[name]).batch_experts()
+    assert batched.batched is not None
+    return alone, batched
 
 
 def _tokens(model: Moae, shots: int, random: np.random.Generator) -> dict[str, TokenBatch]:
@@ -69,42 +69,47 @@ def _tokens(model: Moae, shots: int, random: np.random.Generator) -> dict[str, T
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("count", [1, 3])
 def test_side_by_side_gives_what_one_by_one_gives(name: str, count: int) -> None:
-    alone, stacked = _pair(name)
+    alone, batched = _pair(name)
     random = np.random.default_rng(count)
     torch.manual_seed(count)
     reach, length = alone.config.reach, alone.config.sequence
     with torch.inference_mode():
         for _ in range(4):
             tokens = _tokens(alone, count, random)
-            ours, theirs = stacked.embed(tokens), alone.embed(tokens)
+            ours, theirs = batched.embed(tokens), alone.embed(tokens)
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
             vectors = torch.randn(count, 2 * reach, *theirs[0].shape[1:])
             there = torch.rand(count, 2 * reach, theirs[0].shape[1]) < 0.8
-            ours, theirs = stacked.relate(vectors, there), alone.relate(vectors, there)
+            ours, theirs = (
+                batched.boundary_features(vectors, there),
+                alone.boundary_features(vectors, there),
+            )
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
             relations = torch.randn(count, length, *theirs[0].shape[1:])
             there = torch.rand(count, length, theirs[0].shape[1]) < 0.7
             for mine, other in zip(
-                stacked.judge(relations, there), alone.judge(relations, there), strict=True
+                batched.score_experts(relations, there),
+                alone.score_experts(relations, there),
+                strict=True,
             ):
                 torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
 
 
 def test_many_at_once_take_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = toy_model().stack()
-    assert model.stacked is not None
-    monkeypatch.delattr(type(model.stacked), "embed")
+    model = toy_model().batch_experts()
+    assert model.batched is not None
+    monkeypatch.delattr(type(model.batched), "embed")
     with torch.inference_mode():
-        model.embed(_tokens(model, FEW + 1, np.random.default_rng(0)))
+        model.embed(_tokens(model, MAX_BATCHED_ROWS + 1, np.random.default_rng(0)))
         with pytest.raises(AttributeError):
-            model.embed(_tokens(model, FEW, np.random.default_rng(0)))
+            model.embed(_tokens(model, MAX_BATCHED_ROWS, np.random.default_rng(0)))
 
 
 def test_copies_are_not_saved_and_training_drops_them(tmp_path: Path) -> None:
     model = toy_model()
     before = save_moae(model, tmp_path / "a.safetensors")
-    assert save_moae(model.stack(), tmp_path / "b.safetensors") == before
+    assert save_moae(model.batch_experts(), tmp_path / "b.safetensors") == before
     loaded = load(tmp_path / "b.safetensors")
-    assert loaded.stacked is not None
-    assert loaded.eval().stacked is not None
-    assert loaded.train().stacked is None
+    assert loaded.batched is not None
+    assert loaded.eval().batched is not None
+    assert loaded.train().batched is None
