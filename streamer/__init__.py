@@ -1,3 +1,3 @@
 """Live scene boundaries in video."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

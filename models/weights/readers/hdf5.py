@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.errors import WeightsCorrupt
+from streamer.errors import WeightsCorrupt, extra
+
+if TYPE_CHECKING:
+    import h5py
 
 MAX_VALUES = 1 << 26
 """Of all tensors together."""
@@ -32,8 +35,11 @@ def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
         → array.
 
     Raises:
+        ExtraMissing: h5py is not installed.
         WeightsCorrupt: It is not such a file, or asks for anything but its own tensors.
     """
+    with extra("train"):
+        import h5py
     collected = _Collected()
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -60,12 +66,16 @@ class _Collected:
 
 
 def _member(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
+    import h5py
+
     if not isinstance(group.get(key, getlink=True), h5py.HardLink):
         raise ValueError(f"{key} is not stored in the file")
     return group[key]
 
 
 def _collect(node: h5py.Group | h5py.Dataset, path: str, collected: _Collected, depth: int) -> None:
+    import h5py
+
     # Links may lead back up, or by many ways to the same place.
     address = h5py.h5o.get_info(node.id).addr
     if address in collected.seen:
