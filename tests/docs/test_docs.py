@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from streamer import errors
+from streamer import __version__, errors
 from streamer.config import Settings
 from streamer.config.sections import AspectSection
 from streamer.events.validate import problems
@@ -132,6 +132,13 @@ def test_each_form_of_annotation_is_read_as_it_stands_there(tmp_path: Path) -> N
             shots=tmp_path / given["--shots"] if "--shots" in given else None,
         )
         assert found == [Fraction("61.5"), Fraction("148.25")], command
+
+
+def test_one_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    released = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert f"\nversion: {__version__}\n" in citation
+    assert released[0] == __version__
 
 
 def test_every_dependency_is_pinned_within_its_bounds() -> None:
