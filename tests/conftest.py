@@ -44,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need a CUDA device where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Fail a test that opens an Internet address without being marked for it."""
@@ -144,8 +153,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 @pytest.fixture(scope="session")
 def known_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds whose cuts are known exactly: `tests.servers.film`."""
-    from tests.servers import film
+    from tests.servers.film import write
 
     path = tmp_path_factory.mktemp("film") / "film.mkv"
-    film.write(path)
+    write(path)
     return path
