@@ -107,7 +107,8 @@ def _used(value: object) -> list[object]:
     """Look up the globals that a function, or a class with its bases, refers to."""
     if isinstance(value, type):
         return [*vars(value).values(), *value.__bases__]
-    value = unwrap(getattr(value, "fget", None) or getattr(value, "__func__", None) or value)
+    inner = getattr(value, "fget", None) or getattr(value, "__func__", None) or value
+    value = unwrap(inner) if callable(inner) else inner
     if not isinstance(value, FunctionType):
         return []
     names: set[str] = set()

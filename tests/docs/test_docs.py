@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from pydantic import BaseModel
 
 from streamer import __version__, errors
 from streamer.config import Settings
@@ -106,10 +107,11 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    sections = {type(field.default) for field in Settings.model_fields.values()}
+    sections: set[type[BaseModel]] = {AspectSection}
+    sections |= {type(field.default) for field in Settings.model_fields.values()}
     undescribed = [
         f"{section.__name__}.{name}"
-        for section in (*sections, AspectSection)
+        for section in sections
         for name, field in section.model_fields.items()
         if not field.description
     ]
