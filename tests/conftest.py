@@ -26,12 +26,19 @@ MARKERS: Final = {
     "tests.kafka": "kafka",
     "tests.connectors.kafka.secured": "kafka",
     "tests.servers": "network",
-    "http.server": "network",
+    "streamer.http.server": "network",
     "aiohttp": "network",
+    "http": "network",
     "socket": "network",
+    "urllib.request": "network",
 }
 """A module → the marker of tests that use it."""
-HARMLESS: Final = {"tests.servers.film", "tests.servers.authority", "tests.servers.process.program"}
+HARMLESS: Final = {
+    "http.HTTPStatus",
+    "tests.servers.authority",
+    "tests.servers.film",
+    "tests.servers.process.program",
+}
 ADDRESSES: Final = {"socket.bind", "socket.connect"}
 _opened: list[str] = []
 
