@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageChops
 
+from streamer.errors import extra
 from streamer.models.compose.paint import ShotPainter
+
+with extra("train"):
+    from PIL import Image, ImageChops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps, ImageStat
 
-from streamer.errors import ComposeError
+from streamer.errors import ComposeError, extra
+
+with extra("train"):
+    from PIL import Image, ImageFilter, ImageOps, ImageStat
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from streamer.errors import ComposeError
+from streamer.errors import ComposeError, extra
 from streamer.models.compose.compose import Order, compose_film, found
 from streamer.models.compose.paint import load_picture
 from streamer.models.compose.plan import Style
 from streamer.models.compose.tone import TONES, draw_tone, write_wave
+
+with extra("train"):
+    from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
