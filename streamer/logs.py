@@ -29,6 +29,7 @@ MAX_KINDS: Final = 256
 _CLOSE_SECONDS: Final = 1.0
 # Loggers whose words are passed on, and the name that they get: they hold nothing of a request.
 _SPOKEN: Final = {"streamer": "", "aiokafka": "kafka: ", "faust": "kafka: ", "mode": "kafka: "}
+_CALLBACK: Final = "Exception in callback"
 # Their warnings report what passes by itself.
 _ERRORS_ONLY: Final = frozenset({"aiokafka", "faust", "mode", "asyncio"})
 
@@ -237,7 +238,17 @@ class LibraryLogs(logging.Handler):
         self._writer.join(_CLOSE_SECONDS)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Shape a record."""
+        """Take a record."""
+        try:
+            self._shape(record)
+        except Exception:  # noqa: BLE001  (a library's format or repr)
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Count a record that cannot be formatted like any other."""
+        self._note(record.name, f"{record.name}: a line that cannot be formatted")
+
+    def _shape(self, record: logging.LogRecord) -> None:
         library = record.name.partition(".")[0]
         if library in _ERRORS_ONLY and record.levelno < logging.ERROR and not self._debug:
             return
@@ -250,15 +261,12 @@ class LibraryLogs(logging.Handler):
         elif spoken:
             line = record.getMessage()
         elif library == "asyncio":
-            # Its first line is its own; below it come representations of tasks and their errors.
+            # Its first line is its own, but for a callback's arguments; below come representations.
+            kind = _CALLBACK if kind.startswith(_CALLBACK) else kind
             line = kind if error is None else f"{kind}: {self._describe(error)}"
         else:
             kind = line = f"{record.levelname.lower()} at {record.filename}:{record.lineno}"
         self._note(f"{prefix}{kind}", f"{prefix}{line}")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Count a record that cannot be formatted like any other."""
-        self._note(record.name, f"{record.name}: a line that cannot be formatted")
 
     def _warned(
         self,
