@@ -202,9 +202,9 @@ class LibraryLogs(logging.Handler):
 
     def __enter__(self) -> Self:
         root = logging.getLogger()
-        for logger in [root, *root.manager.loggerDict.values()]:
-            handlers = logger.handlers if isinstance(logger, logging.Logger) else []
-            for handler in filter(_writes, list(handlers)):
+        known = list(root.manager.loggerDict.values())
+        for logger in [root, *(each for each in known if isinstance(each, logging.Logger))]:
+            for handler in filter(_writes, list(logger.handlers)):
                 logger.removeHandler(handler)
                 self._restore.callback(logger.addHandler, handler)
                 self._restore.callback(setattr, logger, "propagate", logger.propagate)
@@ -236,6 +236,10 @@ class LibraryLogs(logging.Handler):
         self._restore.close()
         self._lines.put(None)
         self._writer.join(_CLOSE_SECONDS)
+
+    def keep(self) -> None:
+        """Enter the context for the rest of the process, its last moments included."""
+        self.__enter__()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record."""

@@ -172,7 +172,7 @@ def main() -> None:
     from streamer.logs import LibraryLogs
 
     # What libraries say of a process that ends is of no use to anybody, and would be raw.
-    LibraryLogs(lambda line: None).__enter__()
+    LibraryLogs(lambda line: None).keep()
     code = run(sys.argv[1:])
     if code:
         drop_output()

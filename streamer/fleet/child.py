@@ -49,7 +49,7 @@ def main() -> int:
     from streamer.fleet.reading import Readings
 
     # The last line on standard error is the reason that a worker gives for this process's end.
-    LibraryLogs(lambda line: None).__enter__()
+    LibraryLogs(lambda line: None).keep()
     order = json.loads(sys.stdin.readline(_LINE))
     try:
         readings = Readings(_prepare(order), Speaker().say)

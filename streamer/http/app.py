@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -26,7 +25,7 @@ MAX_COLLECTING: Final = 4
 """Answers of ``/metrics`` that are made at a time."""
 
 _REST_SECONDS: Final = 0.5
-REFUSED: Final = web.AppKey("refused", Callable[[str], None])
+REFUSED: Final[web.AppKey[Callable[[str], None]]] = web.AppKey("refused")
 """Counts a refused request or a closed connection by its reason."""
 
 KEPT: Final = web.AppKey("kept", set[RequestHandler])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from streamer.http import app, server
 from streamer.http.health import Checks
@@ -245,14 +247,38 @@ def test_who_asks_at_once_gets_one_answer() -> None:
         asked.append(1)
         release.wait(30)
 
-    checks = Checks()
-    checks.add("slow", slow)
-    with bare(checks=checks) as at, ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(get, at, "/readyz") for _ in range(8)]
-        until(lambda: asked, "the check")
+    async def ask() -> list[bool]:
+        checks = Checks()
+        checks.add("slow", slow)
+        asking = [asyncio.create_task(checks.ask()) for _ in range(8)]
+        # Each begins its check, and waits, in its first turns.
+        for _ in range(5):
+            await asyncio.sleep(0)
         release.set()
-        assert {each.result()[0] for each in answers} <= {200}
-    assert 1 <= len(asked) <= 8
+        return [health.ready for health in await asyncio.gather(*asking)]
+
+    assert asyncio.run(ask()) == [True] * 8
+    assert asked == [1]
+
+
+def test_what_a_client_does_not_read_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    body = b"x" * (32 << 20)
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with bare(routes=[web.get("/large", large)]) as at, contextlib.ExitStack() as stack:
+        before = descriptors()
+        for number in range(1, 9):
+            held = stack.enter_context(socket.create_connection((at.host, at.port), timeout=30))
+            held.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            # Its answer has begun.
+            assert held.recv(1) == b"H"
+            assert descriptors() <= before + number + 4
 
 
 def test_so_many_answers_of_metrics_only_are_made_at_a_time(
