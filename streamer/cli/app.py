@@ -141,32 +141,38 @@ def run(arguments: Sequence[str]) -> int:
         The exit code: 0, one of `streamer.errors`, 2 for wrong usage, 70 for an internal error,
         130 after an interrupt.
     """
-    from streamer.cli.errors import INTERRUPTED, USAGE, handle
+    from streamer.cli.errors import INTERRUPTED, USAGE, complain, handle
     from streamer.cli.output import checked_output
     from streamer.connectors.sinks.sink import ConsumerGone
-    from streamer.lines import report
+    from streamer.logs import LibraryLogs, ProcessLog
 
     words, debug = _debug_first(arguments)
+    json_logs = "--json-logs" in words
+    log = ProcessLog("warning", json_logs=json_logs, debug=debug)
     try:
-        with checked_output():
+        with LibraryLogs(log.warning, debug=debug), checked_output():
             result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
-        report(f"{error.format_message().rstrip('.')}. See {command} --help")
+        message = f"{error.format_message().rstrip('.')}. See {command} --help"
+        complain(message, USAGE, json_logs=json_logs)
         return USAGE
     except ConsumerGone:
         return 0
     except typer.Abort:
         return INTERRUPTED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # the last line of defence
-        return handle(error, debug=debug, json_logs="--json-logs" in words)
+        return handle(error, debug=debug, json_logs=json_logs)
     return result if isinstance(result, int) else 0
 
 
 def main() -> None:
     """Entry point of the ``streamer`` command."""
     from streamer.cli.output import drop_output
+    from streamer.logs import LibraryLogs
 
+    # What libraries say of a process that ends is of no use to anybody, and would be raw.
+    LibraryLogs(lambda line: None).keep()
     code = run(sys.argv[1:])
     if code:
         drop_output()

@@ -31,16 +31,28 @@ def handle(error: BaseException, *, debug: bool = False, json_logs: bool = False
         code, message = error.exit_code, str(error) or type(error).__name__
     else:
         code, message = INTERNAL, f"internal: {type(error).__name__}: {error}"
-    if json_logs:
-        from streamer.logs import json_logger
-
-        json_logger().error(
-            "error", message=one_line(message), exit_code=code, exc_info=error if debug else None
-        )
-        return code
-    if debug:
+    if debug and not json_logs:
         traceback.print_exception(error, file=sys.stderr)
-    elif code == INTERNAL:
+    elif code == INTERNAL and not json_logs:
         message += " (run again with --debug for the traceback)"
-    report(message)
+    complain(message, code, json_logs=json_logs, error=error if debug else None)
     return code
+
+
+def complain(
+    message: str, code: int, *, json_logs: bool = False, error: BaseException | None = None
+) -> None:
+    """Write the line of what ends a command.
+
+    Args:
+        message: What is wrong.
+        code: The exit code.
+        json_logs: As a JSON line.
+        error: Its traceback goes into the JSON line; None leaves it out.
+    """
+    if not json_logs:
+        report(message)
+        return
+    from streamer.logs import json_logger
+
+    json_logger().error("error", message=one_line(message), exit_code=code, exc_info=error)

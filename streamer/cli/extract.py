@@ -67,12 +67,19 @@ def extract(
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _shape_library_logs) as pool:
         single = settings.model_copy(
             update={"runtime": settings.runtime.model_copy(update={"threads": 1})}
         )
         for line in pool.map(_one, [single] * len(tasks), *zip(*tasks, strict=True)):
             typer.echo(line, err=True)
+
+
+def _shape_library_logs() -> None:
+    """Give what libraries log in a process of the pool the form that it has in this one."""
+    from streamer.logs import LibraryLogs, ProcessLog
+
+    LibraryLogs(ProcessLog("extract").warning).keep()
 
 
 def _choose(settings: Settings, aspects: str | None) -> Settings:

@@ -190,6 +190,7 @@ def _watch(
     from streamer.errors import SourceDamaged, SourceError
     from streamer.live.delivery import deliver
     from streamer.live.stream import StreamRun
+    from streamer.logs import LibraryLogs
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
     from streamer.pipeline.segmentation import StreamSegmentation
@@ -206,7 +207,8 @@ def _watch(
     )
     interruption.stops(run.stop)
     try:
-        deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))
+        with LibraryLogs(watch.note, debug=settings.logging.debug):
+            deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))
     except SourceDamaged:
         if run.progress.shots:
             watch.finish(run.progress, "damaged input")

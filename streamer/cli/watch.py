@@ -21,7 +21,7 @@ class Watch:
     Args:
         stream: The stream's name.
         reporter: Where it shows.
-        notices: What sinks have to say, from any thread; shown by the thread of the run.
+        notices: What sinks report, from any thread; shown by the thread of the run.
     """
 
     def __init__(
@@ -66,8 +66,12 @@ class Watch:
                     f"{lag:.1f} s behind: {stage} is slow", stage=stage, lag_seconds=round(lag, 3)
                 )
 
+    def note(self, line: str) -> None:
+        """Take a notice, from any thread."""
+        self._notices.put(line)
+
     def show_notices(self) -> None:
-        """Show what sinks had to say."""
+        """Show what sinks and libraries reported."""
         while not self._notices.empty():
             self._reporter.warn(self._notices.get())
 

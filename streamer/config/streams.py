@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field, PositiveFloat, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from streamer.config.load import read_toml
 from streamer.config.sections import EmitList, Locations, Section, Unit
@@ -18,7 +25,16 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
 
 KEY: Final = "streams"
-Name = Annotated[str, Field(pattern=r"^[\w.@~-][\w.@~ -]{0,198}$")]
+
+
+def _addressable(name: str) -> str:
+    """Refuse what is a folder in an address."""
+    if name in {".", ".."}:
+        raise ValueError("a stream cannot be called . or ..: no address reaches it")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[\w.@~-][\w.@~ -]{0,198}$"), AfterValidator(_addressable)]
 
 
 class StreamEntry(Section):

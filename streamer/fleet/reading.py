@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,6 +20,7 @@ from streamer.lines import unforeseen
 from streamer.live.connector import Connector
 from streamer.live.delivery import deliver
 from streamer.live.stream import StreamRun
+from streamer.logs import RateLimit
 from streamer.models.weights.store import WeightStore
 from streamer.pipeline.engine import load_engine, share
 from streamer.pipeline.progress import Behind, Disconnected, Opened, Progress
@@ -175,14 +175,12 @@ class _StatusReport:
 
     def __init__(self, stream: str, say: Say) -> None:
         self._stream, self._say = stream, say
-        self._said = 0.0
+        self._limit = RateLimit(_SAY_SECONDS)
 
     def __call__(self, event: EventData | Notice) -> None:
         match event:
             case Progress():
-                now = time.monotonic()
-                if now - self._said >= _SAY_SECONDS:
-                    self._said = now
+                if self._limit.passes() is not None:
                     self._send(progress=Numbers.of(event))
             case Opened(warnings=warnings):
                 self._send(opened=True, warnings=warnings)

@@ -13,7 +13,13 @@ from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.connectors.sinks.use import SinkUse
 from streamer.connectors.sources.address import redact
-from streamer.errors import ExtractionError, SinkError, StateUnwritable, StreamerError
+from streamer.errors import (
+    ExtractionError,
+    SinkError,
+    SourceDamaged,
+    StateUnwritable,
+    StreamerError,
+)
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.connector import Connector
@@ -86,11 +92,13 @@ class StreamHost:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         # All below change under the lock only.
-        self._stopped = self._over = False
+        self._stopped = self._final = self._over = False
+        # The last scene has been sent; and the thread does nothing any more.
+        self._closed = self._idle = False
         self._hurry = threading.Event()
         self._run: StreamRun | None = None
         self._told: StreamRun | None = None
-        self._thread = threading.Thread(target=self._main, name=f"stream-{entry.name}", daemon=True)
+        self._thread = self._new_thread(self._main)
 
     @property
     def status(self) -> Status:
@@ -124,7 +132,7 @@ class StreamHost:
                 its state.
         """
         with self._lock:
-            self._stopped = True
+            self._stopped, self._final = True, final
             self._told = self._run
             if self._run is not None:
                 self._run.stop(final=final)
@@ -132,6 +140,9 @@ class StreamHost:
                 # What is on the disk is sent when the stream goes on.
                 self._hurry.set()
             self._wake.set()
+            if final and self._idle and not self._closed:
+                self._thread = self._new_thread(self._close)
+                self._thread.start()
 
     def join(self, seconds: float) -> bool:
         """Waits for the end, in the latter half without more deliveries; False without one."""
@@ -152,7 +163,7 @@ class StreamHost:
                 return False
             if self._run is not None:
                 self._run.stop(final=False)
-            self._stopped = False
+            self._stopped = self._final = False
             self._wake.clear()
             return True
 
@@ -181,6 +192,24 @@ class StreamHost:
                 wait = backoff.next()
             self._metrics.up(False)
             self._wake.wait(self._settings.reconnect.max_wait_seconds if wait is None else wait)
+        self._close()
+
+    def _new_thread(self, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=target, name=f"stream-{self.entry.name}", daemon=True)
+
+    def _close(self) -> None:
+        """Send the last scene of a stream that ends for good while nothing of it runs."""
+        with self._lock:
+            self._idle = not self._final or self._closed
+            if self._idle:
+                return
+        try:
+            if self._file.load() is not None:
+                self._once(closing=True)
+        except (ConsumerGone, StreamerError) as error:
+            self._warn(f"the events of its last scene were not sent: {error}")
+        except Exception as error:  # noqa: BLE001  (the stream is to go in any case)
+            self._warn(f"the events of its last scene were not sent: {unforeseen(error)}")
 
     def _ends(self, done: bool) -> bool:
         """Whether nothing comes any more; from then on nobody can take a stop back."""
@@ -195,14 +224,22 @@ class StreamHost:
         self._observer.enter("failed")
         self._observer.trouble(type(error).__name__, str(error))
 
-    def _once(self) -> bool:
-        """Runs from the state to the end of the input, or until stopped; whether it has ended."""
+    def _once(self, *, closing: bool = False) -> bool:
+        """Run from the state to the end of the input, or until stopped.
+
+        Args:
+            closing: Open no input; send what the state holds undecided, and the last scene.
+
+        Returns:
+            Whether it has ended.
+        """
         with self._lock:
             self._hurry = threading.Event()
-        if not self._enter(None):
-            return False
-        # Before anything is sent that could not be remembered.
-        self._file.try_out()
+        if not closing:
+            if not self._enter(None):
+                return False
+            # Before anything is sent that could not be remembered.
+            self._file.try_out()
         with ExitStack() as stack:
             use = SinkUse(self.entry.name, self._settings.kafka, self._warn, self._hurry)
             sinks: list[Sink] = []
@@ -228,16 +265,23 @@ class StreamHost:
                 keeps_state=True,
                 patient=True,
             )
-            if not self._enter(run):
+            if closing:
+                run.stop(final=True)
+            elif not self._enter(run):
                 return False
-            deliver(
-                run.events(),
-                sinks,
-                emit=self._settings.output.emit,
-                watchers=(StreamMeter(self._metrics), self._observer),
-                store=keeping,
-            )
+            try:
+                deliver(
+                    run.events(),
+                    sinks,
+                    emit=self._settings.output.emit,
+                    watchers=(StreamMeter(self._metrics), self._observer),
+                    store=None if closing else keeping,
+                )
+            except SourceDamaged:
+                self._closed = True
+                raise
             with self._lock:
+                self._closed = self._final or not self._stopped
                 if self._told is run:
                     return False
             # An earlier attempt may have come to the end and not have delivered all.
