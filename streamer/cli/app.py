@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from streamer import __version__
+from streamer.cli.given import check_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +98,9 @@ def load(name: str) -> Any:
         group.command(name)(getattr(module, name))
     command = get_command(group)
     command.name = name
+    for each in (command, *getattr(command, "commands", {}).values()):
+        for parameter in each.params:
+            check_paths(parameter)
     return command
 
 

@@ -29,6 +29,9 @@ def handle(error: BaseException, *, debug: bool = False, json_logs: bool = False
         return INTERRUPTED
     if isinstance(error, StreamerError):
         code, message = error.exit_code, str(error) or type(error).__name__
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        # The system refuses a file that somebody named: no error of the program.
+        code, message = StreamerError.exit_code, f"{error.filename}: {error.strerror}"
     else:
         code, message = INTERNAL, f"internal: {type(error).__name__}: {error}"
     if json_logs:

@@ -151,7 +151,8 @@ def training_progress(settings: TrainingSettings, quiet: bool, one_line: bool) -
         TimeElapsedColumn(),
     )
     console = Console(stderr=True)
-    with memory_errors(), Progress(*columns, console=console, disable=quiet) as progress:
+    still = quiet or not console.is_terminal
+    with memory_errors(), Progress(*columns, console=console, disable=still) as progress:
         tasks = {"": progress.add_task("reading", total=None, loss="", score="")}
 
         def told(label: str, done: Done) -> None:

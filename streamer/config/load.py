@@ -123,9 +123,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a configuration file")
     try:
-        return tomllib.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        values = tomllib.loads(raw.decode("utf-8"))
+        _check_integers(values)
+    # Of more than 4,300 digits no integer is made, which is no TOMLDecodeError.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return values
+
+
+def _check_integers(value: object) -> None:
+    """Refuse what TOML allows no integer to be; hexadecimal digits have no limit of their own."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("an integer of more than 64 bits")
+    if isinstance(value, dict):
+        value = list(value.values())
+    for each in value if isinstance(value, list) else ():
+        _check_integers(each)
 
 
 def _file(path: Path) -> _Source:

@@ -16,6 +16,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import NoDecode
@@ -48,6 +49,20 @@ ASPECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
 
 
+def refused_text(text: str) -> str | None:
+    """Say why text can be no setting: no path, name or address holds a NUL character."""
+    return "holds a NUL character" if "\0" in text else None
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds control characters or bytes that are no UTF-8")
+    return value
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
@@ -55,11 +70,19 @@ class Section(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_named(cls, value: object) -> object:
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(each, (str, Path)) and (wrong := refused_text(str(each))):
+                raise ValueError(wrong)
+        return value
+
 
 class StreamSection(Section):
     """Who the stream is."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Printable | None = Field(default=None, min_length=1, max_length=200)
     epoch: int | None = Field(default=None, ge=0)
 
 
