@@ -30,6 +30,11 @@ def one_line(text: str) -> str:
     return safe if len(safe) <= _MAX_LENGTH else safe[: _MAX_LENGTH - 1] + "…"
 
 
+def reason(error: BaseException) -> str:
+    """Say why the system or a parser refused something, without Python's own notation."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def unforeseen(error: Exception) -> str:
     """One line that says where a programming error was met."""
     at = traceback.extract_tb(error.__traceback__)[-1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from streamer.connectors.kafka.client import ClientErrors, client_settings, unfit
+from streamer.connectors.kafka.client import ClientErrors, ask, client_settings, unfit
 from streamer.connectors.kafka.rights import Needs, Right, lacking, not_allowed
 from streamer.errors import SinkError
 
@@ -152,15 +152,20 @@ class TopicProbe:
         return KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
 
     def _ask(self, question: Callable[[], T], deadline: float, patience: float) -> T:
-        while True:
+        def heard() -> T:
             try:
                 return question()
-            except (KafkaException, TimeoutError) as error:
+            finally:
+                # What the brokers said meanwhile.
                 self._client.poll(0)
-                if self._client_errors.certain or time.monotonic() >= deadline:
-                    self._silent = not self._client_errors.certain
-                    reason = self._client_errors.explain() or f"no answer in {patience:g} s"
-                    raise SinkError(f"{self._address}: {reason}") from error
+
+        left = max(0.0, deadline - time.monotonic())
+        try:
+            return ask(heard, left, self._client_errors, lambda _: True)
+        except (KafkaException, TimeoutError) as error:
+            self._silent = not self._client_errors.certain
+            reason = self._client_errors.explain() or f"no answer in {patience:g} s"
+            raise SinkError(f"{self._address}: {reason}") from error
 
     def _topic(self, deadline: float, patience: float) -> TopicMetadata:
         began = time.monotonic()

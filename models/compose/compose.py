@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 from streamer.models.compose.annotations import (
     describe,
     write_description,
@@ -179,7 +180,7 @@ def compose_film(
         for suffix, draft in drafts.items():
             draft.replace(order.out / f"{film.name}{suffix}")
     except OSError as error:
-        raise ComposeError(f"{order.out}: cannot be written: {error}") from error
+        raise ComposeError(f"{order.out}: cannot be written: {reason(error)}") from error
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps, ImageStat
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,7 @@ def load_picture(path: Path, mode: str = "RGB") -> Image.Image:
                 raise ComposeError(f"{path}: more than {LARGEST_IMAGE} pixels")
             return picture.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ComposeError(f"{path}: not a readable picture: {error}") from error
+        raise ComposeError(f"{path}: not a readable picture: {reason(error)}") from error
 
 
 def grade(picture: Image.Image, look: Look) -> Image.Image:

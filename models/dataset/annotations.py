@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from streamer.errors import DatasetError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = file.read().splitlines()
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
+        raise DatasetError(f"{path}: cannot be read: {reason(error)}") from error
     delimiter = "," if lines and "," in lines[0] else None
     rows = []
     for number, line in enumerate(lines, 1):

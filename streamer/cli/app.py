@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from streamer import __version__
-from streamer.cli.given import check_paths
+from streamer.cli.given import dashed_file, names_input, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": (LEARN, "Measure speed and memory."),
 }
 
+HELP: Final = {"help_option_names": ["-h", "--help"]}
+
 EPILOG: Final = "\n\n".join(
     (
         "Examples:",
@@ -66,7 +68,11 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, help=text, rich_help_panel=panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Replaces the table's entry by the real command."""
+        """Replaces the table's entry by the real command; an input alone means ``tail``."""
+        if args[0] not in COMMANDS and names_input(args[0]):
+            # What begins with a dash came behind "--", and would be taken for an option.
+            plain = ["--", *args] if args[0].startswith("-") and args[0] != "-" else args
+            return "tail", load("tail"), plain
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS else command, rest
 
@@ -99,13 +105,17 @@ def load(name: str) -> Any:
     command = get_command(group)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
-        for parameter in each.params:
-            check_paths(parameter)
+        each.context_settings = {**(each.context_settings or {}), **HELP}
+        tidy(each)
     return command
 
 
 app = typer.Typer(
-    cls=LazyGroup, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+    cls=LazyGroup,
+    context_settings=HELP,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
 )
 
 
@@ -145,7 +155,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit code: 0, one of `streamer.errors`, 2 for wrong usage, 70 for an internal error,
         130 after an interrupt.
     """
-    from streamer.cli.errors import INTERRUPTED, USAGE, handle
+    from streamer.cli.errors import INTERRUPTED, USAGE, handle, in_own_words
     from streamer.cli.output import checked_output
     from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.lines import report
@@ -156,7 +166,10 @@ def run(arguments: Sequence[str]) -> int:
             result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
-        report(f"{error.format_message().rstrip('.')}. See {command} --help")
+        if file := dashed_file(words):
+            report(f"a name that begins with - goes behind --: streamer tail -- {file}")
+        else:
+            report(f"{in_own_words(error).rstrip('.')}. See {command} --help")
         return USAGE
     except ConsumerGone:
         return 0

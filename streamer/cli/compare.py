@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamer.errors import DatasetError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,7 +86,7 @@ def read_scenes(path: Path) -> list[float]:
         with path.open(encoding="utf-8", newline="") as file:
             starts = [_number(path, reader_line) for reader_line in _rows(path, file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
+        raise DatasetError(f"{path}: cannot be read: {reason(error)}") from error
     return sorted(starts)[1:]
 
 
@@ -136,7 +137,7 @@ def compare(
             with events.open(encoding="utf-8") as file:
                 found = read_events(file, str(events))
         except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{events}: cannot be read: {error}") from error
+            raise DatasetError(f"{events}: cannot be read: {reason(error)}") from error
     rows = match(true, found, tolerance)
 
     table = Table(title="Scene boundaries", title_justify="left")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from streamer.config.describe import allowed, secret, suggestion
+from streamer.config.describe import allowed, in_words, secret, suggestion
 from streamer.config.settings import Settings
 from streamer.errors import ConfigError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "STREAMER__"
 FILE_VARIABLE: Final = "STREAMER_CONFIG"
 MAX_FILE_BYTES: Final = 1 << 20
+COMMAND_LINE: Final = "command line"
 _MAX_SHOWN: Final = 60
 
 
@@ -58,7 +59,7 @@ def load_settings(
     try:
         return Settings(**merged)
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors(), sources)) from error
+        raise _explain(error.errors(), sources) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _command_line(overrides: Mapping[str, object]) -> _Source:
         for parent in parents:
             table = table.setdefault(parent, {})
         table[leaf] = value
-    return _Source(values, "command line")
+    return _Source(values, COMMAND_LINE)
 
 
 def _environment() -> _Source:
@@ -150,7 +151,7 @@ def _file(path: Path) -> _Source:
         if name not in Settings.model_fields:
             raise ConfigError(f"{path}: {_unknown([name])}")
         if details := _strict_violations(name, table):
-            raise ConfigError(_explain(details, [source]))
+            raise _explain(details, [source])
     return source
 
 
@@ -183,7 +184,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
+def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> ConfigError:
     path, text = _violation(errors[0])
     holder = next((source for source in sources if source.find(path)[0]), None)
     value = None if holder is None else holder.find(path)[1]
@@ -194,7 +195,10 @@ def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
         text = f"{'.'.join(path)} = {shown}: {text.removeprefix('.'.join(path) + ': ')}"
     place = holder.place(path) if holder is not None else "settings"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{place}: {text}{more}"
+    error = ConfigError(f"{place}: {text}{more}")
+    if holder is not None and holder.label == COMMAND_LINE:
+        error.option = ".".join(path), _violation(errors[0])[1].removeprefix(".".join(path) + ": ")
+    return error
 
 
 def _violation(detail: ErrorDetails) -> tuple[list[str], str]:
@@ -202,11 +206,11 @@ def _violation(detail: ErrorDetails) -> tuple[list[str], str]:
     if detail["type"] == "extra_forbidden":
         return path, _unknown(path)
     if detail["type"] == "value_error":
-        return path, f"{'.'.join(path)}: {detail['msg'].removeprefix('Value error, ')}"
+        return path, f"{'.'.join(path)}: {in_words(detail)}"
     try:
         return path, f"must be {allowed(path)}"
     except KeyError:
-        return path, detail["msg"]
+        return path, in_words(detail)
 
 
 def _unknown(path: Sequence[str]) -> str:

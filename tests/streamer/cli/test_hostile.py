@@ -156,7 +156,7 @@ def test_every_variable_refuses_what_nobody_means(
         ('[segment]\ncheckpoint = "a\\u0000b"', "segment.checkpoint"),
         ('[stream]\nname = "a\\u0007b"', "stream.name"),
         ('["a\\u0000b"]\nx = 1', "unknown key"),
-        ("[shots]\n\"a\\u001bb\" = 1", "unknown key"),
+        ('[shots]\n"a\\u001bb" = 1', "unknown key"),
         ('[output]\nsinks = ["file:///a%00b"]', "NUL"),
         ("[a.b]\n" + "x = {a=" * 3000, "not valid TOML"),
     ],

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from streamer.config.sections import DecodeSection, SourceSection
 from streamer.connectors.sources.registry import open_source
-from streamer.connectors.sources.source import ByteStream, Opening, SourceBase
+from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed, SourceError, SourceNotFound
 from tests.servers import film
@@ -111,7 +108,7 @@ def test_a_stream_that_fails_at_every_read_is_told_by_its_first_failure(
 ) -> None:
     source = Torn(broadcast[: round(len(broadcast) * share)])
     with (
-        pytest.raises(SourceClosed, match="broke off 1$"),
+        pytest.raises(SourceClosed, match=r"broke off 1$"),
         Decoder(source, DecodeSection(threads=1)) as decoder,
     ):
         for _ in decoder:
