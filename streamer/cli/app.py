@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "devices": (SEGMENT, "List microphones, cameras and screens."),
     "worker": (SEGMENT, "Take part in a fleet that shares streams by way of Kafka."),
     "streams": (SEGMENT, "Add, remove and list the streams that a fleet reads."),
+    "topics": (SEGMENT, "Create the Kafka topics that events go to."),
     "consume": (SEGMENT, "Print the events of a Kafka topic, each once."),
     "spool": (SEGMENT, "List and send events that still wait for Kafka."),
     "sample": (SEGMENT, "Compose the demo's sample film with known scene times."),

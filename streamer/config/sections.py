@@ -239,6 +239,9 @@ class KafkaSection(Section):
     """How Kafka is reached, and what becomes of events while it is not."""
 
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "gzip"
+    create_topics: bool = False
+    partitions: int = Field(default=4, ge=1, le=10_000)
+    replicas: int = Field(default=1, ge=1, le=9)
     connect_seconds: PositiveFloat = 10.0
     flush_seconds: PositiveFloat = 30.0
     session_seconds: float = Field(default=45.0, ge=1.0, le=300.0)

@@ -176,7 +176,8 @@ class _Callbacks:
     def _fetching(self, fetch: Fetch) -> Fetch:
         def shielded(url: str, flags: int, options: Mapping[str, str]) -> ByteStream:
             # What cannot be opened reads as empty.
-            stream = self.run(lambda: fetch(url, flags, options), io.BytesIO())
+            nothing: ByteStream = io.BytesIO()
+            stream = self.run(lambda: fetch(url, flags, options), nothing)
             return _Shielded(stream, self)
 
         return shielded

@@ -5,20 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamer.connectors.kafka.address import KafkaAddress
-from streamer.connectors.kafka.client import (
-    ClientErrors,
-    ask,
-    client_settings,
-    is_refusal,
-    passing,
-)
+from streamer.connectors.kafka.client import ClientErrors, client_settings
 from streamer.connectors.kafka.rights import Needs, Right, lacking
-from streamer.connectors.kafka.topic import TopicProbe
-from streamer.errors import FleetError
+from streamer.connectors.kafka.topic import TopicProbe, make_topics, topics_of
+from streamer.errors import FleetError, SinkError
 from streamer.fleet.record import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -30,9 +23,6 @@ Half = Literal["ingest", "segment"]
 """Of a worker's work."""
 
 _HOUR_MS: Final = 3_600_000
-_ASK_SECONDS: Final = 60.0
-_STEP: Final = 10.0
-_PAUSE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +56,11 @@ class Topics:
     def dead_letters(self) -> str:
         """Records that cannot be used, and why."""
         return f"{self.prefix}.dead-letters"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every topic."""
+        return self.streams, self.shots, self.boundaries, self.windows, self.dead_letters
 
     @property
     def ingest_group(self) -> str:
@@ -131,17 +126,13 @@ class TopicMaker:
         admin = AdminClient(client_settings(address, self._kafka, client_errors))
         wanted = self._wanted()
         try:
-            there = ask(lambda: _topics(admin), _ASK_SECONDS, client_errors)
+            there = topics_of(admin, client_errors)
             for new in wanted:
                 self._fits(new, there.get(new.topic))
             missing = [new for new in wanted if new.topic not in there]
-            if missing:
-                ask(lambda: self._create(admin, missing), _ASK_SECONDS, client_errors)
-            ask(lambda: _led(admin, wanted), _ASK_SECONDS, client_errors)
-        except (KafkaException, TimeoutError) as error:
-            cause = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
-            said = client_errors.explain() or cause
-            raise FleetError(f"{address}: topics could not be made: {said}") from error
+            make_topics(admin, missing, client_errors)
+        except SinkError as error:
+            raise FleetError(f"{address}: {error}") from error
         return self._topics
 
     def check(self, *halves: Half) -> None:
@@ -192,39 +183,3 @@ class TopicMaker:
                 f"topic {new.topic} has {found} partitions, fleet.partitions is "
                 f"{self._fleet.partitions}; they have to be equal for all workers and topics"
             )
-
-    def _create(self, admin: AdminClient, missing: list[NewTopic]) -> None:
-        for name, future in admin.create_topics(missing, request_timeout=_STEP).items():
-            try:
-                future.result(_STEP + _PAUSE)
-            except KafkaException as error:
-                self._not_made(name, error)
-
-    def _not_made(self, name: str, error: KafkaException) -> None:
-        cause = error.args[0]
-        # The answer to an earlier try may have been lost, or another worker was faster.
-        if cause.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return
-        if passing(cause):
-            raise error
-        if is_refusal(cause):
-            raise FleetError(
-                f"topic {name} is not there, as far as the login may see, and may not be made by "
-                "it: make the topic before, or give the login CREATE; it needs DESCRIBE to see it"
-            ) from error
-        raise FleetError(f"topic {name} could not be made: {cause.str()}") from error
-
-
-def _topics(admin: AdminClient) -> dict[str, TopicMetadata]:
-    # Metadata of a topic that is asked for by name would make it, where brokers do that.
-    found: dict[str, TopicMetadata] = admin.list_topics(timeout=_STEP).topics
-    return found
-
-
-def _led(admin: AdminClient, wanted: list[NewTopic]) -> None:
-    """Wait until every partition has a leader: before, brokers know nothing of a new topic."""
-    there = _topics(admin)
-    for new in wanted:
-        topic = there.get(new.topic)
-        if topic is None or any(each.leader < 0 for each in topic.partitions.values()):
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))

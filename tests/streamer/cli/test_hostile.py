@@ -25,6 +25,7 @@ WORDS = {
     "streams remove": ["news"],
     "streams list": [],
     "consume": ["--from", "kafka://127.0.0.1:1/topic"],
+    "topics create": ["kafka://127.0.0.1:1/topic"],
     "spool list": [],
     "spool send": [],
     "compare": ["{text}", "{text}"],
