@@ -60,6 +60,28 @@ def leftovers(folder: Path) -> list[Leftover]:
         raise SinkError(f"{folder}: cannot be read: {reason(error)}") from error
 
 
+def remove_leftover(found: Leftover, *, force: bool = False) -> None:
+    """Remove a spool.
+
+    Args:
+        found: As `leftovers` gave it.
+        force: Also where it holds events, or cannot be read.
+
+    Raises:
+        SinkError: A process uses it, it holds events, or it cannot be removed.
+    """
+    if found.busy:
+        raise SinkError(f"{found.path}: is in use by another process")
+    if not force and (found.events or found.refused or found.problem):
+        what = found.problem or f"holds {found.events + found.refused} events"
+        raise SinkError(f"{found.path}: {what}; streamer spool remove --force loses them")
+    try:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            found.path.with_name(found.path.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise SinkError(f"{found.path}: cannot be removed: {reason(error)}") from error
+
+
 def _look(path: Path) -> Leftover:
     try:
         with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as database:

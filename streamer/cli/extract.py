@@ -74,10 +74,9 @@ def extract(
         for task in tasks:
             typer.echo(_one(settings, *task), err=True)
         return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from streamer.processes import spawned_pool
 
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with spawned_pool(jobs) as pool:
         single = settings.model_copy(
             update={"runtime": settings.runtime.model_copy(update={"threads": 1})}
         )

@@ -28,6 +28,7 @@ WORDS = {
     "topics create": ["kafka://127.0.0.1:1/topic"],
     "spool list": [],
     "spool send": [],
+    "spool remove": ["none.spool"],
     "compare": ["{text}", "{text}"],
     "schema": [],
     "weights pull": ["--offline"],
