@@ -35,7 +35,8 @@
     ├── DatasetError                 60   a training dataset is invalid
     └── ComposeError                 65   a synthetic film could not be composed
 
-The numbers are the exit codes of the command line. 2 is a usage error, 70 an internal error,
+The numbers are the exit codes of the command line. 2 is a usage error, also where an option gives
+a setting a wrong value, 70 an internal error,
 130 an interrupted run.
 """
 
@@ -59,9 +60,15 @@ class StreamerError(Exception):
 
 
 class ConfigError(StreamerError):
-    """A configuration key is unknown, or its value has a wrong type or range."""
+    """A configuration key is unknown, or its value has a wrong type or range.
+
+    Attributes:
+        option: The dotted key or the parameter that the command line gave such a value, and what
+            is wrong with it; None where the value came from elsewhere. It is then a usage error.
+    """
 
     exit_code = 10
+    option: tuple[str, str] | None = None
 
 
 class SourceError(StreamerError):

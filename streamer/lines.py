@@ -39,6 +39,11 @@ def place(error: BaseException) -> str | None:
     return f"{Path(frame.f_code.co_filename).name}:{line}"
 
 
+def reason(error: BaseException) -> str:
+    """Say why the system or a parser refused something, without Python's own notation."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def unforeseen(error: Exception) -> str:
     """Say in one line where a programming error was met."""
     return f"internal: {type(error).__name__} at {place(error)}: {error}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 from streamer.models.compose.annotations import (
     describe,
     write_description,
@@ -24,6 +24,7 @@ from streamer.models.compose.plan import FilmPlan
 from streamer.models.compose.screenplay import Bounds, Screenwriter
 from streamer.models.compose.soundtrack import SoundWriter
 from streamer.models.compose.style import draw_style, sound_track
+from streamer.processes import spawned_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +180,7 @@ def compose_film(
         for suffix, draft in drafts.items():
             draft.replace(order.out / f"{film.name}{suffix}")
     except OSError as error:
-        raise ComposeError(f"{order.out}: cannot be written: {error}") from error
+        raise ComposeError(f"{order.out}: cannot be written: {reason(error)}") from error
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
@@ -241,8 +242,7 @@ def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = No
             if done is not None:
                 done(order.name(index))
     elif missing:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(missing)), context) as pool:
+        with spawned_pool(min(jobs, len(missing))) as pool:
             for future in as_completed(pool.submit(_compose_one, order, i) for i in missing):
                 index = future.result()
                 if done is not None:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 from streamer.models.compose.frames import Pictures
 from streamer.models.compose.mix import Mixer
 
@@ -44,7 +45,7 @@ def write_film(
         with av.open(path, "w", options={"movflags": "+faststart"}) as container:
             _encode(film, library, container, advance)
     except (av.FFmpegError, OSError) as error:
-        raise ComposeError(f"{path}: cannot be written: {error}") from error
+        raise ComposeError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def _encode(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +147,7 @@ def _places(root: Path) -> tuple[Place, ...]:
         try:
             loaded = json.loads((root / "index.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise ComposeError(f"{root / 'index.json'}: unreadable: {error}") from error
+            raise ComposeError(f"{root / 'index.json'}: unreadable: {reason(error)}") from error
         if not isinstance(loaded, dict) or not all(isinstance(v, dict) for v in loaded.values()):
             raise ComposeError(f"{root / 'index.json'}: expected one object per place")
         index = loaded

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamer.errors import ComposeError, extra
+from streamer.lines import reason
 
 with extra("train"):
     from PIL import Image, ImageFilter, ImageOps, ImageStat
@@ -87,7 +88,7 @@ def load_picture(path: Path, mode: str = "RGB") -> Image.Image:
                 raise ComposeError(f"{path}: more than {LARGEST_IMAGE} pixels")
             return picture.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ComposeError(f"{path}: not a readable picture: {error}") from error
+        raise ComposeError(f"{path}: not a readable picture: {reason(error)}") from error
 
 
 def grade(picture: Image.Image, look: Look) -> Image.Image:

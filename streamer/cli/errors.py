@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Final
+from typing import Any, Final
 
 from streamer.errors import StreamerError
 from streamer.lines import one_line, report
@@ -12,6 +12,21 @@ from streamer.lines import one_line, report
 USAGE: Final = 2
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
+
+
+def in_own_words(error: Any) -> str:
+    """Say what is wrong with a command line.
+
+    Args:
+        error: Of typer; values that have a wrong type it describes as its validator does.
+    """
+    details = getattr(error.__cause__, "errors", None)
+    if details is not None:
+        from streamer.config.describe import in_words
+
+        error.message = in_words(details()[0])
+    said: str = error.format_message()
+    return said
 
 
 def handle(error: BaseException, *, debug: bool = False, json_logs: bool = False) -> int:
@@ -29,6 +44,9 @@ def handle(error: BaseException, *, debug: bool = False, json_logs: bool = False
         return INTERRUPTED
     if isinstance(error, StreamerError):
         code, message = error.exit_code, str(error) or type(error).__name__
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        # The system refuses a file that somebody named: no error of the program.
+        code, message = StreamerError.exit_code, f"{error.filename}: {error.strerror}"
     else:
         code, message = INTERNAL, f"internal: {type(error).__name__}: {error}"
     if debug and not json_logs:

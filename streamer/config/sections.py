@@ -16,6 +16,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import NoDecode
@@ -48,6 +49,20 @@ ASPECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
 
 
+def refused_text(text: str) -> str | None:
+    """Say why text can be no setting: no path, name or address holds a NUL character."""
+    return "holds a NUL character" if "\0" in text else None
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds control characters or bytes that are no UTF-8")
+    return value
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
@@ -55,11 +70,19 @@ class Section(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_named(cls, value: object) -> object:
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(each, (str, Path)) and (wrong := refused_text(str(each))):
+                raise ValueError(wrong)
+        return value
+
 
 class StreamSection(Section):
     """Name and first epoch of the stream."""
 
-    name: str | None = Field(
+    name: Printable | None = Field(
         default=None,
         min_length=1,
         max_length=200,
@@ -449,6 +472,25 @@ class KafkaSection(Section):
         description=(
             "none, gzip, snappy, lz4 or zstd; every client reads gzip without extra packages."
         ),
+    )
+    create_topics: bool = Field(
+        default=False,
+        description="Create a topic that a sink needs and that is missing; else it is an error.",
+    )
+    partitions: int = Field(
+        default=4,
+        ge=1,
+        le=10_000,
+        description=(
+            "Partitions of topics that are created so, or by streamer topics create. As many as "
+            "there will ever be consumers in a group: it cannot be changed later."
+        ),
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=9,
+        description="Copies of each topic that is created; 3 where there are three brokers.",
     )
     connect_seconds: PositiveFloat = Field(
         default=10.0,

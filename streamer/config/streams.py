@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
 )
 
+from streamer.config.describe import in_words
 from streamer.config.load import read_toml
 from streamer.config.sections import EmitList, Locations, Section, Unit
 from streamer.errors import ConfigError
@@ -111,8 +112,7 @@ def parse_entry(text: str | bytes, place: str) -> StreamEntry:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        told = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{place}: {key + ': ' if key else ''}{told}") from None
+        raise ConfigError(f"{place}: {key + ': ' if key else ''}{in_words(first)}") from None
 
 
 def load_streams(config: Path) -> tuple[StreamEntry, ...]:

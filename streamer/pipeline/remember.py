@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.config.describe import in_words
 from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
 from streamer.pipeline.epoch import Epoch, MissingInput
@@ -116,7 +117,7 @@ def load(text: str) -> TrackerState:
             read=Fraction(saved.read),
         )
     except (ValidationError, ValueError, KeyError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = in_words(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
         raise StateError(f"the saved stream state is unusable: {reason}") from error
 
 
