@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from streamer.connectors.sinks.sink import Sink
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import Engine
+    from streamer.pipeline.observer import Progress
+    from streamer.serve.guard import CrashGuard
     from streamer.serve.status import Status
 
 STOP_SECONDS: Final = 20.0
@@ -71,15 +73,20 @@ class StreamHost:
         entry: What to run.
         engine: The networks as this stream sees them.
         context: What it shares.
+        guard: Says whether and when it may begin.
     """
 
-    def __init__(self, entry: StreamEntry, engine: Engine, context: ServeContext) -> None:
+    def __init__(
+        self, entry: StreamEntry, engine: Engine, context: ServeContext, guard: CrashGuard
+    ) -> None:
         self.entry: Final = entry
-        self._engine, self._context = engine, context
+        self._engine, self._context, self._guard = engine, context, guard
         self._settings = entry.settings(context.settings)
         self._location = entry.source.get_secret_value()
         self._file = StateFile(context.folder, entry.name)
-        self._observer = StatusObserver(self._warn)
+        self._observer = StatusObserver(self._warn, self._lives)
+        self._closed: int | None = None
+        self._admitted = False
         self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
         self._wake = threading.Event()
@@ -113,6 +120,7 @@ class StreamHost:
 
     def start(self) -> None:
         """Begins."""
+        self._guard.expect(self.entry.name, fingerprint(self._location))
         self._thread.start()
 
     def stop(self, *, final: bool) -> None:
@@ -160,6 +168,28 @@ class StreamHost:
         self._file.delete()
 
     def _main(self) -> None:
+        name, key = self.entry.name, fingerprint(self._location)
+        if (held := self._guard.held(name, key)) is not None:
+            self._observer.enter("failed")
+            self._observer.trouble("held", held)
+            with self._lock:
+                self._over = True
+            return
+        try:
+            self._keep_running()
+        finally:
+            self._guard.left(name)
+
+    def _lives(self, progress: Progress | None) -> None:
+        """Tells the guard that the stream goes on."""
+        if progress is None:
+            self._guard.note(self.entry.name)
+        elif self._closed is None:
+            self._closed = progress.shots
+        closed = progress is not None and progress.shots > (self._closed or 0)
+        self._guard.runs(self.entry.name, closed=closed)
+
+    def _keep_running(self) -> None:
         backoff, done = Backoff(self._settings.reconnect), False
         while not self._ends(done):
             wait: float | None = 0.0
@@ -202,6 +232,10 @@ class StreamHost:
             return False
         # Before anything is sent that could not be remembered.
         self._file.try_out()
+        if not self._admitted:
+            self._admitted = self._guard.admit(self.entry.name, lambda: self._stopped)
+            if not self._admitted:
+                return False
         with ExitStack() as stack:
             use = SinkUse(self.entry.name, self._settings.kafka, self._warn, self._hurry)
             sinks: list[Sink] = []

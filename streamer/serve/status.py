@@ -91,10 +91,13 @@ class StatusObserver(Unwatched):
 
     Args:
         warn: Takes one line for people.
+        lives: Called with how far the stream is, and with None when its input came or went.
     """
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        self._warn = warn
+    def __init__(
+        self, warn: Callable[[str], None], lives: Callable[[Progress | None], None]
+    ) -> None:
+        self._warn, self._lives = warn, lives
         self._lock = threading.Lock()
         self._status = Status()
         self._speed = Speed(time.monotonic)
@@ -121,6 +124,7 @@ class StatusObserver(Unwatched):
     def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
         """The stream runs."""
         self.enter("running")
+        self._lives(None)
         self._speed.restart()
         for warning in warnings:
             self._warn(one_line(warning))
@@ -133,6 +137,7 @@ class StatusObserver(Unwatched):
             more = progress.position > status.progress.position
             moved = time.monotonic() if more else status.moved
             self._status = replace(status, progress=progress, realtime=realtime, moved=moved)
+        self._lives(progress)
 
     def lost(self, reason: GapReason, detail: str, wait: float) -> None:
         """The input went away."""
@@ -141,6 +146,7 @@ class StatusObserver(Unwatched):
             count = self._status.reconnections + 1
             self._status = replace(self._status, reconnections=count)
         self.trouble(reason, f"{detail}; trying again in {wait:.1f} s")
+        self._lives(None)
 
     def returned(self, discontinuity: DiscontinuityData) -> None:
         """The input is back."""

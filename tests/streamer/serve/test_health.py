@@ -51,7 +51,7 @@ def test_ready_is_who_has_a_stream_that_moves_or_none_that_should() -> None:
 
 
 def test_a_stream_moves_when_more_of_its_input_is_taken_and_not_when_it_is_told_again() -> None:
-    observer = StatusObserver(lambda _: None)
+    observer = StatusObserver(lambda _: None, lambda _: None)
     began = observer.status.moved
     observer.progressed(Progress(position=Fraction(2)))
     moved = observer.status.moved
