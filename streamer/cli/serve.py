@@ -93,6 +93,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
         shared = stack.enter_context(share(engine, settings.runtime, metrics.batches.passed))
         context = ServeContext(settings, metrics, folder, log.stream)
         service = Service(engine, shared, context)
+        stack.enter_context(service.guard.reporting())
         watch(checks, service, settings.http.fresh_seconds)
         routes = Routes(service, settings.serve.token, metrics.refused)
         listen = parse_listen(settings.serve.listen)

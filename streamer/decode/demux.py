@@ -283,7 +283,8 @@ class WatchedDemuxer:
         self._put_bytes = self._taken_bytes = 0
         self._abandoned = self._ended = False
         self._opened: InputContainer | None = None
-        self._thread = threading.Thread(target=self._work, name="demux", daemon=True)
+        name = f"{threading.current_thread().name} demux"
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         threads.append(self._thread)
         self._thread.start()
         try:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE: Final = 1.0
 _LAST_PAUSE: Final = 60.0
 _PROVEN_SECONDS: Final = 60.0
+_DEATHS: Final = 3
+"""Of processes in a row that read nothing else, after which a stream is held back."""
 
 
 class Reader:
@@ -42,12 +44,14 @@ class Reader:
         self._watch = None if metrics is None else _Watch(metrics, request.stream)
         self._due = self._began = 0.0
         self._pause = _FIRST_PAUSE
-        self.placed = self.finished = self.reading = False
+        self._deaths = 0
+        self.placed = self.finished = self.reading = self.held = False
 
     @property
     def due(self) -> bool:
         """Whether some process has to begin it."""
-        return not (self.placed or self.finished) and time.monotonic() >= self._due
+        over = self.placed or self.finished or self.held
+        return not over and time.monotonic() >= self._due
 
     def begin(self) -> None:
         """A process has it now."""
@@ -66,12 +70,13 @@ class Reader:
         if telling.ended is not None:
             self.end(telling.ended, telling.error or f"it ended with {telling.ended}")
 
-    def end(self, code: int, reason: str) -> None:
-        """No process has it any more.
+    def end(self, code: int, reason: str, *, fatal: bool = False) -> None:
+        """Note that no process has it any more.
 
         Args:
             code: 0 at the end of its input, or when it was told to stop.
             reason: Why else.
+            fatal: Its process was killed, and read nothing else.
         """
         self.placed = self.reading = False
         if self._watch is not None:
@@ -80,7 +85,15 @@ class Reader:
             self.finished = True
             return
         if time.monotonic() - self._began > _PROVEN_SECONDS:
-            self._pause = _FIRST_PAUSE
+            self._pause, self._deaths = _FIRST_PAUSE, 0
+        self._deaths = self._deaths + 1 if fatal else 0
+        if self._deaths >= _DEATHS:
+            self.held = True
+            self._warn(
+                f"{self.request.stream}: {reason}, {self._deaths} times in a row; held back until "
+                "it is added again (streamer streams add) or removed (streamer streams remove)"
+            )
+            return
         self._due = time.monotonic() + self._pause
         self._warn(f"{self.request.stream}: {reason}; again in {self._pause:g} s")
         self._pause = min(_LAST_PAUSE, 2 * self._pause)

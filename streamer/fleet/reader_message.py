@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Numbers(BaseModel):
-    """How far a stream is; see `streamer.pipeline.observer.Progress`."""
+    """How far a stream is; see `streamer.pipeline.progress.Progress`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

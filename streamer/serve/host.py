@@ -29,7 +29,7 @@ from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
 from streamer.metrics.meter import StreamMeter
 from streamer.metrics.sinks import Stateful
-from streamer.pipeline.progress import Counts
+from streamer.pipeline.progress import Counts, Disconnected, Opened, Progress
 from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.serve.status import StatusKeeper
 
@@ -39,8 +39,11 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.config.streams import StreamEntry
     from streamer.connectors.sinks.sink import Sink
+    from streamer.events.payload import EventData
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import Engine
+    from streamer.pipeline.progress import Notice
+    from streamer.serve.guard import CrashGuard
     from streamer.serve.status import Status
 
 STOP_SECONDS: Final = 20.0
@@ -78,15 +81,20 @@ class StreamHost:
         entry: What to run.
         engine: The networks as this stream sees them.
         context: What it shares.
+        guard: Says whether and when it may begin.
     """
 
-    def __init__(self, entry: StreamEntry, engine: Engine, context: ServeContext) -> None:
+    def __init__(
+        self, entry: StreamEntry, engine: Engine, context: ServeContext, guard: CrashGuard
+    ) -> None:
         self.entry: Final = entry
-        self._engine, self._context = engine, context
+        self._engine, self._context, self._guard = engine, context, guard
         self._settings = entry.settings(context.settings)
         self._location = entry.source.get_secret_value()
         self._file = StateFile(context.folder, entry.name)
         self._observer = StatusKeeper(self._warn)
+        self._shots_before: int | None = None
+        self._admitted = False
         self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
         self._wake = threading.Event()
@@ -122,6 +130,7 @@ class StreamHost:
 
     def start(self) -> None:
         """Begins."""
+        self._guard.expect(self.entry.name, fingerprint(self._location))
         self._thread.start()
 
     def stop(self, *, final: bool) -> None:
@@ -172,6 +181,30 @@ class StreamHost:
         self._file.delete()
 
     def _main(self) -> None:
+        name, key = self.entry.name, fingerprint(self._location)
+        if (held := self._guard.held(name, key)) is not None:
+            self._observer.enter("failed")
+            self._observer.trouble("held", held)
+            with self._lock:
+                self._over = True
+            return
+        try:
+            self._keep_running()
+        finally:
+            self._guard.left(name)
+
+    def _lives(self, event: EventData | Notice) -> None:
+        """Tell the guard how the stream is, as one of its watchers."""
+        match event:
+            case Opened() | Disconnected():
+                self._guard.note(self.entry.name)
+                self._guard.runs(self.entry.name, closed=False)
+            case Progress(shots=shots):
+                if self._shots_before is None:
+                    self._shots_before = shots
+                self._guard.runs(self.entry.name, closed=shots > self._shots_before)
+
+    def _keep_running(self) -> None:
         backoff, done = Backoff(self._settings.reconnect), False
         while not self._ends(done):
             wait: float | None = 0.0
@@ -240,6 +273,10 @@ class StreamHost:
                 return False
             # Before anything is sent that could not be remembered.
             self._file.try_out()
+            if not self._admitted:
+                self._admitted = self._guard.admit(self.entry.name, lambda: self._stopped)
+                if not self._admitted:
+                    return False
         with ExitStack() as stack:
             use = SinkUse(self.entry.name, self._settings.kafka, self._warn, self._hurry)
             sinks: list[Sink] = []
@@ -274,7 +311,7 @@ class StreamHost:
                     run.events(),
                     sinks,
                     emit=self._settings.output.emit,
-                    watchers=(StreamMeter(self._metrics), self._observer),
+                    watchers=(StreamMeter(self._metrics), self._observer, self._lives),
                     store=None if closing else keeping,
                 )
             except SourceDamaged:

@@ -62,8 +62,9 @@ class Served:
 
 
 @contextmanager
-def command(config: Path) -> Iterator[Served]:
-    words = [sys.executable, "-m", "streamer", "serve", "--config", str(config), "--json-logs"]
+def command(config: Path, *program: str) -> Iterator[Served]:
+    words = [sys.executable, *(program or ("-m", "streamer"))]
+    words += ["serve", "--config", str(config), "--json-logs"]
     environment = os.environ | {"STREAMER__SERVE__TOKEN": TOKEN}
     with (config.parent / "log.txt").open("ab") as log:
         child = subprocess.Popen(
