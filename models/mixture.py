@@ -157,7 +157,7 @@ class Moae(nn.Module):
         return self
 
     def train(self, mode: bool = True) -> Moae:
-        """As in torch, and drop the batched copies, which training would make stale."""
+        """Set the mode, and drop the batched copies, which training would make stale."""
         if mode:
             self.batched = None
         super().train(mode)
