@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,9 +21,6 @@ from streamer.models.mixer.mixer import (
     masked_experts,
     renormalise,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class AspectInput(BaseModel):

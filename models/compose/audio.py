@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 from streamer.models.compose.plan import FilmPlan, SoundEvent
 
 LOUDNESS = 0.1
@@ -48,7 +49,7 @@ def decode(path: Path, rate: int) -> NDArray[np.float32]:
                 p.to_ndarray().reshape(-1).astype(np.float32) for p in resampler.resample(None)
             ]
     except (av.FFmpegError, OSError) as error:
-        raise ComposeError(f"{path}: not readable sound: {error}") from error
+        raise ComposeError(f"{path}: not readable sound: {reason(error)}") from error
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if samples.size < rate // 20:
         raise ComposeError(f"{path}: holds less than 50 ms of sound")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from streamer.errors import ComposeError
+from streamer.lines import reason
 from streamer.models.compose.draw import draw_style, sound_track
-from streamer.models.compose.library import scan
+from streamer.models.compose.library import Library, Side, scan
 from streamer.models.compose.plan import (
     FilmPlan,
+    SoundTrack,
+    Style,
     describe,
     write_description,
     write_scenes,
@@ -24,13 +28,7 @@ from streamer.models.compose.plan import (
 from streamer.models.compose.render import write_film
 from streamer.models.compose.screenplay import Bounds, Screenwriter
 from streamer.models.compose.soundtrack import SoundWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from streamer.models.compose.library import Library, Side
-    from streamer.models.compose.plan import SoundTrack, Style
+from streamer.processes import spawned_pool
 
 SUFFIXES = (".mp4", ".scenes.csv", ".shots.csv", ".json")
 
@@ -178,7 +176,7 @@ def compose_film(
         for suffix, draft in drafts.items():
             draft.replace(order.out / f"{film.name}{suffix}")
     except OSError as error:
-        raise ComposeError(f"{order.out}: cannot be written: {error}") from error
+        raise ComposeError(f"{order.out}: cannot be written: {reason(error)}") from error
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
@@ -240,8 +238,7 @@ def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = No
             if done is not None:
                 done(order.name(index))
     elif missing:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(missing)), context) as pool:
+        with spawned_pool(min(jobs, len(missing))) as pool:
             for future in as_completed(pool.submit(_compose_one, order, i) for i in missing):
                 index = future.result()
                 if done is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from streamer.errors import ComposeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from streamer.lines import reason
 
 Side = Literal["train", "test"]
 TRAIN_SHARE = 0.75
@@ -146,7 +145,7 @@ def _places(root: Path) -> tuple[Place, ...]:
         try:
             loaded = json.loads((root / "index.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise ComposeError(f"{root / 'index.json'}: unreadable: {error}") from error
+            raise ComposeError(f"{root / 'index.json'}: unreadable: {reason(error)}") from error
         if not isinstance(loaded, dict) or not all(isinstance(v, dict) for v in loaded.values()):
             raise ComposeError(f"{root / 'index.json'}: expected one object per place")
         index = loaded

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps, ImageStat
+from numpy.typing import NDArray
 
-from streamer.errors import ComposeError
+from streamer.errors import ComposeError, extra
+from streamer.lines import reason
+from streamer.models.compose.library import Library
+from streamer.models.compose.plan import Box, Figure, FilmPlan, Look, ShotPlan
 
-if TYPE_CHECKING:
-    from pathlib import Path
+with extra("train"):
+    from PIL import Image, ImageFilter, ImageOps, ImageStat
 
-    from numpy.typing import NDArray
-
-    from streamer.models.compose.library import Library
-    from streamer.models.compose.plan import Box, Figure, FilmPlan, Look, ShotPlan
 
 CANVAS_LIMIT = 1.6
 DARKEST = 58.0
@@ -85,7 +84,7 @@ def load_picture(path: Path, mode: str = "RGB") -> Image.Image:
                 raise ComposeError(f"{path}: more than {LARGEST_IMAGE} pixels")
             return picture.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ComposeError(f"{path}: not a readable picture: {error}") from error
+        raise ComposeError(f"{path}: not a readable picture: {reason(error)}") from error
 
 
 def grade(picture: Image.Image, look: Look) -> Image.Image:

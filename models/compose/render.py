@@ -11,13 +11,16 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
 
-from streamer.errors import ComposeError
+from streamer.errors import ComposeError, extra
+from streamer.lines import reason
 from streamer.models.compose.audio import SoundMixer
 from streamer.models.compose.library import Library
 from streamer.models.compose.paint import ShotPainter
 from streamer.models.compose.plan import FilmPlan, ShotPlan
+
+with extra("train"):
+    from PIL import Image, ImageChops
 
 GRAIN_MARGIN = 64
 
@@ -193,7 +196,7 @@ def write_film(
         with av.open(path, "w", options={"movflags": "+faststart"}) as container:
             _encode(film, library, container, advance)
     except (av.FFmpegError, OSError) as error:
-        raise ComposeError(f"{path}: cannot be written: {error}") from error
+        raise ComposeError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def _encode(

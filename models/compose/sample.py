@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from streamer.errors import ComposeError
+from streamer.errors import ComposeError, extra
 from streamer.models.compose.compose import Order, compose_film, existing_film
 from streamer.models.compose.paint import load_picture
 from streamer.models.compose.plan import Style
+
+with extra("train"):
+    from PIL import Image
 
 PHOTOGRAPHS = Path("/usr/share/backgrounds")
 MUSIC = Path("/usr/share/asterisk/moh")

@@ -7,20 +7,22 @@ absent, or changes in the middle of one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from fractions import Fraction
+
+from numpy.random import Generator
 
 from streamer.models.compose.draw import Deck, between, chance, pick, weighted
-from streamer.models.compose.plan import SoundEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from fractions import Fraction
-
-    from numpy.random import Generator
-
-    from streamer.models.compose.library import Library, Recording
-    from streamer.models.compose.plan import Layer, SceneKind, ScenePlan, ShotPlan, SoundTrack
+from streamer.models.compose.library import Library, Recording
+from streamer.models.compose.plan import (
+    Layer,
+    SceneKind,
+    ScenePlan,
+    ShotPlan,
+    SoundEvent,
+    SoundTrack,
+)
 
 MUSIC_LIKELY: dict[SceneKind, float] = {
     "dialogue": 0.3,

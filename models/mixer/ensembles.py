@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+from numpy.typing import NDArray
 
-from streamer.errors import ConfigError, DatasetError
+from streamer.errors import ConfigError, DatasetError, extra
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+with extra("train"):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
 
-    from numpy.typing import NDArray
 
 MAJORITY_VOTING: Final = "Majority Voting"
 UNWEIGHTED_AVERAGING: Final = "Unweighted Averaging"

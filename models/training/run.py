@@ -18,7 +18,7 @@ from streamer.models.mixture import AspectInput, Moae, MoaeConfig
 from streamer.models.training.alpha import choose_alphas
 from streamer.models.training.card import model_card
 from streamer.models.training.experts import ExpertJob, ExpertOutcome, best_outcome
-from streamer.models.training.inner import InnerFolds, train_inner_folds
+from streamer.models.training.inner import InnerFolds, inner_groups, train_inner_folds
 from streamer.models.training.mixer import relate_corpus, score_corpus, train_mixer
 from streamer.models.training.parallel import train_experts
 from streamer.models.training.prepare import CORPUS, check_labels, prepare
@@ -80,6 +80,9 @@ def train_mixture(
             expert whose aspects are there, or training diverged.
     """
     train = _training_names(dataset, held)
+    if settings.inner_folds:
+        # Before hours are spent on reading.
+        inner_groups(range(len(train)), settings.inner_folds)
     aspects = dataset.aspects()
     experts = [row for row in EXPERT_ROWS if all(aspect in aspects for aspect in row.aspects)]
     if not experts:

@@ -86,7 +86,9 @@ class Pinned:
 
 def _pinned(network: str, entry: Mapping[str, Any]) -> Pinned:
     """Make an entry of its TOML table; lists become tuples, so that it is immutable."""
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+    values: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()
+    }
     values["releases"] = tuple(
         Release(**{**release, "members": tuple(release["members"])})
         for release in entry.get("releases", ())

@@ -10,16 +10,18 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-import h5py
 import numpy as np
 import torch
 from numpy._core.multiarray import _reconstruct, scalar
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from streamer.errors import WeightsCorrupt
+from streamer.errors import WeightsCorrupt, extra
+
+if TYPE_CHECKING:
+    import h5py
 
 MAX_MEMBER_BYTES = 128 * 2**20
 
@@ -209,8 +211,11 @@ def read_keras(data: bytes, name: str) -> dict[str, NDArray[np.float32]]:
         → array.
 
     Raises:
+        ExtraMissing: h5py is not installed.
         WeightsCorrupt: It is not such a file, or refers to anything but its own tensors.
     """
+    with extra("train"):
+        import h5py
     collected = _Collected()
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -237,12 +242,16 @@ class _Collected:
 
 
 def _member(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
+    import h5py
+
     if not isinstance(group.get(key, getlink=True), h5py.HardLink):
         raise ValueError(f"{key} is not stored in the file")
     return group[key]
 
 
 def _collect(node: h5py.Group | h5py.Dataset, path: str, collected: _Collected, depth: int) -> None:
+    import h5py
+
     # Hard links can form cycles, or reach one dataset by many paths.
     address = h5py.h5o.get_info(node.id).addr
     if address in collected.seen:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.files import write_atomically
+from streamer.lines import reason
 from streamer.models.weights.manifest import PUBLISHED, Pinned, Release, pinned, published
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class WeightStore:
                 f"weights of {network} are not in {self._folder}; run `streamer weights pull`"
             ) from None
         except OSError as error:
-            raise WeightsMissing(f"weights of {network} cannot be read: {error}") from error
+            raise WeightsMissing(f"weights of {network} cannot be read: {reason(error)}") from error
         if hashlib.sha256(data).hexdigest() != self._expected(network):
             entry = PUBLISHED.get(network) or pinned(network)
             raise WeightsCorrupt(
@@ -268,7 +269,7 @@ class WeightStore:
         try:
             write_atomically(path, data)
         except OSError as error:
-            raise WeightsUnavailable(f"cannot write {path}: {error}") from error
+            raise WeightsUnavailable(f"cannot write {path}: {reason(error)}") from error
 
 
 def _given(file: Path, digest: str) -> bytes:

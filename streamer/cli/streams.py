@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +33,27 @@ def add(
 ) -> None:
     """Have a stream read; one of that name is read anew, in a new epoch.
 
+    A path is made absolute: workers have other working folders. One that is not there on this
+    machine is a warning.
+
     Example:
 
       streamer streams add news rtsp://camera.example/news
     """
     from streamer.fleet.request import StreamRequest
+    from streamer.lines import report
 
+    if location == "-":
+        raise typer.BadParameter("no worker has this standard input", param_hint="LOCATION")
+    if "://" not in location and location:
+        path = Path(location).expanduser().absolute()
+        if not os.path.lexists(path):
+            report(
+                f"{path}: no such file here; every worker has to see it",
+                label="warning",
+                style="bold yellow",
+            )
+        location = str(path)
     _register(config, broker).put(StreamRequest.make(name, location))
 
 

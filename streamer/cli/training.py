@@ -90,6 +90,7 @@ def training_settings(
     """
     from pydantic import ValidationError
 
+    from streamer.config.describe import in_words
     from streamer.errors import ConfigError
     from streamer.models.experts.expert import ExpertSize
     from streamer.models.training.settings import TrainingSettings
@@ -101,8 +102,11 @@ def training_settings(
         return TrainingSettings.model_validate({"size": chosen} | given | values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise ConfigError(f"{where}: {first['msg']}") from error
+        where = str(first["loc"][0]) if first["loc"] else "options"
+        where = {"rates": "lr", "mixer_rate": "mixer_lr"}.get(where, where)
+        wrong = ConfigError(f"{where}: {in_words(first)}")
+        wrong.option = where, in_words(first)
+        raise wrong from error
 
 
 def training_place(device: str, jobs: int | None, size: Size) -> Place:
@@ -151,7 +155,8 @@ def training_progress(settings: TrainingSettings, quiet: bool, one_line: bool) -
         TimeElapsedColumn(),
     )
     console = Console(stderr=True)
-    with memory_errors(), Progress(*columns, console=console, disable=quiet) as progress:
+    still = quiet or not console.is_terminal
+    with memory_errors(), Progress(*columns, console=console, disable=still) as progress:
         tasks = {"": progress.add_task("reading", total=None, loss="", score="")}
 
         def told(label: str, done: Done) -> None:

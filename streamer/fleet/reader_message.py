@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import BaseModel, ConfigDict
 
 from streamer.events.payload import GapReason
-from streamer.pipeline.observer import Fault, Progress
+from streamer.pipeline.progress import Fault, Progress
 
 if TYPE_CHECKING:
-    from streamer.pipeline.stages import Stage
+    from streamer.pipeline.progress import Stage
 
 
 class Numbers(BaseModel):

@@ -16,6 +16,7 @@ from streamer.models.checkpoint import load
 from streamer.models.device import pick_device
 from streamer.models.networks.registry import build
 from streamer.models.networks.transnetv2 import ShotNetwork
+from streamer.pipeline.embedder import PARALLEL_NETWORKS
 
 if TYPE_CHECKING:
     from streamer.aspects.batching import Told
@@ -115,12 +116,7 @@ def share(engine: Engine, settings: RuntimeSection, told: Told | None = None) ->
         told: Hears of every pass.
     """
     policy = BatchPolicy.for_device(engine.device, settings.batch_wait)
-    return SharedExtractors(engine.extractors, policy, at_once=side_by_side(), told=told)
-
-
-def side_by_side() -> int:
-    """Networks that run at a time, at the end of a shot and for many streams."""
-    return min(4, os.cpu_count() or 1)
+    return SharedExtractors(engine.extractors, policy, at_once=PARALLEL_NETWORKS, told=told)
 
 
 def load_engine(settings: Settings, store: WeightStore) -> Engine:

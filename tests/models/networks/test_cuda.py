@@ -26,7 +26,6 @@ from streamer.models.weights.store import WeightStore
 
 GPU = torch.device("cuda")
 DEFAULTS = {name: section.network for name, section in AspectsSection().slots.items()}
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
 def moved(module: nn.Module) -> nn.Module:
@@ -67,7 +66,7 @@ def on(device: torch.device, aspect: str, store: WeightStore) -> TorchExtractor:
     return made
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("aspect", sorted(set(DEFAULTS) - {"cast"}))
 def test_tokens_are_those_of_the_cpu(aspect: str, weight_store: WeightStore) -> None:
     cpu, gpu = (on(torch.device(name), aspect, weight_store) for name in ("cpu", "cuda"))
@@ -76,7 +75,7 @@ def test_tokens_are_those_of_the_cpu(aspect: str, weight_store: WeightStore) -> 
     assert float(close.min()) >= MIN_COSINE
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_float32_gives_the_numbers_of_the_cpu(weight_store: WeightStore) -> None:
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for aspect in ("place", "panns", "speaker"):
@@ -98,7 +97,7 @@ def test_float32_gives_the_numbers_of_the_cpu(weight_store: WeightStore) -> None
             )
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_streams_share_a_gpu(weight_store: WeightStore) -> None:
     extractors = [on(GPU, aspect, weight_store) for aspect in ("place", "vggish", "speaker")]
     with (

@@ -95,7 +95,7 @@ def test_help_of_serve_names_its_table(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
-    assert capsys.readouterr().out == "moae-streamer 0.1.0\n"
+    assert capsys.readouterr().out == "moae-streamer 0.2.0\n"
 
 
 @pytest.mark.parametrize(

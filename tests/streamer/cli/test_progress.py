@@ -20,7 +20,7 @@ from streamer.cli.progress import (
 from streamer.cli.statistics import RunStatistics, Summary
 from streamer.config.sections import LoggingSection
 from streamer.logs import json_logger
-from streamer.pipeline.observer import Progress
+from streamer.pipeline.progress import Progress
 
 SUMMARY = Summary(
     stream="film",

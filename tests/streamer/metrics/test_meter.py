@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from streamer.metrics.meter import StreamMeter
 from streamer.metrics.metrics import Metrics
-from streamer.metrics.observer import MeteredObserver
-from streamer.pipeline.observer import Progress, Unwatched
+from streamer.pipeline.progress import Disconnected, Progress
 from tests.streamer.metrics.test_metrics import of
 
 
-def observer(metrics: Metrics) -> MeteredObserver:
-    return MeteredObserver(Unwatched(), metrics.stream("a"))
+def meter(metrics: Metrics) -> StreamMeter:
+    return StreamMeter(metrics.stream("a"))
 
 
 def progress(position: int, shots: int, **more: float) -> Progress:
@@ -30,10 +30,10 @@ def progress(position: int, shots: int, **more: float) -> Progress:
 
 def test_a_run_adds_what_it_does() -> None:
     metrics = Metrics()
-    watch = observer(metrics)
-    watch.progressed(progress(0, 0))
-    watch.progressed(progress(30, 6, lag=1.5, drift=-0.25, epoch=2, thinning=3))
-    watch.progressed(progress(60, 12, lag=0.5, drift=-0.5, epoch=2, thinning=1))
+    watch = meter(metrics)
+    watch(progress(0, 0))
+    watch(progress(30, 6, lag=1.5, drift=-0.25, epoch=2, thinning=3))
+    watch(progress(60, 12, lag=0.5, drift=-0.5, epoch=2, thinning=1))
     assert of(metrics, "streamer_media_seconds_total", stream="a") == 60
     assert of(metrics, "streamer_shots_total", stream="a") == 12
     assert of(metrics, "streamer_scenes_total", stream="a") == 6
@@ -50,22 +50,22 @@ def test_a_run_adds_what_it_does() -> None:
 
 def test_what_an_earlier_run_did_is_not_counted_again() -> None:
     metrics = Metrics()
-    watch = observer(metrics)
-    watch.progressed(progress(3600, 900))
-    watch.progressed(progress(3610, 903))
+    watch = meter(metrics)
+    watch(progress(3600, 900))
+    watch(progress(3610, 903))
     assert of(metrics, "streamer_media_seconds_total", stream="a") == 10
     assert of(metrics, "streamer_shots_total", stream="a") == 3
     assert of(metrics, "streamer_skipped_pieces_total", stream="a", aspect="panns") == 10
     assert of(metrics, "streamer_decode_faults_total", stream="a", fault="time") == 1
     assert of(metrics, "streamer_lost_sound_seconds_total", stream="a") == 2.5
-    watch.progressed(progress(10, 1))
+    watch(progress(10, 1))
     assert of(metrics, "streamer_shots_total", stream="a") == 3
 
 
 def test_a_stream_that_is_away_is_down() -> None:
     metrics = Metrics()
-    watch = observer(metrics)
-    watch.lost("stalled", "nothing came for 10 s", 1.0)
-    watch.lost("unreachable", "no answer", 2.0)
+    watch = meter(metrics)
+    watch(Disconnected("stalled", "nothing came for 10 s", 1.0))
+    watch(Disconnected("unreachable", "no answer", 2.0))
     assert of(metrics, "streamer_stream_up", stream="a") == 0
     assert of(metrics, "streamer_reconnections_total", stream="a") == 2

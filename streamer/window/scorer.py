@@ -1,4 +1,4 @@
-"""Boundary decisions while shots arrive: the causal form of the mixture.
+"""Score boundaries while shots arrive: the causal form of the mixture.
 
 Each new shot costs one shot embedding, one BNet a branch and one pass over ``L`` cached boundary
 representations. Nothing recurrent is carried from window to window, so that an endless stream
@@ -7,6 +7,7 @@ cannot drift.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,6 @@ import torch
 
 from streamer.errors import CheckpointError, StateError
 from streamer.models.experts.tokens import pad_tokens
-from streamer.segment.decision import Decision, ExpertVote
 from streamer.window.buffer import SlidingBuffer
 
 if TYPE_CHECKING:
@@ -28,7 +28,44 @@ if TYPE_CHECKING:
 _Row = tuple["Tensor", "Tensor"]
 
 
-class CausalSegmenter:
+@dataclass(frozen=True, slots=True)
+class ExpertVote:
+    """One expert's part in a decision.
+
+    Attributes:
+        name: Printed name of its row, e.g. ``MME_place_PANNs``.
+        weight: Share of the score, within [0, 1]; all weights sum to one, or to zero when every
+            expert is absent.
+        probability: What it gives the boundary, within [0, 1]; 0 when absent.
+        absent: An aspect it needs is missing in one of the two shots at the boundary.
+    """
+
+    name: str
+    weight: float
+    probability: float
+    absent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The score of one boundary between two shots.
+
+    Attributes:
+        boundary_index: Index of the shot that ends there.
+        score: Probability of a scene boundary, within [0, 1]; 0 when every expert is absent.
+        experts: Every expert of the mixture, in the checkpoint's order.
+        lookahead_shots: Shots after the boundary that had closed when it was decided.
+        padded: Shots beyond an end of the input were part of what was looked at.
+    """
+
+    boundary_index: int
+    score: float
+    experts: tuple[ExpertVote, ...]
+    lookahead_shots: int
+    padded: bool
+
+
+class CausalScorer:
     """Scores every boundary of one stream, each exactly once and in order.
 
     The boundary after shot ``i`` is decided at position ``L - 1 - lookahead`` of its sequence,
@@ -243,7 +280,7 @@ class CausalSegmenter:
 
 
 def push_many(
-    work: Sequence[tuple[CausalSegmenter, Mapping[str, NDArray[np.float32]]]],
+    work: Sequence[tuple[CausalScorer, Mapping[str, NDArray[np.float32]]]],
 ) -> list[tuple[Decision, ...]]:
     """One shot of each of many streams in one pass: what a backlog is worked off with.
 

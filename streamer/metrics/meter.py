@@ -1,4 +1,4 @@
-"""Metrics of a run, by watching it."""
+"""Measure a stream by its events and notices."""
 
 from __future__ import annotations
 
@@ -7,48 +7,53 @@ from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from streamer.events.payload import Gap
+from streamer.pipeline.progress import Delivered, Disconnected, Opened, Progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import EventData
     from streamer.metrics.stream import StreamMetrics
-    from streamer.pipeline.observer import Observer, Progress
-    from streamer.pipeline.stages import Stage
-    from streamer.timeline import StreamInfo
+    from streamer.pipeline.progress import Notice
 
 WINDOW_SECONDS: Final = 30.0
 
 
-class MeteredObserver:
-    """Counts what it sees and passes it on.
+class StreamMeter:
+    """Count what a stream reports, as one of its watchers.
 
-    What the first report says was there before: a run that goes on where another left off counts
-    from there.
+    Totals in the first report were there before: a run that resumes another counts from them.
 
     Args:
-        inner: Who else watches.
         metrics: The stream's.
         clock: Monotonic seconds.
     """
 
-    def __init__(
-        self,
-        inner: Observer,
-        metrics: StreamMetrics,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._inner, self._metrics = inner, metrics
+    def __init__(self, metrics: StreamMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = metrics
         self._speed = Speed(clock)
         self._before: Progress | None = None
 
-    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        """The stream is up, for the first time or again."""
-        self._metrics.up(True)
-        self._speed.restart()
-        self._inner.opened(info, warnings)
+    def __call__(self, event: EventData | Notice) -> None:
+        """Take an event or notice."""
+        match event:
+            case Progress():
+                self._progress(event)
+            case Delivered(boundary, delay):
+                # Measured against the clock where the input is paced, else as computed.
+                self._metrics.latency(boundary.latency_seconds if delay is None else delay)
+            case Opened():
+                self._metrics.up(True)
+                self._speed.restart()
+            case Disconnected():
+                self._metrics.up(False)
+                self._metrics.reconnected()
+            case Gap():
+                self._metrics.discontinuity(event.reason)
 
-    def progressed(self, progress: Progress) -> None:
-        """Adds what is new since the last call."""
+    def _progress(self, progress: Progress) -> None:
+        """Add what is new since the last report."""
         metrics, before = self._metrics, self._before or progress
         metrics.media(float(progress.position - before.position))
         metrics.shot(max(0, progress.shots - before.shots))
@@ -71,31 +76,10 @@ class MeteredObserver:
         if ratio is not None:
             metrics.realtime(ratio)
         self._before = progress
-        self._inner.progressed(progress)
-
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
-        """Measures the latency: against the clock where the input is paced, else as computed."""
-        self._metrics.latency(boundary.latency_seconds if delay is None else delay)
-        self._inner.decided(boundary, delay)
-
-    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
-        """The stream is down."""
-        self._metrics.up(False)
-        self._metrics.reconnected()
-        self._inner.lost(reason, detail, wait)
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        """Counts the gap."""
-        self._metrics.discontinuity(discontinuity.reason)
-        self._inner.returned(discontinuity)
-
-    def slow(self, stage: Stage, lag: float) -> None:
-        """The metrics show it anyway."""
-        self._inner.slow(stage, lag)
 
 
 class Speed:
-    """Seconds of input a wall second over the last half minute.
+    """Measure the seconds of input a wall second over the last half minute.
 
     Args:
         clock: Monotonic seconds.
@@ -106,11 +90,11 @@ class Speed:
         self._marks: deque[tuple[float, Fraction]] = deque()
 
     def restart(self) -> None:
-        """Forgets what was."""
+        """Forget earlier positions."""
         self._marks.clear()
 
     def at(self, position: Fraction) -> float | None:
-        """Takes where the input is now; None until a second has passed."""
+        """Take where the input is now and return the speed; None until a second has passed."""
         now = self._clock()
         if not self._marks or now - self._marks[-1][0] >= 1.0:
             self._marks.append((now, position))

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from streamer.errors import CheckpointError, StateError
 from streamer.models.evaluation.scoring import score_movie
-from streamer.segment.causal import CausalSegmenter
+from streamer.window.scorer import CausalScorer
 from tests.models.toy import DIMS, toy_model, toy_movie
 
 if TYPE_CHECKING:
     from streamer.models.dataset.movie import Movie
-    from streamer.segment.decision import Decision
+    from streamer.window.scorer import Decision
 
 MODEL = toy_model()
 
@@ -25,7 +25,7 @@ def _tokens(movie: Movie, shot: int) -> dict[str, np.ndarray]:
 
 
 def _stream(movie: Movie, lookahead: int) -> list[Decision]:
-    segmenter = CausalSegmenter(MODEL, lookahead)
+    segmenter = CausalScorer(MODEL, lookahead)
     decisions: list[Decision] = []
     for shot in range(movie.shots):
         decisions += segmenter.push(_tokens(movie, shot))
@@ -55,13 +55,13 @@ def test_equals_batch_inference(shots: int, lookahead: int, seed: int, missing: 
 
 
 def test_no_shots() -> None:
-    assert CausalSegmenter(MODEL, 3).finish() == ()
+    assert CausalScorer(MODEL, 3).finish() == ()
 
 
 @pytest.mark.parametrize("lookahead", [0, 1, 9])
 def test_decides_as_soon_as_its_look_ahead_allows(lookahead: int) -> None:
     movie = toy_movie("m", 30, 4)
-    segmenter = CausalSegmenter(MODEL, lookahead)
+    segmenter = CausalScorer(MODEL, lookahead)
     assert segmenter.latency_shots == 2 + lookahead
     for shot in range(movie.shots):
         decided = [d.boundary_index for d in segmenter.push(_tokens(movie, shot))]
@@ -88,7 +88,7 @@ def test_votes_are_those_of_the_checkpoint_and_explain_the_score() -> None:
 
 def test_experts_without_their_sound_are_absent() -> None:
     movie = toy_movie("m", 12, 6)
-    segmenter = CausalSegmenter(MODEL, 0)
+    segmenter = CausalScorer(MODEL, 0)
     decisions: list[Decision] = []
     for shot in range(movie.shots):
         tokens = _tokens(movie, shot)
@@ -106,11 +106,11 @@ def test_experts_without_their_sound_are_absent() -> None:
 def test_goes_on_from_a_saved_state(kill: int) -> None:
     movie = toy_movie("m", 20, 8, missing=0.2)
     expected = _stream(movie, 2)
-    first = CausalSegmenter(MODEL, 2)
+    first = CausalScorer(MODEL, 2)
     decisions: list[Decision] = []
     for shot in range(kill):
         decisions += first.push(_tokens(movie, shot))
-    second = CausalSegmenter(MODEL, 2)
+    second = CausalScorer(MODEL, 2)
     second.restore(first.state())
     for shot in range(kill, movie.shots):
         decisions += second.push(_tokens(movie, shot))
@@ -120,7 +120,7 @@ def test_goes_on_from_a_saved_state(kill: int) -> None:
 
 def test_state_is_bounded_and_plain() -> None:
     movie = toy_movie("m", 40, 8)
-    segmenter = CausalSegmenter(MODEL, 2)
+    segmenter = CausalScorer(MODEL, 2)
     sizes = []
     for shot in range(movie.shots):
         segmenter.push(_tokens(movie, shot))
@@ -131,11 +131,11 @@ def test_state_is_bounded_and_plain() -> None:
 
 def test_foreign_states_are_refused_and_change_nothing() -> None:
     movie = toy_movie("m", 10, 8)
-    source = CausalSegmenter(MODEL, 2)
+    source = CausalScorer(MODEL, 2)
     for shot in range(5):
         source.push(_tokens(movie, shot))
     state = source.state()
-    target = CausalSegmenter(MODEL, 2)
+    target = CausalScorer(MODEL, 2)
     wrong = {
         "another checkpoint": {**state, "model": np.frombuffer(b"abc", dtype=np.uint8)},
         "another shape": {**state, "shots.values": state["shots.values"][:, :, 1:]},
@@ -146,11 +146,11 @@ def test_foreign_states_are_refused_and_change_nothing() -> None:
     for message, bad in wrong.items():
         with pytest.raises(StateError, match=message):
             target.restore(bad)
-    assert target.state().keys() == CausalSegmenter(MODEL, 2).state().keys()
+    assert target.state().keys() == CausalScorer(MODEL, 2).state().keys()
 
 
 def test_bad_tokens_are_named() -> None:
-    segmenter = CausalSegmenter(MODEL, 0)
+    segmenter = CausalScorer(MODEL, 0)
     with pytest.raises(CheckpointError, match=r"place has tokens of shape \(2, 3\)"):
         segmenter.push({"place": np.zeros((2, 3), dtype=np.float32)})
     bad = np.zeros((2, DIMS["panns"]), dtype=np.float32)
@@ -158,7 +158,7 @@ def test_bad_tokens_are_named() -> None:
     with pytest.raises(ValueError, match="panns"):
         segmenter.push({"panns": bad})
     with pytest.raises(CheckpointError, match="look-ahead of 10"):
-        CausalSegmenter(MODEL, 10)
+        CausalScorer(MODEL, 10)
     segmenter.finish()
     with pytest.raises(ValueError, match="ended"):
         segmenter.push({})

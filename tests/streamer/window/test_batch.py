@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.errors import CheckpointError
 from streamer.models.dataset.movie import Movie
-from streamer.segment.causal import CausalSegmenter, push_many
-from streamer.segment.decision import Decision
+from streamer.window.scorer import CausalScorer, Decision, push_many
 from tests.models.toy import toy_model, toy_movie
 
 MODEL = toy_model()
@@ -31,13 +30,13 @@ def test_a_batch_equals_streams_one_by_one(data: st.DataObject) -> None:
     lookaheads = [data.draw(st.integers(0, 3)) for _ in movies]
     alone: list[list[Decision]] = []
     for movie, lookahead in zip(movies, lookaheads, strict=True):
-        segmenter = CausalSegmenter(MODEL, lookahead)
+        segmenter = CausalScorer(MODEL, lookahead)
         alone.append(
             [d for shot in range(movie.shots) for d in segmenter.push(tokens(movie, shot))]
         )
         alone[-1] += segmenter.finish()
     together: list[list[Decision]] = [[] for _ in movies]
-    segmenters = [CausalSegmenter(MODEL, lookahead) for lookahead in lookaheads]
+    segmenters = [CausalScorer(MODEL, lookahead) for lookahead in lookaheads]
     for shot in range(max(movie.shots for movie in movies)):
         those = [i for i, movie in enumerate(movies) if shot < movie.shots]
         found = push_many([(segmenters[i], tokens(movies[i], shot)) for i in those])
@@ -54,12 +53,12 @@ def test_a_batch_equals_streams_one_by_one(data: st.DataObject) -> None:
 
 def test_what_is_refused_changes_nothing() -> None:
     movie = toy_movie("m", 3, 1)
-    good, bad = CausalSegmenter(MODEL), CausalSegmenter(MODEL)
+    good, bad = CausalScorer(MODEL), CausalScorer(MODEL)
     assert push_many([]) == []
     with pytest.raises(ValueError, match="one shot at a time"):
         push_many([(good, tokens(movie, 0)), (good, tokens(movie, 1))])
     with pytest.raises(ValueError, match="several mixtures"):
-        push_many([(good, tokens(movie, 0)), (CausalSegmenter(toy_model()), tokens(movie, 0))])
+        push_many([(good, tokens(movie, 0)), (CausalScorer(toy_model()), tokens(movie, 0))])
     wrong = {"place": np.zeros((1, 3), np.float32)}
     with pytest.raises(CheckpointError, match="aspect place"):
         push_many([(good, tokens(movie, 0)), (bad, wrong)])
