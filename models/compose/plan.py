@@ -333,13 +333,8 @@ def describe(film: FilmPlan, library: Library, side: Side | None) -> dict[str, o
             "places": sorted({p.unit for p in library.places if p.name in places}),
             "people": sorted({p.unit for p in library.people if p.name in people}),
             **{
-                name: sorted({e.unit for e in film.sounds if e.layer == layer})
-                for name, layer in (
-                    ("speech", "speech"),
-                    ("ambience", "ambience"),
-                    ("music", "music"),
-                    ("effects", "effects"),
-                )
+                name: sorted({e.unit for e in film.sounds if e.layer == name})
+                for name in ("speech", "ambience", "music", "effects")
             },
         },
         "places": sorted(places),
