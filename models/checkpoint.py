@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,9 +17,6 @@ from torch import nn
 from streamer.errors import CheckpointError, ConfigError
 from streamer.files import write_atomically
 from streamer.models.mixture import Moae, MoaeConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _KEY = "moae"
 _MAX_BYTES = 1 << 30

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,9 +21,6 @@ from streamer.models.mixer.mixer import (
     masked_experts,
     renormalise,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class AspectInput(BaseModel):
@@ -157,7 +155,7 @@ class Moae(nn.Module):
         return self
 
     def train(self, mode: bool = True) -> Moae:
-        """As in torch, and drop the batched copies, which training would make stale."""
+        """Set the mode, and drop the batched copies, which training would make stale."""
         if mode:
             self.batched = None
         super().train(mode)

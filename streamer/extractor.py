@@ -1,4 +1,4 @@
-"""The one interface an aspect's network has to meet."""
+"""Interface of an aspect's network: the pieces it takes and the tokens it gives."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class PictureInput:
         height: Pixels.
         width: Pixels.
         interval: Seconds between two key frames of one shot.
-        keep_aspect: Fit the picture into the upper left corner and leave the rest black, instead
-            of stretching it. Pixels count as square.
+        keep_aspect: Fit the picture into the upper left corner with a black rest, instead of
+            stretching it; pixels count as square.
     """
 
     height: int
@@ -29,7 +29,7 @@ class PictureInput:
 
     @property
     def latency(self) -> Fraction:
-        """Seconds of input that a piece spans: a picture is complete when it is there."""
+        """Seconds of input that a piece spans: none."""
         return Fraction(0)
 
 
@@ -38,15 +38,15 @@ class ClipInput:
     """Runs of ``frames`` grey pictures resized to ``height`` × ``width``, aspect ratio not kept.
 
     The last picture of a clip is the first of the next. A shot too short for a clip gives one
-    whose end repeats its last picture; a shot of one picture gives none.
+    that repeats its last picture at the end; a shot of one picture gives none.
 
     Attributes:
         height: Pixels.
         width: Pixels.
         frames: Pictures in a clip, at least 2.
         interval: Least seconds from one picture of a clip to the next; pictures that follow
-            sooner are passed over, so the distance stays below twice this on a steady stream
-            that is fast enough.
+            sooner are skipped, so the distance stays below twice this on a steady stream that
+            is fast enough.
     """
 
     height: int
@@ -66,7 +66,7 @@ class SoundInput:
 
     Attributes:
         rate: Samples a second.
-        window: Samples an embedding sees.
+        window: Samples of one piece.
         hop: Samples from one window to the next.
     """
 
@@ -81,11 +81,10 @@ class SoundInput:
 
 
 class Extractor(Protocol):
-    """Turns timed pieces of one kind into tokens; holds weights, no stream state.
+    """Embeds pieces of one kind as tokens; holds weights, no stream state.
 
-    Pieces of many shots and many streams may share one batch: a row's result does not depend
-    on its neighbours. A piece in which there is nothing for the aspect to observe (no face, say)
-    gives a row that is NaN throughout; it yields no token.
+    Pieces of many shots and streams may share one batch: rows are independent. A piece in which
+    the aspect has nothing to observe (no face, say) gives a row of NaN only, and yields no token.
     """
 
     @property
@@ -94,22 +93,22 @@ class Extractor(Protocol):
 
     @property
     def network(self) -> str:
-        """Honest name of the network that fills the slot, e.g. ``yamnet``."""
+        """Name of the network that fills the slot, e.g. ``yamnet``."""
 
     @property
     def kind(self) -> Literal["picture", "clip", "sound"]:
-        """What the pieces are."""
+        """Kind of the pieces."""
 
     @property
     def input(self) -> PictureInput | ClipInput | SoundInput:
-        """What one piece must look like; ``input.latency`` is the seconds that it spans."""
+        """Format of one piece; ``input.latency`` is the seconds that it spans."""
 
     @property
     def dim(self) -> int:
         """Length of a token."""
 
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
-        """Embeds a batch.
+        """Embed a batch.
 
         Args:
             pieces: Pictures as uint8 ``(batch, 3, height, width)``, clips as uint8
@@ -118,5 +117,5 @@ class Extractor(Protocol):
 
         Returns:
             Float32 ``(batch, dim)``; a row is finite for every finite input (silence and black
-            included), or NaN throughout where nothing can be observed.
+            included), or NaN only where nothing can be observed.
         """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamer.errors import ConfigError, DatasetError, extra
 
@@ -15,10 +17,6 @@ with extra("train"):
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 MAJORITY_VOTING: Final = "Majority Voting"
 UNWEIGHTED_AVERAGING: Final = "Unweighted Averaging"

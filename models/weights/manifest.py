@@ -86,14 +86,13 @@ class Pinned:
 
 def _pinned(network: str, entry: Mapping[str, Any]) -> Pinned:
     """Make an entry of its TOML table; lists become tuples, so that it is immutable."""
-    values: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()
-    }
-    values["releases"] = tuple(
-        Release(**{**release, "members": tuple(release["members"])})
-        for release in entry.get("releases", ())
-    )
+    values = _frozen(entry)
+    values["releases"] = tuple(Release(**_frozen(r)) for r in entry.get("releases", ()))
     return Pinned(network=network, **values)
+
+
+def _frozen(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
 
 
 _TABLE = tomllib.loads((files(__package__) / "weights.toml").read_text("utf-8"))

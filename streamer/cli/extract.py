@@ -125,7 +125,7 @@ def _one(
     store = WeightStore(offline=settings.runtime.offline)
     device = choose_device(settings.runtime)
     extractors = load_extractors(
-        settings.aspects, store, device, few_bits=settings.runtime.few_bits
+        settings.aspects, store, device, mixed_precision=settings.runtime.mixed_precision
     )
     network = load_shot_network(settings.shots, store, device)
     source = open_source(str(video), settings.source)

@@ -798,8 +798,8 @@ class RuntimeSection(Section):
     )
 
     @property
-    def few_bits(self) -> bool:
-        """Whether a GPU may round, where networks bear it."""
+    def mixed_precision(self) -> bool:
+        """Whether a GPU may compute in half precision and TF32, where the networks allow it."""
         return self.precision == "auto"
 
 

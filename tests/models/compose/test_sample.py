@@ -9,7 +9,7 @@ from PIL import Image
 
 import streamer.models.compose.sample as sample
 from streamer.errors import ComposeError
-from streamer.models.compose.tone import TONES, draw_tone
+from streamer.models.compose.sample import TONES, draw_tone
 from tests.models.compose.conftest import texture
 
 PACKAGES = Path(__file__).parents[3] / "scripts" / "packages-demo.txt"

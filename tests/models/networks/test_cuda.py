@@ -20,8 +20,7 @@ from streamer.aspects.sharing import SharedExtractors
 from streamer.bench.aspects import make_pieces
 from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, PictureInput
-from streamer.models.networks.base import TorchExtractor
-from streamer.models.networks.precision import MIN_COSINE
+from streamer.models.networks.base import MIN_COSINE, TorchExtractor
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.store import WeightStore
 
@@ -82,7 +81,14 @@ def test_float32_gives_the_numbers_of_the_cpu(weight_store: WeightStore) -> None
         for aspect in ("place", "panns", "speaker"):
             network = DEFAULTS[aspect]
             wanted, got = (
-                build(aspect, network, weight_store, torch.device(name), Fraction(2), few_bits=few)
+                build(
+                    aspect,
+                    network,
+                    weight_store,
+                    torch.device(name),
+                    Fraction(2),
+                    mixed_precision=few,
+                )
                 for name, few in (("cpu", True), ("cuda", False))
             )
             pieces = make_pieces(wanted, 6)

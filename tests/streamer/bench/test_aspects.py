@@ -70,6 +70,6 @@ def test_batches_streams_and_closeness(
     stft = extractors["stft"]
     assert isinstance(stft, TorchExtractor)
     assert aspects.cosine(stft) is None
-    close = aspects.cosine(replace(stft, half=torch.bfloat16))
+    close = aspects.cosine(replace(stft, autocast=torch.bfloat16))
     assert close is not None
     assert 0.999 <= close <= 1.0001

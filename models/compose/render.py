@@ -1,33 +1,35 @@
-"""Joins shots to a film's pictures: cuts, dissolves, fades, wipes, grain and bars."""
+"""Render a planned film: join and finish its pictures, encode picture and sound."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
 
+import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from numpy.typing import NDArray
 
-from streamer.errors import extra
+from streamer.errors import ComposeError, extra
+from streamer.lines import reason
+from streamer.models.compose.audio import SoundMixer
+from streamer.models.compose.library import Library
 from streamer.models.compose.paint import ShotPainter
+from streamer.models.compose.plan import FilmPlan, ShotPlan
 
 with extra("train"):
     from PIL import Image, ImageChops
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from streamer.models.compose.library import Library
-    from streamer.models.compose.plan import FilmPlan, ShotPlan
-
 GRAIN_MARGIN = 64
 
 
-def mixture(position: int, boundary: int, before: int, after: int) -> float:
-    """Share of the new shot during a transition.
+def blend_share(position: int, boundary: int, before: int, after: int) -> float:
+    """Compute the share of the new shot during a transition.
 
     Args:
-        position: A frame of the film.
+        position: Frame of the film.
         boundary: First frame of the new shot.
         before: Frames of the transition before it.
         after: Frames of the transition from it on.
@@ -41,15 +43,12 @@ def mixture(position: int, boundary: int, before: int, after: int) -> float:
 
 
 def blend(first: NDArray[np.uint8], second: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    """Linear mix of two pictures.
+    """Blend two pictures linearly, rounding down.
 
     Args:
         first: uint8, of any shape.
         second: uint8, of the same shape.
-        share: Of the second, within [0, 1]; rounded to 1/256.
-
-    Returns:
-        The mix, rounded down.
+        share: Share of the second, within [0, 1]; rounded to 1/256.
 
     Shape:
         That of both.
@@ -65,7 +64,7 @@ class Pictures:
 
     Args:
         film: The plan.
-        library: Where places and people are looked up.
+        library: Media with its places and people.
     """
 
     def __init__(self, film: FilmPlan, library: Library) -> None:
@@ -77,7 +76,7 @@ class Pictures:
         self._white = self._plain(235)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Yields planar YUV 4:2:0, ``(height * 3 // 2, width)`` a picture."""
+        """Yield planar YUV 4:2:0, ``(height * 3 // 2, width)`` a picture."""
         shots = self._film.shots
         last: ShotPainter | None = None
         painter = self._painter(shots[0])
@@ -117,12 +116,12 @@ class Pictures:
         newer: NDArray[np.uint8],
     ) -> NDArray[np.uint8]:
         transition = shot.transition
-        share = mixture(position, shot.first, transition.before, transition.after)
+        share = blend_share(position, shot.first, transition.before, transition.after)
         if transition.kind == "dissolve":
             return blend(older, newer, share)
         if transition.kind == "wipe":
             return self._wiped(older, newer, share)
-        # A fade reaches the plain colour in the middle, from either side.
+        # A fade reaches the plain colour in its middle.
         if position < shot.first:
             return blend(older, newer, 2.0 * share)
         return blend(older, newer, 2.0 * share - 1.0)
@@ -130,7 +129,7 @@ class Pictures:
     def _wiped(
         self, older: NDArray[np.uint8], newer: NDArray[np.uint8], share: float
     ) -> NDArray[np.uint8]:
-        """The new shot's left part over the old one."""
+        """Paste the new shot's left part over the old one."""
         height, width = self._film.height, self._film.width
         edge = round(share * width / 2)
         picture = older.copy()
@@ -174,3 +173,99 @@ class Pictures:
         elif columns > 1:
             picture[:height, : 2 * columns] = picture[:height, width - 2 * columns :] = 16
             chroma[:, :, :columns] = chroma[:, :, -columns:] = 128
+
+
+ENCODERS = {"aac": "aac", "mp3": "libmp3lame"}
+
+
+def write_film(
+    film: FilmPlan, library: Library, path: Path, advance: Callable[[int], None] | None = None
+) -> None:
+    """Render a film: H.264 with AAC or MP3 in MP4.
+
+    Args:
+        film: The plan.
+        library: Media with its places and people.
+        path: File to write; its name ends in ``.mp4``.
+        advance: Called with the number of pictures done, about once a second of film.
+
+    Raises:
+        ComposeError: A source cannot be read or the file cannot be written.
+    """
+    try:
+        with av.open(path, "w", options={"movflags": "+faststart"}) as container:
+            _encode(film, library, container, advance)
+    except (av.FFmpegError, OSError) as error:
+        raise ComposeError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def _encode(
+    film: FilmPlan,
+    library: Library,
+    container: OutputContainer,
+    advance: Callable[[int], None] | None,
+) -> None:
+    style = film.style
+    video = container.add_stream("libx264", rate=film.rate)
+    video.width, video.height, video.pix_fmt = film.width, film.height, "yuv420p"
+    video.time_base = 1 / film.rate
+    video.codec_context.time_base = 1 / film.rate
+    # One thread: the bits must not depend on the machine's number of cores.
+    video.codec_context.thread_count = 1
+    video.options = {
+        "preset": style.preset,
+        "crf": str(style.crf),
+        "bf": str(style.b_frames),
+        "g": str(round(film.rate * 4)),
+    }
+    sound = _add_sound(film, container)
+    step = max(1, round(film.rate))
+    blocks = None if sound is None else SoundMixer(film).blocks(step)
+    written = 0
+    for position, picture in enumerate(Pictures(film, library)):
+        if position % step == 0:
+            if sound is not None and blocks is not None:
+                block = next(blocks)
+                _encode_sound(container, sound, block, written, style.sample_rate)
+                written += block.shape[1]
+            if advance is not None:
+                advance(position)
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts, frame.time_base = position, 1 / film.rate
+        container.mux(video.encode(frame))
+    container.mux(video.encode(None))
+    if sound is not None:
+        container.mux(sound.encode(None))
+    if advance is not None:
+        advance(film.frames)
+
+
+def _add_sound(film: FilmPlan, container: OutputContainer) -> AudioStream | None:
+    style = film.style
+    if style.sound == "none":
+        return None
+    sound = container.add_stream(
+        ENCODERS[style.sound_codec],
+        rate=style.sample_rate,
+        layout="stereo" if style.stereo else "mono",
+    )
+    assert isinstance(sound, av.AudioStream)
+    sound.bit_rate = style.bit_rate
+    if style.sound_codec == "aac":
+        sound.options = {"aac_coder": "fast"}
+    return sound
+
+
+def _encode_sound(
+    container: OutputContainer,
+    sound: AudioStream,
+    block: NDArray[np.float32],
+    position: int,
+    rate: int,
+) -> None:
+    if not block.shape[1]:
+        return
+    layout = "mono" if block.shape[0] == 1 else "stereo"
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
+    container.mux(sound.encode(frame))

@@ -1,28 +1,124 @@
-"""Mixes a film's sounds, block by block."""
+"""Decode sound files and mix the sound of a film, block by block."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
 
+import av
 import numpy as np
+from numpy.typing import NDArray
 
-from streamer.models.compose.clips import LOUDNESS, Clips
+from streamer.errors import ComposeError
+from streamer.lines import reason
+from streamer.models.compose.plan import FilmPlan, SoundEvent
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+LOUDNESS = 0.1
+CACHE_BYTES = 256 * 2**20
+LONGEST_SECONDS = 300
 
-    from numpy.typing import NDArray
 
-    from streamer.models.compose.plan import FilmPlan, SoundEvent
+def decode(path: Path, rate: int) -> NDArray[np.float32]:
+    """Read the first minutes of a sound file.
+
+    Args:
+        path: Sound file of any format that FFmpeg reads.
+        rate: Samples a second of the result.
+
+    Returns:
+        Mono samples, at most ``LONGEST_SECONDS``; never empty.
+
+    Raises:
+        ComposeError: It holds no decodable sound.
+    """
+    blocks: list[NDArray[np.float32]] = []
+    total = 0
+    try:
+        with av.open(path, metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise ComposeError(f"{path}: holds no sound")
+            resampler = av.AudioResampler("flt", "mono", rate)
+            for frame in container.decode(container.streams.audio[0]):
+                for part in resampler.resample(frame):
+                    blocks.append(part.to_ndarray().reshape(-1).astype(np.float32))
+                    total += blocks[-1].size
+                if total >= LONGEST_SECONDS * rate:
+                    break
+            blocks += [
+                p.to_ndarray().reshape(-1).astype(np.float32) for p in resampler.resample(None)
+            ]
+    except (av.FFmpegError, OSError) as error:
+        raise ComposeError(f"{path}: not readable sound: {reason(error)}") from error
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if samples.size < rate // 20:
+        raise ComposeError(f"{path}: holds less than 50 ms of sound")
+    return np.nan_to_num(samples[: LONGEST_SECONDS * rate]).astype(np.float32)
+
+
+def level(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Scale sound so that its audible parts have an RMS of 0.1 (-20 dB of full scale)."""
+    size = max(rate // 20, 1)
+    usable = samples[: samples.size // size * size].reshape(-1, size)
+    power = (usable.astype(np.float64) ** 2).mean(axis=1)
+    audible = power[power > 1e-3 * power.max()] if power.size and power.max() > 1e-10 else power
+    mean = float(np.sqrt(audible.mean())) if audible.size else 0.0
+    return samples if mean < 1e-5 else (samples * np.float32(LOUDNESS / mean))
+
+
+def low_pass(samples: NDArray[np.float32], rate: int, cutoff: float) -> NDArray[np.float32]:
+    """Remove frequencies above ``cutoff`` Hz, with a soft edge of an eighth of it."""
+    if cutoff >= 0.4 * rate:
+        return samples
+    # A power of two: transforms of other lengths take up to ten times as long.
+    padded = 1 << (samples.size - 1).bit_length()
+    spectrum = np.fft.rfft(samples, padded)
+    frequency = np.linspace(0.0, rate / 2, spectrum.size)
+    edge = np.clip((frequency - cutoff) / (cutoff / 8), 0.0, 1.0)
+    spectrum *= 0.5 + 0.5 * np.cos(np.pi * edge)
+    return np.fft.irfft(spectrum, padded)[: samples.size].astype(np.float32)
+
+
+class Clips:
+    """Cache of decoded sound files, bounded in memory.
+
+    Args:
+        rate: Samples a second.
+        cutoff: Highest frequency kept, in Hz.
+    """
+
+    def __init__(self, rate: int, cutoff: float) -> None:
+        self._rate = rate
+        self._cutoff = cutoff
+        self._held: OrderedDict[Path, NDArray[np.float32]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, path: Path) -> NDArray[np.float32]:
+        """Return the levelled, band-limited sound of a file.
+
+        Raises:
+            ComposeError: It cannot be decoded.
+        """
+        if path in self._held:
+            self._held.move_to_end(path)
+            return self._held[path]
+        clip = level(low_pass(decode(path, self._rate), self._rate, self._cutoff), self._rate)
+        self._held[path] = clip
+        self._bytes += clip.nbytes
+        while self._bytes > CACHE_BYTES and len(self._held) > 1:
+            _, dropped = self._held.popitem(last=False)
+            self._bytes -= dropped.nbytes
+        return clip
+
 
 SEARCH_SECONDS = 0.4
 SEAM_SECONDS = 0.05
 
 
-class Mixer:
-    """The sound of a film as a sequence of blocks.
+class SoundMixer:
+    """Mixes the sound of a film block by block.
 
-    Only what sounds during a block is held in memory.
+    Only the sounds heard during a block are held in memory.
 
     Args:
         film: The plan.
@@ -39,7 +135,7 @@ class Mixer:
         self._sounding: list[tuple[int, NDArray[np.float32]]] = []
 
     def blocks(self, frames: int) -> Iterator[NDArray[np.float32]]:
-        """Yields blocks as long as ``frames`` pictures; the last one may be shorter.
+        """Yield blocks as long as ``frames`` pictures; the last one may be shorter.
 
         Shape:
             ``(channels, samples)``
@@ -101,7 +197,7 @@ class Mixer:
         return stretched
 
     def _pause_near(self, clip: NDArray[np.float32], offset: int) -> int:
-        """The quietest moment near an offset, so that lines rarely begin within a word."""
+        """Find the quietest moment near an offset, so that lines rarely begin within a word."""
         reach, size = round(SEARCH_SECONDS * self._rate), self._rate // 50
         low = max(0, offset - reach)
         piece = clip[low : offset + reach]
@@ -121,12 +217,12 @@ class Mixer:
 
 
 def loop(clip: NDArray[np.float32], offset: int, length: int, seam: int) -> NDArray[np.float32]:
-    """Repeats a clip from an offset on, with cross-fades where it starts again.
+    """Loop a clip from an offset on, with cross-fades where it restarts.
 
     Args:
         clip: Mono samples.
-        offset: First sample wanted, inside the clip.
-        length: Samples wanted.
+        offset: First sample, inside the clip.
+        length: Samples of the result.
         seam: Samples of the cross-fade, shortened for short clips.
     """
     seam = min(seam, clip.size // 4)
@@ -146,7 +242,7 @@ def loop(clip: NDArray[np.float32], offset: int, length: int, seam: int) -> NDAr
 
 
 def reverberate(samples: NDArray[np.float32], room: float, rate: int) -> NDArray[np.float32]:
-    """Adds a diffuse tail: noise that decays by 60 dB in ``room`` seconds.
+    """Add a diffuse tail: noise that decays by 60 dB in ``room`` seconds.
 
     Args:
         samples: Mono, dry.
