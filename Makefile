@@ -1,7 +1,7 @@
 # make demo [VIDEO=film.mp4]   set up, then print the scene boundaries of a film
 # make test                    set up, then run every check and test
 # make quick                   the tests without brokers, servers and long runs
-# make coverage                the same tests, and how much of the code they run
+# make coverage                the same, and how much of the code they run
 # make docs                    the documentation site, in site/
 # make fuzz [COUNT=2000] [SEED=1]   try hostile inputs
 # make soak [HOURS=6] [SEED=1]      many streams in faults, and a report

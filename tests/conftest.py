@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.kafka import Broker
     from tests.servers.nginx import Nginx
 
+HERE: Final = Path(__file__).parent
 MARKERS: Final = {
     "tests.kafka": "kafka",
     "tests.connectors.kafka.secured": "kafka",
@@ -39,6 +40,15 @@ HARMLESS: Final = {
     "tests.servers.film",
     "tests.servers.process.program",
 }
+SLOW: Final = (
+    "acceptance",
+    "fuzz",
+    "models/tables",
+    "models/training",
+    "packaging",
+    "streamer/bench",
+)
+"""Folders whose tests segment films, train or install."""
 ADDRESSES: Final = {"socket.bind", "socket.connect"}
 _opened: list[str] = []
 
@@ -49,6 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function):
             for marker in _markers(item):
                 item.add_marker(marker)
+        folder = item.path.parent.relative_to(HERE).as_posix()
+        if folder.startswith(SLOW):
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -18,8 +18,6 @@ from packaging.requirements import Requirement
 from streamer import __version__
 from streamer.errors import ExtraMissing
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -42,6 +42,7 @@ def moved(module: nn.Module) -> nn.Module:
 
 
 # LSTMs ask for the driver, faces for numbers: these two are left to a real GPU.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network", sorted(set(DEFAULTS.values()) - {"ge2e", "mtcnn-dlib", "grid-flow"})
 )

@@ -37,6 +37,7 @@ class Adopted:
         return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", PUBLISHED)
 def test_published_tensors_give_what_the_published_code_computes(
     network: str, weight_store: WeightStore

@@ -118,6 +118,7 @@ def steady_pictures(made: list[av.VideoFrame]) -> list[Picture]:
 SOUNDS = {"speaker", "vggish", "panns", "openl3", "musicnn", "stft"}
 
 
+@pytest.mark.slow
 def test_all_nine_aspects(extractors: list[Extractor]) -> None:
     people = [
         av.VideoFrame.from_ndarray(

@@ -58,6 +58,7 @@ def test_help_names_every_command_and_shows_examples() -> None:
     assert "streamer tail film.mkv" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_every_command_has_help_without_torch(name: str) -> None:
     modules, text = modules_after([name, "--help"])
@@ -265,6 +266,7 @@ def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]
 PRINTING = [["--help"], ["--version"], ["schema"], ["weights", "list"], ["tail", "--help"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 @pytest.mark.parametrize(
     ("redirection", "reason"),

@@ -34,6 +34,7 @@ def _stream(movie: Movie, lookahead: int) -> list[Decision]:
     return decisions
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shots=st.integers(1, 30),
@@ -102,6 +103,7 @@ def test_experts_without_their_sound_are_absent() -> None:
         assert sum(vote.weight for vote in decision.experts) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [0, 1, 2, 7, 20])
 def test_goes_on_from_a_saved_state(kill: int) -> None:
     movie = toy_movie("m", 20, 8, missing=0.2)
