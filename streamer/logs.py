@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import signal
 import sys
 import threading
@@ -29,6 +30,8 @@ MAX_KINDS: Final = 256
 _CLOSE_SECONDS: Final = 1.0
 # Loggers whose words are passed on, and the name that they get: they hold nothing of a request.
 _SPOKEN: Final = {"streamer": "", "aiokafka": "kafka: ", "faust": "kafka: ", "mode": "kafka: "}
+# What a message's template leaves open.
+_FIELD: Final = re.compile(r"%[-#0-9. +]*[a-zA-Z]")
 _CALLBACK: Final = "Exception in callback"
 # Their warnings report what passes by itself.
 _ERRORS_ONLY: Final = frozenset({"aiokafka", "faust", "mode", "asyncio"})
@@ -259,7 +262,7 @@ class LibraryLogs(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         spoken = self._debug or library in _SPOKEN
         prefix = _SPOKEN.get(library, f"{record.name}: ")
-        kind = str(record.msg).partition("\n")[0][:200]
+        kind = _FIELD.sub("…", str(record.msg).partition("\n")[0][:200])
         if error is not None and (spoken or library != "asyncio"):
             kind, line = type(error).__name__, self._describe(error, words=spoken)
         elif spoken:

@@ -78,15 +78,17 @@ class LazyGroup(TyperGroup):
         return name, load(name) if name in COMMANDS else command, rest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shell:
-    """What the options before the command say; ``typer.Context.obj`` of every command.
+    """Hold what concerns the end of every command; its ``typer.Context.obj``.
 
     Attributes:
         debug: Tracebacks and debug log lines are wanted.
+        json_logs: Standard error holds JSON lines; set by commands that know their settings.
     """
 
     debug: bool = False
+    json_logs: bool = False
 
 
 def load(name: str) -> Any:
@@ -141,7 +143,7 @@ def streamer(
     ] = False,
 ) -> None:
     """Live scene boundaries in video: where one scene ends and the next begins."""
-    context.obj = Shell(debug=debug)
+    context.ensure_object(Shell).debug = debug
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
 
@@ -162,24 +164,26 @@ def run(arguments: Sequence[str]) -> int:
     from streamer.logs import LibraryLogs, ProcessLog
 
     words, debug = _debug_first(arguments)
-    json_logs = "--json-logs" in words
-    log = ProcessLog("warning", json_logs=json_logs, debug=debug)
+    shell = Shell(debug, "--json-logs" in words)
+    log = ProcessLog("warning", json_logs=shell.json_logs, debug=debug)
     try:
         with LibraryLogs(log.warning, debug=debug), checked_output():
-            result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
+            result = get_command(app).main(
+                words, prog_name="streamer", standalone_mode=False, obj=shell
+            )
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
         message = f"{in_own_words(error).rstrip('.')}. See {command} --help"
         if file := dashed_file(words):
             message = f"a name that begins with - goes behind --: streamer tail -- {file}"
-        complain(message, USAGE, json_logs=json_logs)
+        complain(message, USAGE, json_logs=shell.json_logs)
         return USAGE
     except ConsumerGone:
         return 0
     except typer.Abort:
         return INTERRUPTED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # the last line of defence
-        return handle(error, debug=debug, json_logs=json_logs)
+        return handle(error, debug=debug, json_logs=shell.json_logs)
     return result if isinstance(result, int) else 0
 
 

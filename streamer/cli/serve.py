@@ -59,6 +59,7 @@ def serve(
         "logging.debug": shell.debug or None,
     }
     settings = load_settings(config, overrides)
+    shell.json_logs = settings.logging.json_logs
     wanted = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread starts, so that the wait below is the only one that gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)

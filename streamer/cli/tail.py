@@ -123,6 +123,7 @@ def tail(
         "logging.debug": shell.debug or None,
     }
     settings = load_settings(config, overrides)
+    shell.json_logs = settings.logging.json_logs
     keep_level()
     return _run(source, settings)
 

@@ -59,6 +59,7 @@ def worker(
         "logging.debug": context.obj.debug or None,
     }
     settings = load_settings(config, overrides)
+    context.obj.json_logs = settings.logging.json_logs
     keep_level()
     log = ProcessLog("worker", quiet=settings.logging.quiet, json_logs=settings.logging.json_logs)
 

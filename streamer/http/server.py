@@ -179,10 +179,11 @@ def _logger(refused: Callable[[str], None]) -> logging.Logger:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             error = record.exc_info[1] if record.exc_info else None
-            if isinstance(error, HttpProcessingError):
+            # Bytes that are no text fail where aiohttp repeats them.
+            if isinstance(error, (HttpProcessingError, UnicodeError)):
                 refused("malformed")
                 _LOG.warning("malformed HTTP request refused: %s", type(error).__name__)
-            elif error is not None:
+            elif error is not None and not isinstance(error, ConnectionError):
                 _LOG.error("request failed: %s at %s", type(error).__name__, place(error))
 
     logger = logging.Logger("http")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +123,38 @@ def test_wrong_usage_is_one_line_and_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.replace("?.", "?") == message.replace("?.", "?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["tail", "--json-logs", "--nope"], 2),
+        (["tail", "--json-logs", "missing.mkv"], 21),
+        (["tail", "--config", "settings.toml", "missing.mkv"], 21),
+        (["serve", "--config", "settings.toml"], 10),
+        (["worker", "--config", "settings.toml"], 10),
+    ],
+)
+def test_what_ends_a_command_is_json_among_json_lines(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("settings.toml").write_text(
+        'streams = "none"\n[logging]\njson_logs = true\n'
+        '[kafka]\nsasl_mechanism = "PLAIN"\nusername = "a"\npassword = "b"\n'
+    )
+    # Serving blocks signals, which other tests' programs would inherit.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        assert cli.run(arguments) == code
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["exit_code"] == code
 
 
 def failing(error: BaseException) -> typer.Typer:

@@ -95,7 +95,7 @@ def test_malformed_requests_are_counted_and_told_in_one_line_without_their_conte
     assert counted(running, "malformed") == before + 10
     assert len(said) == 2
     assert "malformed HTTP request refused" in said[0]
-    assert said[1].endswith("(9 more)")
+    assert said[1] == "malformed HTTP request refused: … (9 more)"
     assert "never" not in str(said)
     assert capfd.readouterr() == ("", "")
 
@@ -114,7 +114,7 @@ def test_a_malformed_or_broken_off_body_is_no_traceback(
         for _ in range(20):
             assert running.ask("GET", "/livez")[0] == 200
     assert "never" not in str(said)
-    assert "Traceback" not in str(said)
+    assert "failed" not in str(said)
     assert capfd.readouterr() == ("", "")
 
 
