@@ -48,7 +48,7 @@ def test_text_and_back() -> None:
         ({"sinks": ["a\0b"]}, "sinks: holds a NUL character"),
         ({"source": "a\0b"}, "source: holds a NUL character"),
         ({"name": "a\0b"}, "name: holds a NUL character"),
-        ({"name": "a\udcff"}, "name: "),
+        ({"name": "a\udcff"}, "is not valid JSON"),
         ({"threshold": 2}, "threshold: must be at most 1"),
         ({"lookahead": "many"}, "lookahead: must be a whole number"),
         ({"sinks": []}, "sinks: must not be empty"),
