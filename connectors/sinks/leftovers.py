@@ -93,6 +93,8 @@ def _look(path: Path) -> Leftover:
         if is_busy(error):
             return Leftover(path, busy=True)
         return Leftover(path, busy=False, problem=f"{path}: cannot be read: {reason(error)}")
+    except UnicodeDecodeError:
+        return Leftover(path, busy=False, problem=f"{path}: cannot be read: damaged")
     if row is None:
         return Leftover(path, busy=False)
     return Leftover(path, False, str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]))

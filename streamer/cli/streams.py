@@ -45,16 +45,14 @@ def add(
 
     if location == "-":
         raise typer.BadParameter("no worker has this standard input", param_hint="LOCATION")
-    if "://" not in location and location:
-        path = Path(location).expanduser().absolute()
-        if not os.path.lexists(path):
-            report(
-                f"{path}: no such file here; every worker has to see it",
-                label="warning",
-                style="bold yellow",
-            )
-        location = str(path)
-    _register(config, broker).put(StreamRequest.make(name, location))
+    path = None if "://" in location or not location else Path(location).expanduser().absolute()
+    _register(config, broker).put(StreamRequest.make(name, str(path or location)))
+    if path is not None and not os.path.lexists(path):
+        report(
+            f"{path}: no such file here; every worker has to see it",
+            label="warning",
+            style="bold yellow",
+        )
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -57,7 +57,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Decides all that is left to chan
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Experts trained at a time; one a core when absent.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is computed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 
@@ -92,10 +92,16 @@ def training_settings(
 
     from streamer.config.describe import in_words
     from streamer.errors import ConfigError
+    from streamer.models.catalogue import find_row
     from streamer.models.experts.expert import ExpertSize
     from streamer.models.training.settings import TrainingSettings
 
     chosen = ExpertSize.paper() if size is Size.paper else ExpertSize.compact()
+    try:
+        find_row(str(values.get("row", "MOAE")))
+    except ConfigError as error:
+        error.option = "row", str(error)
+        raise
     given = {"rates": tuple(rates)} if rates else {}
     given |= {"alphas": tuple(alphas)} if alphas else {}
     try:

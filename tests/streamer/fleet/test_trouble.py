@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import NewPartitions
 
+from streamer.cli.app import run
 from streamer.config.sections import FleetSection, KafkaSection
 from streamer.fleet.record import ShotRecord
 from streamer.fleet.register import Register
 from streamer.fleet.topics import TopicMaker
-from streamer.models.checkpoint import save_moae
+from streamer.models.checkpoint import DEFAULT_CHECKPOINT, save_moae
+from streamer.models.weights.store import WeightStore
+from tests.acceptance.films import RATE, pictures
+from tests.acceptance.films import SHOTS as FILM_SHOTS
 from tests.kafka import PATIENCE, Broker, free_port
+from tests.media import Recipe, Tone, write_film
 from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, SESSION, WAIT, Fleet
 from tests.streamer.fleet.test_fleet import RESTARTS, SHOTS, STREAMS, part, streams
 from tests.waiting import until
 
+CHECKPOINT = str(DEFAULT_CHECKPOINT)
+SECONDS = FILM_SHOTS * 1.2
 LINE = re.compile(r"(?:error|warning): \S.*")
 
 
@@ -135,9 +145,44 @@ def test_a_worker_that_stands_still_and_goes_on(fleet: Fleet, still: float) -> N
         only_lines(worker.errors)
 
 
-def test_topics_are_made_by_the_command_and_fit(broker: Broker) -> None:
-    from streamer.cli.app import run
+@pytest.mark.parametrize("everything", [True, False], ids=["with its readers", "alone"])
+def test_a_full_worker_that_stands_still_while_another_takes_over(
+    fleet: Fleet,
+    everything: bool,
+    tmp_path: Path,
+    weight_store: WeightStore,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    film = tmp_path / "film.mkv"
+    write_film(film, pictures(), Recipe(rate=RATE, sound=Tone(SECONDS)))
+    config = str(fleet.config(checkpoint=CHECKPOINT, realtime="true"))
+    assert run(["tail", str(film), "--quiet", "--config", config]) == 0
+    wanted = {json.loads(line)["id"] for line in capfd.readouterr().out.splitlines()}
+    assert run(["streams", "add", "film", str(film), "--config", config]) == 0
+    first = fleet.worker(only=None, restarts=RESTARTS, checkpoint=CHECKPOINT, realtime="true")
+    fleet.ids(2)
+    fleet.worker(only=None, restarts=RESTARTS, checkpoint=CHECKPOINT, realtime="true")
+    pid = first.child.pid
+    readers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    still = [pid, *(map(int, readers) if everything else ())]
+    for each in still:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        # The other one has to finish the film.
+        assert set(fleet.ids(len(wanted))) == wanted
+    finally:
+        for each in reversed(still):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
+    # What the first one still held is of no other film, and nothing is told twice in other words.
+    assert first.stop() in {0, 55}
+    fleet.workers[1].stop()
+    assert set(fleet.ids(10**6)) == wanted
+    for worker in fleet.workers:
+        only_lines(worker.errors)
 
+
+def test_topics_are_made_by_the_command_and_fit(broker: Broker) -> None:
     prefix = f"cmd{free_port()}"
     os.environ["STREAMER__FLEET__PREFIX"] = os.environ["STREAMER__FLEET__GROUP"] = prefix
     try:
