@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamer.connectors.sinks.sink import Durable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamer.connectors.sinks.sink import Sink
     from streamer.live.keeping import Keeper, ResumeState
@@ -20,15 +20,18 @@ class EventsFirst:
     Args:
         inner: Keeps the state.
         sinks: Of the stream.
+        closed: Called when a state is on the disk that knows of more shots than the restored one.
     """
 
-    def __init__(self, inner: Keeper, sinks: Sequence[Sink]) -> None:
-        self._inner = inner
+    def __init__(self, inner: Keeper, sinks: Sequence[Sink], closed: Callable[[], None]) -> None:
+        self._inner, self._closed, self._shots = inner, closed, 0
         self._sinks = [sink for sink in sinks if isinstance(sink, Durable)]
 
     def restore(self, number: int | None, counts: Counts) -> ResumeState:
         """As ``inner`` does."""
-        return self._inner.restore(number, counts)
+        place = self._inner.restore(number, counts)
+        self._shots = counts.shots
+        return place
 
     def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
         """As ``inner`` does, behind the events.
@@ -40,3 +43,5 @@ class EventsFirst:
         for sink in self._sinks:
             sink.sync()
         self._inner.save(counts, place, exact=exact)
+        if counts.shots > self._shots:
+            self._closed()

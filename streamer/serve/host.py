@@ -85,7 +85,6 @@ class StreamHost:
         self._location = entry.source.get_secret_value()
         self._file = StateFile(context.folder, entry.name)
         self._observer = StatusObserver(self._warn, self._lives)
-        self._closed: int | None = None
         self._admitted = False
         self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
@@ -184,10 +183,10 @@ class StreamHost:
         """Tells the guard that the stream goes on."""
         if progress is None:
             self._guard.note(self.entry.name)
-        elif self._closed is None:
-            self._closed = progress.shots
-        closed = progress is not None and progress.shots > (self._closed or 0)
-        self._guard.runs(self.entry.name, closed=closed)
+        self._guard.runs(self.entry.name, closed=False)
+
+    def _saved(self) -> None:
+        self._guard.runs(self.entry.name, closed=True)
 
     def _keep_running(self) -> None:
         backoff, done = Backoff(self._settings.reconnect), False
@@ -255,7 +254,7 @@ class StreamHost:
                 self._engine,
                 sinks,
                 MeteredObserver(self._observer, self._metrics),
-                keeping=EventsFirst(keeping, sinks),
+                keeping=EventsFirst(keeping, sinks, self._saved),
                 patient=True,
                 segmentation=segmentation,
             )

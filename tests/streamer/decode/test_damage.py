@@ -248,3 +248,24 @@ def test_a_cut_is_placed_at_a_whole_picture(tmp_path: Path) -> None:
         assert decoder.stats.corrupt_frames == len(damaged) > 2
     assert Fraction(4) in damaged
     assert [shot.end.seconds for shot in shots] == [Fraction(101, 25)]
+
+
+@pytest.mark.parametrize("seconds", [1, 6, 30])
+def test_a_last_picture_that_is_shown_long_is_no_damage(tmp_path: Path, seconds: int) -> None:
+    """Slides: the header counts how long the last one is shown, its packet does not."""
+    path = tmp_path / "a.mkv"
+    recipe = Recipe(rate=Fraction(1), codec="libx264", options={"bf": "0"})
+    write_film(path, film(8, shot=2), recipe)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"DURATION") + len(b"DURATION") + 3
+    assert data[at : at + 8] == b"00:00:08"
+    data[at : at + 8] = b"00:00:%02d" % (8 + seconds)
+    path.write_bytes(bytes(data))
+    with Decoder(FileSource(path), SETTINGS) as decoder:
+        assert len(collect(decoder).pictures) == 8
+    path.write_bytes(bytes(data[:-20]))
+    with (
+        Decoder(FileSource(path), SETTINGS) as decoder,
+        pytest.raises(SourceDamaged, match=r"ends at 8.0 s of"),
+    ):
+        collect(decoder)

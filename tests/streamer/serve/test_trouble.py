@@ -315,10 +315,10 @@ class Ordered(Collected):
 def test_events_are_on_the_disk_before_the_state_that_says_so() -> None:
     log: list[str] = []
     good, bad = Ordered(log), Ordered(log, fails=True)
-    keeper = EventsFirst(good, [Collected(), good, good])
+    keeper = EventsFirst(good, [Collected(), good, good], lambda: None)
     assert keeper.restore(3, Counts()) == ResumeState(3)
     keeper.save(Counts(), ResumeState(0), exact=True)
     assert log == ["events", "events", "state"]
     with pytest.raises(SinkError):
-        EventsFirst(good, [good, bad]).save(Counts(), ResumeState(0), exact=True)
+        EventsFirst(good, [good, bad], lambda: None).save(Counts(), ResumeState(0), exact=True)
     assert log == ["events", "events", "state", "events"]
