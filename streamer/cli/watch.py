@@ -82,9 +82,6 @@ class Watch:
             self._statistics.summary(
                 self._stream,
                 ended,
-                progress.position,
-                shots=progress.shots,
-                scenes=progress.scenes,
-                boundaries=progress.boundaries,
+                progress,
             )
         )

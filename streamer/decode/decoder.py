@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.damage import Damage, declared_end, ends_within_packet
+from streamer.decode.damage import Damage, declared_end, ends_within_packet, holds_all
 from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
 from streamer.decode.formats import CONTAINERS
 from streamer.decode.opening import open_input
@@ -391,8 +391,11 @@ class Decoder:
             self._warnings.append(f"{kind} cannot be decoded any more; gave it up")
 
     def _check_damage(self, container: InputContainer) -> None:
-        name = self._source.name
-        self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
+        name, target = self._source.name, self._target
+        matroska = container.format.name == "matroska,webm"
+        file = matroska and isinstance(target, str) and target.startswith("file:")
+        if self._damage.lost or not file or not holds_all(Path(str(target).removeprefix("file:"))):
+            self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
         told = self._damage.describe()
         if told is not None:
             raise SourceDamaged(f"{name}: {told}")

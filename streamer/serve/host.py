@@ -29,7 +29,7 @@ from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
 from streamer.metrics.meter import StreamMeter
 from streamer.metrics.sinks import Stateful
-from streamer.pipeline.progress import Counts, Disconnected, Opened, Progress
+from streamer.pipeline.progress import Counts, Disconnected, Opened, Progress, SavePoint
 from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.serve.status import StatusKeeper
 
@@ -93,7 +93,6 @@ class StreamHost:
         self._location = entry.source.get_secret_value()
         self._file = StateFile(context.folder, entry.name)
         self._observer = StatusKeeper(self._warn)
-        self._shots_before: int | None = None
         self._admitted = False
         self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
@@ -199,10 +198,8 @@ class StreamHost:
             case Opened() | Disconnected():
                 self._guard.note(self.entry.name)
                 self._guard.runs(self.entry.name, closed=False)
-            case Progress(shots=shots):
-                if self._shots_before is None:
-                    self._shots_before = shots
-                self._guard.runs(self.entry.name, closed=shots > self._shots_before)
+            case Progress() | SavePoint():
+                self._guard.runs(self.entry.name, closed=isinstance(event, SavePoint))
 
     def _keep_running(self) -> None:
         backoff, done = Backoff(self._settings.reconnect), False

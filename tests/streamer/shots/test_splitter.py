@@ -294,3 +294,22 @@ def test_shots_tile_the_timeline_whatever_comes(
 def test_the_same_input_gives_the_same_shots() -> None:
     clips = [Clip(panning(seed, WIDTH, HEIGHT), 30 + seed) for seed in range(5)]
     assert film(clips) == film(clips)
+
+
+def test_a_damaged_picture_is_no_evidence_for_a_cut() -> None:
+    """It counts as the one before shown again: cuts are found beside it, and none in it."""
+    calm, other = POOL[0], POOL[1]
+    for damaged in ({30}, {29, 30, 31}, {60}, {59, 60}, {58, 59, 60, 61}):
+        splitter = ShotSplitter(ShotsSection(), RATE)
+        closed: list[Shot] = []
+        for tick in range(100):
+            signature = None if tick in damaged else calm if tick < 60 else other
+            closed += splitter.push(Instant(tick, 1 / RATE), signature).closed
+        closed += splitter.finish(Instant(100, 1 / RATE))
+        first = min(tick for tick in range(60, 100) if tick not in damaged)
+        assert [shot.end.pts for shot in closed] == [first, 100]
+
+
+def test_the_first_picture_has_to_be_whole() -> None:
+    with pytest.raises(ValueError, match="first picture"):
+        ShotSplitter(ShotsSection(), RATE).push(Instant(0, 1 / RATE), None)
