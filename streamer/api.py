@@ -24,7 +24,7 @@ from streamer.connectors.sources.file import ObjectSource
 from streamer.connectors.sources.registry import open_source
 from streamer.events.names import default_stream_name
 from streamer.events.payload import Boundary, Gap, Scene, Shot, Wallclock
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.live.stream import StreamRun
 from streamer.pipeline.embedder import PARALLEL_NETWORKS, ShotEmbedder
 from streamer.pipeline.epoch import EpochRun
@@ -693,7 +693,7 @@ def _connector(location: Location, settings: Settings) -> tuple[Source, Callable
         return source, _Once(source)
     path = str(location)
     first = open_source(path, settings.source)
-    return first, Connector(path, settings.source, first)
+    return first, SourceFactory(path, settings.source, first)
 
 
 class _Once:

@@ -7,7 +7,7 @@ from statistics import quantiles
 from typing import TYPE_CHECKING
 
 from streamer.bench.streams import Stopwatch, follow, make_run
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def measure_latency(film: Path, settings: Settings, engine: Engine) -> Delays:
         engine: Loaded networks.
     """
     watch = Stopwatch()
-    connect = Connector(str(film), settings.source)
+    connect = SourceFactory(str(film), settings.source)
     follow(make_run("bench", connect, settings, engine), watch)
     if len(watch.delays) < 2:
         raise ValueError("too few shots to measure")

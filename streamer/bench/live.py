@@ -11,7 +11,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
 from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, follow, make_run, measured, play
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.pipeline.engine import share
 
 if TYPE_CHECKING:
@@ -105,17 +105,17 @@ def measure_outage(
     Returns:
         Median and largest seconds from the server being back to the new epoch.
     """
-    waits = [_outage(film, settings, engine, outage, seed) for seed in range(rounds)]
+    waits = [_outage(film, settings, engine, outage) for _ in range(rounds)]
     return median(waits), max(waits)
 
 
-def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed: int) -> float:
+def _outage(film: Path, settings: Settings, engine: Engine, outage: float) -> float:
     data = film.read_bytes()
     watch = Stopwatch()
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
-    connect = Connector(f"http://127.0.0.1:{port}/live", settings.source)
-    run = make_run("bench", connect, settings, engine, seed=seed)
+    connect = SourceFactory(f"http://127.0.0.1:{port}/live", settings.source)
+    run = make_run("bench", connect, settings, engine)
     thread = threading.Thread(target=follow, args=(run, watch), daemon=True)
     thread.start()
     with server:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from streamer.events.payload import Gap
-from streamer.live.connector import Connector
 from streamer.live.delivery import deliver
+from streamer.live.reconnect import SourceFactory
 from streamer.live.stream import StreamRun
 from streamer.pipeline.progress import Delivered, Progress
 from streamer.pipeline.segmentation import StreamSegmentation
@@ -98,7 +98,6 @@ def make_run(
     connect: Callable[[], Source],
     settings: Settings,
     engine: Engine,
-    seed: int | None = None,
 ) -> StreamRun:
     """Make a stream of a source, not started."""
     return StreamRun(
@@ -108,7 +107,6 @@ def make_run(
         StreamSegmentation(stream, engine.model, settings.segment),
         extractors=engine.extractors,
         shot_network=engine.shot_network,
-        seed=seed,
     )
 
 
@@ -131,7 +129,7 @@ def measured(
     return [
         make_run(
             stream_name(number),
-            Connector(location, settings.source),
+            SourceFactory(location, settings.source),
             settings,
             replace(engine, extractors=shared.views(stream_name(number))),
         )

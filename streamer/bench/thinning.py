@@ -16,7 +16,7 @@ from streamer.bench.streams import (
     play,
     stream_name,
 )
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.pipeline.engine import share
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def full_quality(film: Path, settings: Settings, engine: Engine) -> list[float]:
         engine: Loaded networks.
     """
     watch = Stopwatch()
-    follow(make_run("whole", Connector(str(film), settings.source), settings, engine), watch)
+    follow(make_run("whole", SourceFactory(str(film), settings.source), settings, engine), watch)
     return watch.found
 
 

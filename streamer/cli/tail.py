@@ -163,7 +163,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         from streamer.connectors.sinks.registry import open_sink
         from streamer.connectors.sinks.use import SinkUse
         from streamer.connectors.sources.registry import open_source
-        from streamer.live.connector import Connector
+        from streamer.live.reconnect import SourceFactory
 
         notices: SimpleQueue[str] = SimpleQueue()
         use = SinkUse(stream, settings.kafka, notices.put)
@@ -178,7 +178,7 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
         sinks[-1] = BesideProgress(sinks[-1], reporter)
-        connect = Connector(location, settings.source, source)
+        connect = SourceFactory(location, settings.source, source)
         return _watch(stream, connect, settings, sinks, watch, monitor, interruption)
 
 

@@ -17,8 +17,8 @@ from streamer.fleet.reader_message import Numbers, ReaderMessage
 from streamer.fleet.request import StreamRequest
 from streamer.fleet.topics import Topics
 from streamer.lines import unforeseen
-from streamer.live.connector import Connector
 from streamer.live.delivery import deliver
+from streamer.live.reconnect import SourceFactory
 from streamer.live.stream import StreamRun
 from streamer.logs import RateLimit
 from streamer.models.weights.store import WeightStore
@@ -159,14 +159,14 @@ def _make(
     forwarder = ShotForwarder(request, out, reached, fleet.delivery_seconds)
     return StreamRun(
         request.stream,
-        Connector(request.location, settings.source),
+        SourceFactory(request.location, settings.source),
         settings,
         forwarder,
         extractors=engine.extractors,
         shot_network=engine.shot_network,
         resume=resume_from_log(request, reached, forwarder, settings.stream.epoch),
         keeps_state=True,
-        patient=True,
+        retry_unreachable=True,
     )
 
 

@@ -8,15 +8,19 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from streamer.decode.connection import Connection, Deadlines, GapBuffer
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed, SourceDamaged, SourceError, SourceStalled
 from streamer.events.payload import Boundary, Scene
-from streamer.live.backoff import Backoff
-from streamer.live.connection import Connection, Deadlines
-from streamer.live.faults import Faults
-from streamer.live.gap_sorter import GapSorter
-from streamer.live.losses import Loss, Past, reason, rotation, sequel
-from streamer.live.shedding import LoadShedder
+from streamer.live.degradation import LoadShedder
+from streamer.live.reconnect import (
+    Backoff,
+    Disconnect,
+    StreamHistory,
+    detect_rotation,
+    gap_reason,
+    reconnect_action,
+)
 from streamer.pipeline.embedder import PARALLEL_NETWORKS, ShotEmbedder
 from streamer.pipeline.epoch import Begun, EpochRun
 from streamer.pipeline.progress import (
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.extractor import Extractor
     from streamer.pipeline.epoch import Step
-    from streamer.pipeline.progress import Notice
+    from streamer.pipeline.progress import Fault, Notice
     from streamer.pipeline.segmentation import ShotConsumer
     from streamer.shots.transnet import Network
     from streamer.timeline import Instant, Picture, Sound
@@ -76,8 +80,7 @@ class StreamRun:
         counts: Totals of earlier runs.
         keeps_state: Save points are wanted: a source that is away when the run ends is not the end
             of the stream.
-        patient: Wait for a source that may recover also where it could never be reached so far.
-        seed: Makes the waits between connections repeatable.
+        retry_unreachable: Wait for a source that may recover also where it could never be reached.
         clock: Seconds since the Unix epoch.
     """
 
@@ -93,24 +96,23 @@ class StreamRun:
         resume: ResumeState | None = None,
         counts: Counts | None = None,
         keeps_state: bool = False,
-        patient: bool = False,
-        seed: int | None = None,
+        retry_unreachable: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stream, self._connect, self._settings = stream, connect, settings
         self._extractors, self._shot_network = tuple(extractors), shot_network
         self._keeps_state = keeps_state
-        self._patient, self._clock = patient, clock
+        self._retry_unreachable, self._clock = retry_unreachable, clock
         self._times = StageTimes()
         self._segmentation = segmentation
         self._counts = Counts() if counts is None else counts
-        self._backoff = Backoff(settings.reconnect, seed)
+        self._backoff = Backoff(settings.reconnect)
         self._place = ResumeState(settings.stream.epoch) if resume is None else resume
         self._base = Fraction(self._place.base)
         self._number = 0
         # Times in the input do not depend on what came before in it.
         self._exact = True
-        self._loss: Loss | None = None
+        self._disconnect: Disconnect | None = None
         self._progress = Progress()
         self._shedder = LoadShedder(
             settings.thinning, [extractor.aspect for extractor in extractors]
@@ -119,7 +121,7 @@ class StreamRun:
         self._source: Source | None = None
         self._connection: Connection | None = None
         self._decoder: Decoder | None = None
-        self._faults = Faults()
+        self._faults = _Faults()
         self._abandoned: list[Connection] = []
         # Plain values: `stop` is called from signal handlers.
         self._stopped = self._final = self._endless = False
@@ -201,7 +203,7 @@ class StreamRun:
             if self.abandoned >= MAX_ABANDONED:
                 raise SourceStalled(f"{self._stream}: {MAX_ABANDONED} readers hang")
             source = self._source = self._connect()
-            self._loss = self._loss or rotation(self._place, source)
+            self._disconnect = self._disconnect or detect_rotation(self._place, source)
             with self._open(source) as connection:
                 assert self._decoder is not None
                 self._endless = source.endless
@@ -209,11 +211,11 @@ class StreamRun:
                 yield Opened(connection.info, self._decoder.warnings)
                 self._shedder.restart()
                 run = self._epoch(connection, source)
-                sorter = GapSorter(
+                buffer = GapBuffer(
                     connection.info.has_picture, self._settings.decode.max_interleave
                 )
                 for decoded in connection:
-                    for item, behind_gap in sorter.sort(decoded):
+                    for item, behind_gap in buffer.sort(decoded):
                         if behind_gap and run.begun:
                             yield from self._lose(run, item)
                             run = self._epoch(connection, source)
@@ -237,8 +239,8 @@ class StreamRun:
         """Whether another input lies where one was read to its end."""
         if self._place.beginning is not None:
             with suppress(SourceError):
-                self._loss = rotation(self._place, self._connect())
-        return self._loss is not None
+                self._disconnect = detect_rotation(self._place, self._connect())
+        return self._disconnect is not None
 
     def _open(self, source: Source) -> Connection:
         paced = self._settings.source.realtime
@@ -262,7 +264,11 @@ class StreamRun:
     def _where(self, source: Source) -> Fraction | None:
         """Up to where the input need not be decoded; None: everything is."""
         place = self._place
-        if self._loss is not None or place.mark is None or not (source.replays and self._exact):
+        if (
+            self._disconnect is not None
+            or place.mark is None
+            or not (source.replays and self._exact)
+        ):
             return None
         return place.mark.at.seconds if place.lost_at is None or place.same else None
 
@@ -272,12 +278,14 @@ class StreamRun:
         yield from self._close(run, lost=True)
         self._base += run.elapsed
         detail = f"{missing:.1f} s are missing in what the sender sent"
-        self._loss = Loss("jump", detail, self._clock(), missing=missing)
+        self._disconnect = Disconnect("jump", detail, self._clock(), missing=missing)
 
     def _epoch(self, connection: Connection, source: Source) -> EpochRun:
-        info, place, loss = connection.info, self._place, self._loss
+        info, place, loss = connection.info, self._place, self._disconnect
         if loss is None and place.lost_at is not None and not (place.same and source.replays):
-            loss = self._loss = Loss("restart", "the program was started again", place.lost_at)
+            loss = self._disconnect = Disconnect(
+                "restart", "the program was started again", place.lost_at
+            )
         number = self._first(source) if place.number is None else place.number
         self._number = number if loss is None else number + 1
         self._progress = replace(
@@ -305,7 +313,7 @@ class StreamRun:
             self._counts,
             self._times,
             number=self._number,
-            missing=None if loss is None else loss.gap(),
+            missing=None if loss is None else loss.missing_input(),
         )
 
     def _first(self, source: Source) -> int:
@@ -321,26 +329,26 @@ class StreamRun:
                 yield from self._close(run, lost=False)
             return False
         known = self._segmentation.epoch is not None
-        past = Past(run is not None, known, self._feed, self._patient)
-        then = sequel(source, error, past)
-        if then in {"end", "raise"}:
+        past = StreamHistory(run is not None, known, self._feed, self._retry_unreachable)
+        then = reconnect_action(source, error, past)
+        if then in {"stop", "fail"}:
             self._cut = error is not None
             if run is not None:
                 yield from self._close(run, lost=False)
             if error is not None:
                 raise error
             return False
-        why, detail = reason(error), str(error or "the sender ended the connection")
-        if then == "anew" and run is not None:
+        why, detail = gap_reason(error), str(error or "the sender ended the connection")
+        if then == "new_epoch" and run is not None:
             yield from self._close(run, lost=True)
             if run.begun:
                 self._base += run.elapsed
-                self._loss = Loss(why, detail, self._clock())
+                self._disconnect = Disconnect(why, detail, self._clock())
         wait = self._backoff.next()
         if wait is None:
             raise error or SourceClosed(f"{self._stream}: {detail}")
-        if self._loss is not None:
-            self._loss.attempts += 1
+        if self._disconnect is not None:
+            self._disconnect.attempts += 1
         yield Disconnected(why, detail, wait)
         self._sleep(wait)
         return True
@@ -359,7 +367,7 @@ class StreamRun:
         for step in steps:
             if isinstance(step, Begun):
                 yield from self._hand_over(step.events, None)
-                self._loss = None
+                self._disconnect = None
                 self._place = ResumeState(self._number, base=float(self._base))
             else:
                 yield from self._hand_over(step.events, step.end)
@@ -435,3 +443,27 @@ class StreamRun:
         if self._source is not None:
             self._place = replace(self._place, beginning=self._source.beginning())
         yield SavePoint(replace(self._counts), self._place, self._exact)
+
+
+class _Faults:
+    """Add up the errors of the input that the decoder of each connection counts."""
+
+    def __init__(self) -> None:
+        self._before: dict[Fault, int] = {}
+        self._decoder: Decoder | None = None
+
+    def watch(self, decoder: Decoder) -> None:
+        """Continue with the decoder of the next connection."""
+        self._before, self._decoder = self.total(), decoder
+
+    def total(self) -> dict[Fault, int]:
+        """Return how often each fault was seen so far."""
+        if self._decoder is None:
+            return dict(self._before)
+        stats = self._decoder.stats
+        seen: dict[Fault, int] = {
+            "packet": stats.failed_packets,
+            "picture": stats.corrupt_frames,
+            "time": stats.dropped_frames,
+        }
+        return {fault: self._before.get(fault, 0) + times for fault, times in seen.items()}

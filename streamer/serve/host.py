@@ -21,10 +21,9 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.lines import unforeseen
-from streamer.live.backoff import Backoff
-from streamer.live.connector import Connector
 from streamer.live.delivery import deliver
 from streamer.live.keeping import StateKeeper
+from streamer.live.reconnect import Backoff, SourceFactory
 from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
 from streamer.metrics.meter import StreamMeter
@@ -289,7 +288,7 @@ class StreamHost:
             counts = Counts()
             run = StreamRun(
                 self.entry.name,
-                Connector(self._location, self._settings.source),
+                SourceFactory(self._location, self._settings.source),
                 self._settings,
                 segmentation,
                 extractors=self._engine.extractors,
@@ -297,7 +296,7 @@ class StreamHost:
                 resume=keeping.restore(self._settings.stream.epoch, counts),
                 counts=counts,
                 keeps_state=True,
-                patient=True,
+                retry_unreachable=True,
             )
             if closing:
                 run.stop(final=True)

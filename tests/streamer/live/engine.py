@@ -84,8 +84,7 @@ class Run(StreamRun):
         *,
         keeping: StateKeeper | None = None,
         segmentation: StreamSegmentation | None = None,
-        patient: bool = False,
-        seed: int | None = None,
+        retry_unreachable: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         counts = Counts()
@@ -100,8 +99,7 @@ class Run(StreamRun):
             resume=None if keeping is None else keeping.restore(number, counts),
             counts=counts,
             keeps_state=keeping is not None,
-            patient=patient,
-            seed=seed,
+            retry_unreachable=retry_unreachable,
             clock=clock,
         )
         self._sinks, self._emit, self._store = sinks, settings.output.emit, keeping

@@ -25,7 +25,7 @@ from streamer.config.settings import Settings
 from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.errors import SourceError, SourceInterrupted, SourceNotFound
 from streamer.events.payload import Gap
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.live.stream import MAX_ABANDONED
 from streamer.pipeline.progress import Disconnected
 from tests.streamer.live.engine import Collected, Kept, Run, kept
@@ -77,13 +77,12 @@ def watch(
     state: Kept = {} if folder is None else kept(folder, "live", engine, LIVE)
     run = Run(
         "live",
-        Connector(url, LIVE.source),
+        SourceFactory(url, LIVE.source),
         LIVE,
         engine,
         [sink],
         noted,
-        patient=True,
-        seed=3,
+        retry_unreachable=True,
         **state,
     )
     noted.run = run
@@ -150,7 +149,7 @@ def test_attempts_may_be_bounded(engine: Engine, film: Path) -> None:
     )
     sink, noted = Collected(), Noted()
     with serving(play(film, 0.5), close) as server:
-        run = Run("live", Connector(server.url, few.source), few, engine, [sink], noted)
+        run = Run("live", SourceFactory(server.url, few.source), few, engine, [sink], noted)
         with pytest.raises(SourceError):
             run.run()
     assert len(noted.losses) == 3
@@ -161,7 +160,7 @@ def test_attempts_may_be_bounded(engine: Engine, film: Path) -> None:
 def test_without_patience_the_first_connection_has_to_work(engine: Engine) -> None:
     with serving(close) as server:
         url = server.url
-    run = Run("live", Connector(url, LIVE.source), LIVE, engine, [], Noted())
+    run = Run("live", SourceFactory(url, LIVE.source), LIVE, engine, [], Noted())
     with pytest.raises(SourceInterrupted):
         run.run()
 
@@ -198,7 +197,7 @@ def test_with_patience_the_first_connection_may_find_nothing(
 
 def test_an_address_that_was_never_there_is_an_error_without_patience(engine: Engine) -> None:
     with serving(refuse("404 Not Found")) as server:
-        run = Run("live", Connector(server.url, LIVE.source), LIVE, engine, [], Noted())
+        run = Run("live", SourceFactory(server.url, LIVE.source), LIVE, engine, [], Noted())
         with pytest.raises(SourceNotFound):
             run.run()
     assert server.served == 1
@@ -213,7 +212,7 @@ def test_a_feed_that_is_started_again_without_its_state_has_other_ids(
         with serving(play(film)) as server:
             sink, noted = Collected(), Until(1)
             run = Run(
-                "live", Connector(server.url, LIVE.source), settings, engine, [sink], noted,
+                "live", SourceFactory(server.url, LIVE.source), settings, engine, [sink], noted,
                 clock=lambda now=now: now,  # type: ignore[misc] # bound while the loop turns
             )  # fmt: skip
             noted.run = run
@@ -234,7 +233,7 @@ def test_a_restart_of_a_live_stream_is_a_gap_too(
     with serving(play(film, 0.6, linger), play(film)) as server:
         first, noted = Collected(), Noted()
         run = Run(
-            "live", Connector(server.url, LIVE.source), LIVE, engine, [first], noted,
+            "live", SourceFactory(server.url, LIVE.source), LIVE, engine, [first], noted,
             **kept(tmp_path, "live", engine, LIVE),
         )  # fmt: skip
         thread = threading.Thread(target=run.run)
@@ -299,7 +298,7 @@ def test_a_live_stream_that_is_behind_leaves_out_aspects_and_never_shots(
     )
     sink, noted = Collected(), Noted()
     with serving(in_real_time(film), close) as server:
-        connect = Connector(server.url, settings.source)
+        connect = SourceFactory(server.url, settings.source)
         run = Run("film", connect, settings, slow, [sink], noted)
         with pytest.raises(SourceError):
             run.run()
@@ -426,7 +425,7 @@ def test_readers_that_hang_are_few_and_are_counted(engine: Engine) -> None:
         made += 1
         return Stuck(release)
 
-    run = Run("feed", connect, LIVE, engine, [Collected()], noted, patient=True, seed=1)
+    run = Run("feed", connect, LIVE, engine, [Collected()], noted, retry_unreachable=True)
     watching = threading.Thread(target=run.run, daemon=True)
     watching.start()
     try:

@@ -13,7 +13,7 @@ import pytest
 from streamer.config.sections import SourceSection
 from streamer.connectors.sources import growing
 from streamer.errors import SourceDamaged
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.live.state import StateFile
 from streamer.pipeline.progress import Disconnected
 from tests.acceptance.films import pictures
@@ -62,8 +62,8 @@ def go(
 ) -> tuple[Stopping, Noted]:
     sink, noted = Stopping(after=shots), Noted()
     sink.run = Run(
-        "film", Connector(str(path), settings.source), settings, engine, [sink], noted,
-        patient=True, seed=1, **kept(folder, "film", engine, settings),
+        "film", SourceFactory(str(path), settings.source), settings, engine, [sink], noted,
+        retry_unreachable=True, **kept(folder, "film", engine, settings),
     )  # fmt: skip
     sink.run.run()
     return sink, noted
@@ -117,8 +117,8 @@ def test_a_followed_file_that_is_replaced_is_read_on_in_a_new_epoch(
     )
     sink, noted = Replacing(), Noted()
     Run(
-        "film", Connector(str(path), settings.source), settings, engine, [sink], noted,
-        seed=1, **kept(state, "film", engine, settings),
+        "film", SourceFactory(str(path), settings.source), settings, engine, [sink], noted,
+        **kept(state, "film", engine, settings),
     ).run()  # fmt: skip
     assert [reason for reason, _ in noted.losses] == ["rotated"]
     assert [(gap.reason, gap.epoch) for gap in noted.gaps] == [("rotated", 1)]
@@ -171,8 +171,8 @@ def test_a_file_is_looked_at_when_it_is_there_again(
 
     sink, noted = Stopping(), Late()
     Run(
-        "film", Connector(str(path), FOLLOWED.source), FOLLOWED, engine, [sink], noted,
-        patient=True, seed=1, **kept(state, "film", engine, FOLLOWED),
+        "film", SourceFactory(str(path), FOLLOWED.source), FOLLOWED, engine, [sink], noted,
+        retry_unreachable=True, **kept(state, "film", engine, FOLLOWED),
     ).run()  # fmt: skip
     assert [gap.reason for gap in noted.gaps] == ["rotated"]
     assert len(shots_of(sink)) == 14

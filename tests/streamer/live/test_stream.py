@@ -18,7 +18,7 @@ from streamer.connectors.sources.file import FileSource
 from streamer.connectors.sources.source import Opening
 from streamer.errors import SourceDamaged, SourceInterrupted, SourceUnreachable
 from streamer.events.payload import Gap
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.pipeline.progress import Disconnected, Progress
 from tests.streamer.live.engine import Collected, Kept, Run, kept, kinds
 from tests.streamer.live.server import film_of, serving
@@ -80,7 +80,7 @@ def run(
     settings: Settings = EVERYTHING,
 ) -> Run:
     state: Kept = {} if folder is None else kept(folder, "film", engine, settings)
-    made = Run("film", connect, settings, engine, [sink], watcher, seed=1, **state)
+    made = Run("film", connect, settings, engine, [sink], watcher, **state)
     made.run()
     return made
 
@@ -89,7 +89,7 @@ def run(
 def whole(engine: Engine, film: Path) -> Collected:
     """What the film gives when nothing happens."""
     sink = Collected()
-    run(engine, Connector(str(film), EVERYTHING.source), sink)
+    run(engine, SourceFactory(str(film), EVERYTHING.source), sink)
     assert kinds(sink.events).count("shot") == 12
     assert "boundary" in kinds(sink.events)
     return sink
@@ -109,7 +109,7 @@ def scores(events: list[CloudEvent]) -> dict[str, float]:
 def test_killed_anywhere_it_goes_on_with_the_same_events(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path, after: int
 ) -> None:
-    connect = Connector(str(film), EVERYTHING.source)
+    connect = SourceFactory(str(film), EVERYTHING.source)
     first = Killer(after=after)
     with pytest.raises(Killed):
         run(engine, connect, first, tmp_path)
@@ -148,7 +148,7 @@ def test_a_film_over_http_that_breaks_off_is_read_again_from_where_it_was(
 ) -> None:
     sink, noted = Collected(), Noted()
     with serving(film_of(film, share), film_of(film, 0.7), film_of(film)) as server:
-        run(engine, Connector(server.url, EVERYTHING.source), sink, watcher=noted)
+        run(engine, SourceFactory(server.url, EVERYTHING.source), sink, watcher=noted)
     assert server.served == 3
     assert sink.ids == whole.ids
     assert scores(sink.events) == pytest.approx(scores(whole.events), abs=1e-5)
@@ -166,7 +166,7 @@ def test_hls_on_demand_whose_segment_breaks_off_is_read_again_from_where_it_was(
     for cut in ("", "a1.ts"):
         sink, noted = Collected(), Noted()
         with folder_served(tmp_path, cut) as url:
-            run(engine, Connector(f"{url}/a.m3u8", EVERYTHING.source), sink, watcher=noted)
+            run(engine, SourceFactory(f"{url}/a.m3u8", EVERYTHING.source), sink, watcher=noted)
         assert [reason for reason, _ in noted.losses] == (["closed"] if cut else [])
         assert noted.gaps == []
         sinks.append(sink)
@@ -211,7 +211,7 @@ def test_files_and_pipes_count_epochs_from_0_whatever_the_time(
 ) -> None:
     sink = Collected()
     Run(
-        "film", Connector(str(film), EVERYTHING.source), EVERYTHING, engine, [sink],
+        "film", SourceFactory(str(film), EVERYTHING.source), EVERYTHING, engine, [sink],
         clock=lambda: 1_700_000_000.0,
     ).run()  # fmt: skip
     assert sink.ids == whole.ids
@@ -263,7 +263,7 @@ def test_faults_of_the_input_are_counted_over_all_connections(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:
     sound = Counting()
-    run(engine, Connector(str(film), EVERYTHING.source), Collected(), watcher=sound)
+    run(engine, SourceFactory(str(film), EVERYTHING.source), Collected(), watcher=sound)
     assert not any(sound.latest.faults.values())
     data = bytearray(film.read_bytes())
     for at in range(len(data) // 8, len(data) // 2, len(data) // 40):

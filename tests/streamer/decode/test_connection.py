@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import av
 import pytest
 
+from streamer.decode import connection as module
+from streamer.decode.connection import Connection, Deadlines
 from streamer.errors import SourceDamaged, SourceStalled
-from streamer.live import connection as module
-from streamer.live.connection import Connection, Deadlines
 from streamer.timeline import Instant, Picture, StreamInfo
 from tests.waiting import until
 
@@ -143,7 +143,7 @@ def test_a_consumer_that_is_slow_is_no_stall(clock: Clock) -> None:
                 until(connection._queue.full, "a decoder that waits for room")
                 clock.now += 10.0
                 # It is heard while it waits: however late it gets on, it has not been silent.
-                until(lambda: connection._heard == clock.now, "a sign of life")
+                until(lambda: connection._latest == clock.now, "a sign of life")
     assert index == 39
 
 
@@ -151,7 +151,7 @@ def test_deadlines_do_not_hold_for_what_may_pause() -> None:
     script = Script(1, hang=True)
     timer = threading.Timer(0.5, script.release.set)
     timer.start()
-    with connect(script, hurried=lambda: False) as connection:
+    with connect(script, timed=lambda: False) as connection:
         assert len(list(connection)) == 1
     timer.join()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.live.gap_sorter import GapSorter
+from streamer.decode.connection import GapBuffer
 from streamer.timeline import Instant, Picture, Sound
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def sound(at: int, gaps: int) -> Sound:
     return Sound(Instant(at, TICK), cast("av.AudioFrame", None), gaps)
 
 
-def sorted_out(sorter: GapSorter, *items: Picture | Sound) -> list[tuple[str, int, bool]]:
+def sorted_out(sorter: GapBuffer, *items: Picture | Sound) -> list[tuple[str, int, bool]]:
     return [
         (type(one).__name__, one.start.pts, behind)
         for item in items
@@ -36,7 +36,7 @@ def sorted_out(sorter: GapSorter, *items: Picture | Sound) -> list[tuple[str, in
 
 def test_pictures_say_when_a_gap_is_passed() -> None:
     came = sorted_out(
-        GapSorter(True, PATIENCE),
+        GapBuffer(True, PATIENCE),
         picture(0, 0), sound(1, 0), sound(700, 1), picture(40, 0), sound(710, 1),
         picture(702, 1), sound(41, 0), sound(720, 1), picture(742, 1),
     )  # fmt: skip
@@ -48,13 +48,13 @@ def test_pictures_say_when_a_gap_is_passed() -> None:
 
 
 def test_sound_alone_does_not_wait() -> None:
-    came = sorted_out(GapSorter(False, PATIENCE), sound(0, 0), sound(500, 1), sound(510, 1))
+    came = sorted_out(GapBuffer(False, PATIENCE), sound(0, 0), sound(500, 1), sound(510, 1))
     assert came == [("Sound", 0, False), ("Sound", 500, True), ("Sound", 510, False)]
 
 
 def test_sound_goes_on_without_pictures_that_do_not_come_back() -> None:
     sounds = [sound(at, 1) for at in range(500, 1000, 50)]
-    came = sorted_out(GapSorter(True, PATIENCE), picture(0, 0), *sounds, picture(1001, 1))
+    came = sorted_out(GapBuffer(True, PATIENCE), picture(0, 0), *sounds, picture(1001, 1))
     assert [at for _, at, _ in came] == [0, *range(500, 1000, 50), 1001]
     assert [at for _, at, behind in came if behind] == [500]
 
@@ -66,7 +66,7 @@ def test_sound_goes_on_without_pictures_that_do_not_come_back() -> None:
 def test_gaps_come_in_order_and_each_is_told_once(
     steps: list[tuple[bool, int]], has_picture: bool
 ) -> None:
-    sorter, gaps = GapSorter(has_picture, PATIENCE), {True: 0, False: 0}
+    sorter, gaps = GapBuffer(has_picture, PATIENCE), {True: 0, False: 0}
     told, sides = 0, []
     for at, (is_picture, gap) in enumerate(steps):
         gaps[is_picture] += gap
