@@ -185,6 +185,7 @@ class StreamHost:
             self._observer.trouble("held", held)
             with self._lock:
                 self._over = True
+            self._close()
             return
         try:
             self._keep_running()
@@ -298,16 +299,20 @@ class StreamHost:
                 keeps_state=True,
                 retry_unreachable=True,
             )
+            watchers: list[Callable[[EventData | Notice], None]]
+            watchers = [StreamMeter(self._metrics), self._observer]
             if closing:
                 run.stop(final=True)
-            elif not self._enter(run):
+            elif self._enter(run):
+                watchers.append(self._lives)
+            else:
                 return False
             try:
                 deliver(
                     run.events(),
                     sinks,
                     emit=self._settings.output.emit,
-                    watchers=(StreamMeter(self._metrics), self._observer, self._lives),
+                    watchers=watchers,
                     store=None if closing else keeping,
                 )
             except SourceDamaged:

@@ -23,6 +23,7 @@ from streamer.live.delivery import deliver
 from streamer.live.state import StateFile
 from streamer.pipeline.progress import Counts, ResumeState, SavePoint
 from streamer.serve import host, service
+from streamer.serve.guard import CrashGuard
 from streamer.serve.service import Busy
 from tests.acceptance.films import pictures
 from tests.kafka import Broker, free_port
@@ -403,6 +404,20 @@ def test_deleting_a_failed_stream_that_cannot_send_says_so(
         assert running.ask("DELETE", "/streams/a") == (204, None)
         assert any("its last scene were not sent" in line for _, line in running.said)
         assert running.ask("GET", "/streams/a")[0] == 404
+
+
+def test_deleting_a_stream_that_is_held_back_sends_its_last_scene(
+    engine: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.jsonl"
+    one = entry("a", film, out, realtime=True)
+    stopped_on_the_way(engine, tmp_path / "state", one, out)
+    monkeypatch.setattr(CrashGuard, "held", lambda *_: "it ended the process twice")
+    with serving(engine, tmp_path / "state", [one]) as running:
+        assert running.wait("a", "failed")["last_error"]["kind"] == "held"
+        shots = told(out).count("shot")
+        assert running.ask("DELETE", "/streams/a") == (204, None)
+    assert told(out).count("shot") == told(out).count("scene") == shots
 
 
 def test_what_a_damaged_film_told_is_not_told_again_when_it_is_deleted(
