@@ -219,7 +219,11 @@ class Sender:
                 waiting = self._spool.state.events
                 self._warn(f"{self._address}: events are taken again; {waiting} wait")
         failed, self._failed = self._failed, []
-        final = [error for _, error in failed if error.code() not in _AGAIN]
+        final = [
+            error
+            for _, error in failed
+            if error.code() not in _AGAIN and not self._forgotten(error)
+        ]
         if final:
             kept = f"it is kept in {self._spool.path}, table refused"
             if final[0].code() not in _REFUSED:
@@ -243,6 +247,16 @@ class Sender:
         if self._restarts > _RESTARTS:
             raise SinkError(f"{self._address}: {reason}; {self._left()}")
         self._warn(f"{self._address}: {reason}; a new producer goes on")
+
+    def _forgotten(self, error: KafkaError) -> bool:
+        """Whether a broker that has just started only did not know the topic yet."""
+        if error.code() not in UNKNOWN:
+            return False
+        try:
+            self._probe.look(_LOOK)
+        except SinkError:
+            return self._probe.silent
+        return True
 
     def _words(self, error: KafkaError) -> str:
         if is_refusal(error):

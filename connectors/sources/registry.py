@@ -76,6 +76,14 @@ def open_source(location: str, settings: SourceSection) -> Source:
     return FileSource(path)
 
 
+def path_of(location: str) -> Path | None:
+    """Find the path that a location is; None for addresses, devices and standard input."""
+    device = location.partition(":")[0] in DEVICES and ":" in location
+    if not location or location == "-" or device or is_address(location):
+        return None
+    return Path(location)
+
+
 def check_kind(location: str) -> None:
     """Says whether there is any source for such a location, without looking for it.
 

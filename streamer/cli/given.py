@@ -77,7 +77,7 @@ def tidy(command: Any) -> None:
             if error.option is None:
                 raise
             key, reason = error.option
-            option = f"'{_option(command, key)}'"
+            option = f"'{_option(command, key)}'" if key else None
             raise typer.BadParameter(reason, param_hint=option) from error
 
     command.callback = call

@@ -40,12 +40,14 @@ def add(
 
       streamer streams add news rtsp://camera.example/news
     """
+    from streamer.connectors.sources.registry import path_of
     from streamer.fleet.request import StreamRequest
     from streamer.lines import report
 
     if location == "-":
         raise typer.BadParameter("no worker has this standard input", param_hint="LOCATION")
-    path = None if "://" in location or not location else Path(location).expanduser().absolute()
+    path = path_of(location)
+    path = None if path is None else path.absolute()
     _register(config, broker).put(StreamRequest.make(name, str(path or location)))
     if path is not None and not os.path.lexists(path):
         report(

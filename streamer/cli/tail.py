@@ -148,12 +148,15 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
     from queue import SimpleQueue
 
     from streamer.cli.progress import make_reporter
+    from streamer.connectors.sources.registry import open_source
     from streamer.events.names import default_stream_name
 
     stream = settings.stream.name or default_stream_name(location)
     with ExitStack() as stack:
         reporter = make_reporter(stream, settings.logging)
         stack.callback(reporter.close)
+        # A path that cannot be read is told before anything is loaded.
+        source = open_source(location, settings.source)
         # Importing what follows takes seconds, too.
         reporter.loading("networks")
 
@@ -162,13 +165,11 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         from streamer.cli.watch import Watch
         from streamer.connectors.sinks.registry import open_sink
         from streamer.connectors.sinks.use import SinkUse
-        from streamer.connectors.sources.registry import open_source
         from streamer.live.reconnect import SourceFactory
 
         notices: SimpleQueue[str] = SimpleQueue()
         use = SinkUse(stream, settings.kafka, notices.put)
         printed = "-" if settings.output.file is None else str(settings.output.file)
-        source = open_source(location, settings.source)
         watch = Watch(stream, reporter, notices)
         stack.callback(watch.show_notices)
         monitor = stack.enter_context(Monitor(stream, settings.http))

@@ -39,7 +39,7 @@ def create(
         int | None, typer.Option(help="Copies; kafka.replicas, or fleet.replicas.")
     ] = None,
     fleet: Annotated[
-        bool, typer.Option("--fleet", help=r"The topics of the fleet, by the section \[fleet].")
+        bool, typer.Option("--fleet", help="The fleet's topics, by its section.")
     ] = False,
     broker: Annotated[
         str | None, typer.Option(metavar="URL", help="With --fleet: kafka://HOST:PORT.")

@@ -108,9 +108,10 @@ def training_settings(
         return TrainingSettings.model_validate({"size": chosen} | given | values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = str(first["loc"][0]) if first["loc"] else "options"
+        # A rule between several options names them itself.
+        where = str(first["loc"][0]) if first["loc"] else ""
         where = {"rates": "lr", "mixer_rate": "mixer_lr"}.get(where, where)
-        wrong = ConfigError(f"{where}: {in_words(first)}")
+        wrong = ConfigError(in_words(first))
         wrong.option = where, in_words(first)
         raise wrong from error
 

@@ -67,7 +67,7 @@ class Outbox:
         self._producer = Producer(settings)
         self._address, self._section = address, section
         self._waiting: Counter[str] = Counter()
-        self._failed: str | None = None
+        self._failed: tuple[str, KafkaError] | None = None
 
     def event(self, stream: str, event: CloudEvent) -> None:
         """Sends an event.
@@ -164,7 +164,7 @@ class Outbox:
             return
         self._client_errors.counts[error_kind(error)] += 1
         if self._failed is None:
-            self._failed = _words(message.topic() or "", error)
+            self._failed = message.topic() or "", error
 
     def _diagnose(self) -> str:
         """Asks the brokers why nothing is acknowledged."""
@@ -179,9 +179,21 @@ class Outbox:
                 return f"{address}: {problem}"
         return self._client_errors.explain() or "no acknowledgement"
 
+    def _there(self, topic: str) -> bool:
+        try:
+            TopicProbe(replace(self._address, topic=topic), self._section).look(_LOOK)
+        except SinkError:
+            return False
+        return True
+
     def _check(self) -> None:
         if self._failed is not None:
-            raise FleetError(f"the brokers refuse a record: {self._failed}")
+            topic, error = self._failed
+            said = _words(topic, error)
+            if error.code() in UNKNOWN and self._there(topic):
+                # A broker that has just started does not know every topic yet.
+                said = f"topic {topic}: {error.str()}, but it is there now"
+            raise FleetError(f"the brokers refuse a record: {said}")
         if self._client_errors.certain or self._client_errors.fatal:
             client_errors = self._client_errors
             reason = client_errors.explain() or client_errors.fatality or "no reason given"

@@ -55,5 +55,5 @@ def test_settings_out_of_range_are_named(
 ) -> None:
     folder = toy_folder(tmp_path / "data", 1, 20)
     arguments = ["tables", str(folder.path), "--out", str(tmp_path / "out"), "--lookahead", "10"]
-    assert run(arguments) == 10
+    assert run(arguments) == 2
     assert "below the sequence's length" in capsys.readouterr().err

@@ -236,12 +236,16 @@ def test_paths_of_streams_become_absolute(
     assert capsys.readouterr().err == ""
     assert run(["streams", "add", "b", "sub/none.mkv", *where]) == 0
     assert "none.mkv: no such file here" in capsys.readouterr().err
-    assert run(["streams", "add", "c", "rtsp://camera/news", *where]) == 0
-    assert said(capsys, "streams", "add", "d", "-", *where)[0] == 2
+    for name, location in (("c", "rtsp://camera/news"), ("d", "mic:default"), ("e", "~nobody/x")):
+        assert run(["streams", "add", name, location, *where]) == 0
+    capsys.readouterr()
+    assert said(capsys, "streams", "add", "f", "-", *where)[0] == 2
     locations = [request.location for request in Register(section, KafkaSection()).all()]
     assert locations == [
         str(tmp_path / "there.mkv"),
         str(tmp_path / "sub" / "none.mkv"),
         "rtsp://camera/news",
+        "mic:default",
+        str(tmp_path / "~nobody" / "x"),
     ]
     broker.forget(prefix)
