@@ -164,6 +164,8 @@ def test_an_editable_install_gives_streamer_and_nothing_else(source: Path, tmp_p
     )
     [editable] = tmp_path.glob("*.whl")
     python = install(editable, tmp_path / "venv")
+    for needed in ("lazy-loader", "packaging"):
+        link(distribution(needed), site(python))
     show = (
         "import importlib.util as u, streamer; print(streamer.__file__);"
         "print([n for n in ('models', 'connectors', 'tests', 'docs') if u.find_spec(n)])"

@@ -83,6 +83,7 @@ def heard(*paths: Path) -> dict[str, Any]:
     return {each["file"]: each for each in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", LOSSY)
 def test_every_layout_of_a_codec(tmp_path: Path, codec: str) -> None:
     suffix, layouts = LOSSY[codec]
@@ -95,6 +96,7 @@ def test_every_layout_of_a_codec(tmp_path: Path, codec: str) -> None:
             assert 0.5 * LOUD < one["loud"] < 1.5 * LOUD, (name, each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", PCM)
 def test_every_number_of_channels_packed_and_planar(tmp_path: Path, codec: str) -> None:
     paths = write(tmp_path, "nut", codec, [str(count) for count in COUNTED])

@@ -88,6 +88,7 @@ def check(words: list[str], code: int, error: str) -> None:
         assert foreign not in error, (shown, error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORDS)
 def test_every_option_refuses_what_nobody_means(
     name: str, surroundings: dict[str, str], capsys: pytest.CaptureFixture[str]
@@ -114,6 +115,7 @@ def test_every_option_refuses_what_nobody_means(
     assert tried == len(parameters) * len(HOSTILE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [one for one in HOSTILE if one and "\0" not in one])
 @pytest.mark.parametrize(
     "key",
