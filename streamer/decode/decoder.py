@@ -373,10 +373,11 @@ class Decoder:
             # Flushed before.
             return
         except FFmpegError as error:
-            self._count_failure(kind, error.strerror)
+            self._count_failure(kind, str(error.strerror))
             return
-        for reason in filter(None, map(unusable, frames)):
-            self._count_failure(kind, reason)
+        for reason in map(unusable, frames):
+            if reason is not None:
+                self._count_failure(kind, reason)
         frames = [frame for frame in frames if unusable(frame) is None]
         if frames:
             self._failures[kind] = 0
