@@ -1,13 +1,31 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and paths that no file can have."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 PRIVATE = 0o600
 """Mode of a file for its owner only."""
+
+
+def unusable(path: Path | str) -> str | None:
+    """Say why no file can ever have a path; None when one could.
+
+    Args:
+        path: As somebody wrote it.
+    """
+    text = str(path)
+    if "\0" in text:
+        return "holds a NUL character"
+    try:
+        os.lstat(text)
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            return f"no file can be called so: {error.strerror}"
+    return None
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streamer.connectors.sinks.spool import ENDING, is_busy
+from streamer.errors import SinkError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +50,36 @@ def leftovers(folder: Path) -> list[Leftover]:
 
     Args:
         folder: One that is not there holds nothing.
+
+    Raises:
+        SinkError: The folder cannot be read.
     """
-    return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    try:
+        return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    except OSError as error:
+        raise SinkError(f"{folder}: cannot be read: {reason(error)}") from error
+
+
+def remove_leftover(found: Leftover, *, force: bool = False) -> None:
+    """Remove a spool.
+
+    Args:
+        found: As `leftovers` gave it.
+        force: Also where it holds events, or cannot be read.
+
+    Raises:
+        SinkError: A process uses it, it holds events, or it cannot be removed.
+    """
+    if found.busy:
+        raise SinkError(f"{found.path}: is in use by another process")
+    if not force and (found.events or found.refused or found.problem):
+        what = found.problem or f"holds {found.events + found.refused} events"
+        raise SinkError(f"{found.path}: {what}; streamer spool remove --force loses them")
+    try:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            found.path.with_name(found.path.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise SinkError(f"{found.path}: cannot be removed: {reason(error)}") from error
 
 
 def _look(path: Path) -> Leftover:
@@ -62,7 +92,9 @@ def _look(path: Path) -> Leftover:
     except sqlite3.Error as error:
         if is_busy(error):
             return Leftover(path, busy=True)
-        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {error}")
+        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {reason(error)}")
+    except UnicodeDecodeError:
+        return Leftover(path, busy=False, problem=f"{path}: cannot be read: damaged")
     if row is None:
         return Leftover(path, busy=False)
     return Leftover(path, False, str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]))

@@ -172,7 +172,9 @@ class Spool:
         """
         with self._changed, self._errors("cannot be read"):
             rows = self._open.execute(
-                "SELECT number, line FROM events WHERE number > ? ORDER BY number LIMIT ?",
+                # A damaged page may give a value any type.
+                "SELECT number, ifnull(CAST(line AS BLOB), x'') FROM events "
+                "WHERE number > ? ORDER BY number LIMIT ?",
                 (number, count),
             )
             return [Stored(*row) for row in rows]
@@ -279,6 +281,9 @@ class Spool:
             if is_busy(error):
                 raise SinkError(f"{self.path}: the spool is in use by another process") from error
             raise SinkError(f"{self.path}: {what}: {error}") from error
+        # Names in a damaged file need not be text.
+        except UnicodeDecodeError as error:
+            raise SinkError(f"{self.path}: {what}: damaged") from error
 
 
 def is_busy(error: sqlite3.Error) -> bool:

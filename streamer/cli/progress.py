@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from streamer.cli.statistics import Summary
     from streamer.config.sections import LoggingSection
-    from streamer.pipeline.observer import Fault, Progress
+    from streamer.pipeline.progress import Fault, Progress
 
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
@@ -32,6 +32,9 @@ _FAULTS: Final[dict[Fault, str]] = {
 
 class Reporter(Protocol):
     """Tells how a run goes. All calls come from one thread."""
+
+    def loading(self, what: str) -> None:
+        """Say what is loaded before the first picture can be looked at."""
 
     def update(self, progress: Progress) -> None:
         """Says how far the run is; cheap enough to call for every picture."""
@@ -80,6 +83,9 @@ def make_reporter(stream: str, settings: LoggingSection) -> Reporter:
 
 class QuietReporter:
     """Says nothing; errors still end the run with their line."""
+
+    def loading(self, what: str) -> None:
+        """Says nothing."""
 
     def update(self, progress: Progress) -> None:
         """Says nothing."""
@@ -131,6 +137,15 @@ class LiveReporter(PlainReporter):
         )
         self._live.start()
 
+    def loading(self, what: str) -> None:
+        """Draw it as the line."""
+        from rich.text import Text
+
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(self._stream, style="bold")
+        line.append(f"  loading {what} …", style="dim")
+        self._live.update(line, refresh=True)
+
     def update(self, progress: Progress) -> None:
         """Redraws the line, at most ten times a second."""
         now = time.monotonic()
@@ -178,6 +193,11 @@ class JsonReporter:
         self._logger = logger
         self._quiet = quiet
         self._started = self._logged = time.monotonic()
+
+    def loading(self, what: str) -> None:
+        """Log ``loading``."""
+        if not self._quiet:
+            self._logger.info("loading", what=what)
 
     def update(self, progress: Progress) -> None:
         """Logs ``progress``."""

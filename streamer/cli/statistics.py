@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.pipeline.observer import Fault, Progress
+    from streamer.pipeline.progress import Fault, Progress
 
 # Percentiles are of the latest events only, so that a run of days costs no more than this.
 _KEPT: Final = 10_000

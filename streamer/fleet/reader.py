@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from streamer.metrics.observer import MeteredObserver
-from streamer.pipeline.observer import Unwatched
+from streamer.metrics.meter import StreamMeter
+from streamer.pipeline.progress import Disconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,22 +100,22 @@ class Reader:
 
 
 class _Watch:
-    """Turns what is said about a stream into its metrics."""
+    """Turn the messages about a stream into its metrics."""
 
     def __init__(self, metrics: Metrics, stream: str) -> None:
         self._metrics = metrics.stream(stream)
         self._metrics.up(False)
-        self._observer = MeteredObserver(Unwatched(), self._metrics)
+        self._meter = StreamMeter(self._metrics)
 
-    def take(self, telling: ReaderMessage) -> None:
-        """Counts what it says."""
-        if telling.opened:
+    def take(self, message: ReaderMessage) -> None:
+        """Measure what a message says."""
+        if message.opened:
             self._metrics.up(True)
-        if telling.progress is not None:
-            self._observer.progressed(telling.progress.progress())
-        if telling.lost is not None:
-            self._observer.lost(telling.lost, "", 0.0)
+        if message.progress is not None:
+            self._meter(message.progress.progress())
+        if message.lost is not None:
+            self._meter(Disconnected(message.lost, "", 0.0))
 
     def down(self) -> None:
-        """Nobody reads it now."""
+        """Say that no process reads the stream now."""
         self._metrics.up(False)

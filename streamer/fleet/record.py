@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.config.describe import in_words
 from streamer.errors import StateError
 from streamer.pipeline.remember import dump_epoch, load_epoch
 from streamer.timeline import EmbeddedShot, Shot, ShotEnd
@@ -187,7 +188,7 @@ def decode(value: bytes | None) -> ShotRecord:
             raise ValueError("a shot without its place")
         shot = None if header.shot is None else _shot(header.shot, _blocks(header, body[length:]))
     except (ValidationError, StateError, ValueError) as error:
-        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        detail = in_words(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
         raise RecordRefused("garbage", detail) from error
     return ShotRecord(
         header.stream,

@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from streamer.aspects.bank import AspectBank
+from streamer.pipeline.progress import StageTimes
 from streamer.pipeline.resume_point import ResumePoint
-from streamer.pipeline.stages import StageTimes
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead
 from streamer.shots.step import MAX_DELAY
-from streamer.timeline import Instant, Picture, Sound
+from streamer.timeline import EmbeddedShot, Instant, Picture, Sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.aspects.bank import AspectBank
+    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+    from streamer.extractor import Extractor
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
-    from streamer.timeline import EmbeddedShot, Shot, ShotEnd, StreamInfo
+    from streamer.timeline import Shot, ShotEnd, StreamInfo
+
+PARALLEL_NETWORKS: Final = min(4, os.cpu_count() or 1)
+"""Networks that run at a time, at the end of a shot and for many streams."""
+
+
+class NoAspects:
+    """Stand in for `AspectBank` where only shots are wanted; it needs no networks."""
+
+    sound_place: SoundPlace | None = None
+    lost_sound = Fraction(0)
+
+    def __init__(self) -> None:
+        self._read = Fraction(0)
+
+    def begin(self, start: Fraction) -> None:
+        """Say where the first shot begins."""
+        self._read = start
+
+    def read_to(self, seconds: Fraction) -> None:
+        """Say how far the input has been read."""
+        self._read = max(self._read, seconds)
+
+    def push_picture(self, picture: Picture) -> None:
+        """Take a frame."""
+        self.read_to(picture.start.seconds)
+
+    def push_sound(self, sound: Sound) -> None:
+        """Take a block of audio."""
+
+    def resume_sound(self, place: SoundPlace) -> None:
+        """Resume within the audio."""
+
+    def end_sound(self) -> None:
+        """Say that no more audio comes."""
+
+    def advance(self, watermark: Fraction, closed: Sequence[Shot]) -> list[EmbeddedShot]:
+        """Return the closed shots, without tokens."""
+        self.read_to(watermark)
+        return [EmbeddedShot(shot, {}, self._read, 0.0) for shot in closed]
 
 
 class ShotEmbedder:
@@ -79,16 +120,20 @@ class ShotEmbedder:
         self._patience = interleave + self._longest
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
         self._pictures = self._new_pictures()
-        self._bank = AspectBank(
-            extractors,
-            aspects,
-            batch=batch,
-            max_interleave=interleave,
-            has_sound=info.has_sound,
-            workers=workers,
-            ahead=MAX_DELAY + self._longest + self._patience,
-            thinner=thinner,
-        )
+        self._bank: AspectBank | NoAspects = NoAspects()
+        if extractors:
+            from streamer.aspects.bank import AspectBank
+
+            self._bank = AspectBank(
+                extractors,
+                aspects,
+                batch=batch,
+                max_interleave=interleave,
+                has_sound=info.has_sound,
+                workers=workers,
+                ahead=MAX_DELAY + self._longest + self._patience,
+                thinner=thinner,
+            )
         self._start: Instant | None = None
         self._picture: Instant | None = None
         self._windows = 0

@@ -13,18 +13,25 @@ from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.connectors.sinks.use import SinkUse
 from streamer.connectors.sources.address import redact
-from streamer.errors import ExtractionError, SinkError, StateUnwritable, StreamerError
+from streamer.errors import (
+    ExtractionError,
+    SinkError,
+    SourceDamaged,
+    StateUnwritable,
+    StreamerError,
+)
 from streamer.lines import unforeseen
 from streamer.live.backoff import Backoff
 from streamer.live.connector import Connector
+from streamer.live.delivery import deliver
 from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile
 from streamer.live.stream import StreamRun
-from streamer.metrics.observer import MeteredObserver
+from streamer.metrics.meter import StreamMeter
 from streamer.metrics.sinks import Stateful
+from streamer.pipeline.progress import Counts, Disconnected, Opened, Progress, SavePoint
 from streamer.pipeline.segmentation import StreamSegmentation
-from streamer.serve.durable import EventsFirst
-from streamer.serve.status import StatusObserver
+from streamer.serve.status import StatusKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +39,10 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.config.streams import StreamEntry
     from streamer.connectors.sinks.sink import Sink
+    from streamer.events.payload import EventData
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.observer import Progress
+    from streamer.pipeline.progress import Notice
     from streamer.serve.guard import CrashGuard
     from streamer.serve.status import Status
 
@@ -84,18 +92,20 @@ class StreamHost:
         self._settings = entry.settings(context.settings)
         self._location = entry.source.get_secret_value()
         self._file = StateFile(context.folder, entry.name)
-        self._observer = StatusObserver(self._warn, self._lives)
+        self._observer = StatusKeeper(self._warn)
         self._admitted = False
         self._metrics = context.metrics.stream(entry.name)
         self._metrics.up(False)
         self._wake = threading.Event()
         self._lock = threading.Lock()
         # All below change under the lock only.
-        self._stopped = self._over = False
+        self._stopped = self._final = self._over = False
+        # The last scene has been sent; and the thread does nothing any more.
+        self._closed = self._idle = False
         self._hurry = threading.Event()
         self._run: StreamRun | None = None
         self._told: StreamRun | None = None
-        self._thread = threading.Thread(target=self._main, name=f"stream-{entry.name}", daemon=True)
+        self._thread = self._new_thread(self._main)
 
     @property
     def status(self) -> Status:
@@ -130,7 +140,7 @@ class StreamHost:
                 its state.
         """
         with self._lock:
-            self._stopped = True
+            self._stopped, self._final = True, final
             self._told = self._run
             if self._run is not None:
                 self._run.stop(final=final)
@@ -138,6 +148,9 @@ class StreamHost:
                 # What is on the disk is sent when the stream goes on.
                 self._hurry.set()
             self._wake.set()
+            if final and self._idle and not self._closed:
+                self._thread = self._new_thread(self._close)
+                self._thread.start()
 
     def join(self, seconds: float) -> bool:
         """Waits for the end, in the latter half without more deliveries; False without one."""
@@ -158,7 +171,7 @@ class StreamHost:
                 return False
             if self._run is not None:
                 self._run.stop(final=False)
-            self._stopped = False
+            self._stopped = self._final = False
             self._wake.clear()
             return True
 
@@ -179,14 +192,14 @@ class StreamHost:
         finally:
             self._guard.left(name)
 
-    def _lives(self, progress: Progress | None) -> None:
-        """Tells the guard that the stream goes on."""
-        if progress is None:
-            self._guard.note(self.entry.name)
-        self._guard.runs(self.entry.name, closed=False)
-
-    def _saved(self) -> None:
-        self._guard.runs(self.entry.name, closed=True)
+    def _lives(self, event: EventData | Notice) -> None:
+        """Tell the guard how the stream is, as one of its watchers."""
+        match event:
+            case Opened() | Disconnected():
+                self._guard.note(self.entry.name)
+                self._guard.runs(self.entry.name, closed=False)
+            case Progress() | SavePoint():
+                self._guard.runs(self.entry.name, closed=isinstance(event, SavePoint))
 
     def _keep_running(self) -> None:
         backoff, done = Backoff(self._settings.reconnect), False
@@ -209,6 +222,24 @@ class StreamHost:
                 wait = backoff.next()
             self._metrics.up(False)
             self._wake.wait(self._settings.reconnect.max_wait_seconds if wait is None else wait)
+        self._close()
+
+    def _new_thread(self, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=target, name=f"stream-{self.entry.name}", daemon=True)
+
+    def _close(self) -> None:
+        """Send the last scene of a stream that ends for good while nothing of it runs."""
+        with self._lock:
+            self._idle = not self._final or self._closed
+            if self._idle:
+                return
+        try:
+            if self._file.load() is not None:
+                self._once(closing=True)
+        except (ConsumerGone, StreamerError) as error:
+            self._warn(f"the events of its last scene were not sent: {error}")
+        except Exception as error:  # noqa: BLE001  (the stream is to go in any case)
+            self._warn(f"the events of its last scene were not sent: {unforeseen(error)}")
 
     def _ends(self, done: bool) -> bool:
         """Whether nothing comes any more; from then on nobody can take a stop back."""
@@ -223,18 +254,26 @@ class StreamHost:
         self._observer.enter("failed")
         self._observer.trouble(type(error).__name__, str(error))
 
-    def _once(self) -> bool:
-        """Runs from the state to the end of the input, or until stopped; whether it has ended."""
+    def _once(self, *, closing: bool = False) -> bool:
+        """Run from the state to the end of the input, or until stopped.
+
+        Args:
+            closing: Open no input; send what the state holds undecided, and the last scene.
+
+        Returns:
+            Whether it has ended.
+        """
         with self._lock:
             self._hurry = threading.Event()
-        if not self._enter(None):
-            return False
-        # Before anything is sent that could not be remembered.
-        self._file.try_out()
-        if not self._admitted:
-            self._admitted = self._guard.admit(self.entry.name, lambda: self._stopped)
-            if not self._admitted:
+        if not closing:
+            if not self._enter(None):
                 return False
+            # Before anything is sent that could not be remembered.
+            self._file.try_out()
+            if not self._admitted:
+                self._admitted = self._guard.admit(self.entry.name, lambda: self._stopped)
+                if not self._admitted:
+                    return False
         with ExitStack() as stack:
             use = SinkUse(self.entry.name, self._settings.kafka, self._warn, self._hurry)
             sinks: list[Sink] = []
@@ -247,21 +286,36 @@ class StreamHost:
                 self.entry.name, self._engine.model, self._settings.segment
             )
             keeping = StateKeeper(self._file, fingerprint(self._location), segmentation)
+            counts = Counts()
             run = StreamRun(
                 self.entry.name,
                 Connector(self._location, self._settings.source),
                 self._settings,
-                self._engine,
-                sinks,
-                MeteredObserver(self._observer, self._metrics),
-                keeping=EventsFirst(keeping, sinks, self._saved),
+                segmentation,
+                extractors=self._engine.extractors,
+                shot_network=self._engine.shot_network,
+                resume=keeping.restore(self._settings.stream.epoch, counts),
+                counts=counts,
+                keeps_state=True,
                 patient=True,
-                segmentation=segmentation,
             )
-            if not self._enter(run):
+            if closing:
+                run.stop(final=True)
+            elif not self._enter(run):
                 return False
-            run.run()
+            try:
+                deliver(
+                    run.events(),
+                    sinks,
+                    emit=self._settings.output.emit,
+                    watchers=(StreamMeter(self._metrics), self._observer, self._lives),
+                    store=None if closing else keeping,
+                )
+            except SourceDamaged:
+                self._closed = True
+                raise
             with self._lock:
+                self._closed = self._final or not self._stopped
                 if self._told is run:
                     return False
             # An earlier attempt may have come to the end and not have delivered all.

@@ -53,11 +53,14 @@ class Service:
         """Begins with the file's streams and what the API changed before.
 
         Raises:
-            ConfigError: There are too many.
+            ConfigError: There are too many, or a source or a sink is of no known kind.
             StateError: The changes kept from before are damaged.
         """
+        wanted = tuple(entries)
+        for entry in wanted:
+            _check_kinds(entry)
         with self._lock:
-            self._roster.load(entries)
+            self._roster.load(wanted)
             self._check(len(self._roster.entries))
             self._apply()
 
@@ -65,12 +68,15 @@ class Service:
         """Makes what runs fit a changed file; streams that failed are tried again.
 
         Raises:
-            ConfigError: There are too many; nothing was changed.
+            ConfigError: There are too many, or a source or a sink is of no known kind; nothing was
+                changed.
             StateUnwritable: The change cannot be kept; nothing was changed.
             Busy: Streams do not end; the others are as the file wants them.
         """
+        wanted = tuple(entries)
+        for entry in wanted:
+            _check_kinds(entry)
         with self._lock:
-            wanted = tuple(entries)
             names = {entry.name for entry in wanted}
             self._check(len(names | (self._roster.entries.keys() - names)))
             self._roster.reload(wanted)

@@ -23,7 +23,7 @@ from streamer.cli.progress import (
 from streamer.cli.statistics import RunStatistics, Summary
 from streamer.config.sections import LoggingSection
 from streamer.logs import json_logger
-from streamer.pipeline.observer import Fault, Progress
+from streamer.pipeline.progress import Fault, Progress
 
 SUMMARY = Summary(
     stream="film",

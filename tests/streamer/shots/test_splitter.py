@@ -101,6 +101,7 @@ def test_a_dissolve_is_one_cut(frames: int) -> None:
     assert kind == "gradual"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [0, 255])
 @pytest.mark.parametrize("frames", [12, 25, 50])
 def test_a_fade_is_one_cut(colour: int, frames: int) -> None:
@@ -119,6 +120,7 @@ def test_a_fade_that_stays_black_is_one_cut() -> None:
     assert middle <= at <= middle + 30 + 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["white", "black", "bright", "other"])
 def test_a_flash_is_no_cut(length: int, kind: str) -> None:
@@ -243,6 +245,7 @@ def test_pictures_must_come_in_order() -> None:
         splitter.finish(Instant(2, 1 / RATE))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(0, 4)), min_size=1, max_size=12),
