@@ -34,10 +34,12 @@ def samples_of(frame: AudioFrame) -> NDArray[Any]:
     kind = np.dtype(_TYPES[frame.format.packed.name])
     if not count:
         return np.zeros((0, channels), kind)
-    if frame.format.is_planar:
-        planes = (AudioPlane(frame, number) for number in range(channels))
-        return np.stack([np.frombuffer(plane, kind, count) for plane in planes], axis=1)
-    return np.frombuffer(AudioPlane(frame, 0), kind, count * channels).reshape(count, channels)
+    wide = count if frame.format.is_planar else count * channels
+    planes = [
+        np.frombuffer(memoryview(AudioPlane(frame, number)), kind, wide)
+        for number in range(channels if frame.format.is_planar else 1)
+    ]
+    return np.stack(planes, axis=1) if len(planes) > 1 else planes[0].reshape(count, channels)
 
 
 def packed(samples: NDArray[Any], layout: str, rate: int) -> AudioFrame:

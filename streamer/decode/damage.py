@@ -101,7 +101,9 @@ def declared_end(
     if known:
         return max(known)
     if container.duration and len(container.streams) == len(streams):
-        start = container.start_time or 0
+        # These count from the zero of their clock, the others from their first packet.
+        absolute = container.format.name in {"flv", "matroska,webm"}
+        start = 0 if absolute else container.start_time or 0
         return Fraction(start + container.duration, av.time_base)
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def dies(served: Served, how: str) -> None:
     assert served.child.wait(PATIENCE) == KILLED[how]
 
 
+def shows(served: Served, name: str, state: str) -> bool:
+    return served.state(name) == state
+
+
+def has_shots(path: Path, count: int) -> bool:
+    return len(events(path)) >= count
+
+
 def held(served: Served, name: str) -> bool:
     """Whether a stream is held back; False of a process that is dying."""
     try:
@@ -73,7 +82,7 @@ def test_one_that_is_added_is_held_back_after_two_deaths(
     body = {"source": str(evil), "sinks": [str(tmp_path / "evil.jsonl")]}
     with command(config, PROGRAM) as served:
         for name in ("a", "b"):
-            until(lambda n=name: events(tmp_path / f"{n}.jsonl"), served.streams, seconds=PATIENCE)
+            until(partial(events, tmp_path / f"{name}.jsonl"), served.streams, seconds=PATIENCE)
         assert served.ask("PUT", "/streams/evil", body)[0] == 201
         dies(served, how)
     with command(config, PROGRAM) as served:
@@ -85,7 +94,7 @@ def test_one_that_is_added_is_held_back_after_two_deaths(
         assert "ended the process 2 times" in shown["message"]
         assert "PUT" in shown["message"]
         for name in ("a", "b"):
-            until(lambda n=name: served.state(n) == "running", served.streams, seconds=PATIENCE)
+            until(partial(shows, served, name, "running"), served.streams, seconds=PATIENCE)
         # What is mended may run again, and what is not wanted goes.
         assert served.ask("PUT", "/streams/evil", body | {"source": str(recording)})[0] == 200
         until(lambda: served.state("evil") == "ended", served.streams, seconds=PATIENCE)
@@ -116,7 +125,7 @@ def test_one_of_many_that_begin_together_is_found(
                 continue
             for name in ("a", "b", "c"):
                 until(
-                    lambda n=name: len(events(tmp_path / f"{n}.jsonl")) >= SHOTS - 1,
+                    partial(has_shots, tmp_path / f"{name}.jsonl", SHOTS - 1),
                     served.streams,
                     seconds=PATIENCE,
                 )

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from streamer.aspects.clean import clean
 from streamer.samples import named, packed, samples_of
@@ -157,8 +158,8 @@ def listed(film: bytes, labels: tuple[int, ...]) -> bytes:
 def test_samples_are_those_of_the_frame(kind: str, channels: int) -> None:
     layout = {1: "mono", 2: "stereo", 6: "5.1", 7: "6.1"}[channels]
     types = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32}
-    wanted = np.arange(channels * 50).reshape(50, channels) % 251
-    wanted = wanted.astype(types.get(kind.removesuffix("p"), np.float64))
+    numbers = np.arange(channels * 50).reshape(50, channels) % 251
+    wanted: NDArray[Any] = numbers.astype(types.get(kind.removesuffix("p"), np.float64))
     shaped = wanted.T if kind.endswith("p") else wanted.reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(shaped), kind, layout)
     assert np.array_equal(samples_of(frame), wanted)
