@@ -7,15 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from streamer.connectors.sinks.spool import ENDING, is_busy
+from streamer.connectors.sinks.spool import ENDING, LENGTH, connect, is_busy, read_about
+from streamer.errors import StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NUMBERS: Final = """
-SELECT target, stream, (SELECT count(*) FROM events), (SELECT total(length(line)) FROM events),
-    (SELECT count(*) FROM refused) FROM about
-"""
+_NUMBERS: Final = f"SELECT count(*), total({LENGTH}), (SELECT count(*) FROM refused) FROM events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +52,18 @@ def leftovers(folder: Path) -> list[Leftover]:
 
 def _look(path: Path) -> Leftover:
     try:
-        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as database:
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with closing(connect(path)) as database:
             # Whoever makes one may have been killed before it had tables.
-            made = database.execute("PRAGMA user_version").fetchone() != (0,)
-            row = database.execute(_NUMBERS).fetchone() if made else None
+            if database.execute("PRAGMA user_version").fetchone() == (0,):
+                return Leftover(path, busy=False)
+            about = read_about(database, path)
+            events, size, refused = database.execute(_NUMBERS).fetchone()
     except sqlite3.Error as error:
         if is_busy(error):
             return Leftover(path, busy=True)
         return Leftover(path, busy=False, problem=f"{path}: cannot be read: {error}")
-    if row is None:
+    except StateError as error:
+        return Leftover(path, busy=False, problem=str(error))
+    if about is None:
         return Leftover(path, busy=False)
-    return Leftover(path, False, str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]))
+    return Leftover(path, False, about.target, about.stream, events, int(size), refused)

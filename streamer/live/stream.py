@@ -148,7 +148,7 @@ class StreamRun:
             SourceError: The input is unusable, or gone for longer than the settings allow; every
                 event up to there has been delivered.
             SinkError: Events could not be delivered.
-            StateError: The saved state is damaged or cannot be written.
+            StateError: The saved state cannot be read or written.
         """
         if self._keeping is not None:
             restored = self._keeping.restore(self._place.number, self._counts)
@@ -268,6 +268,8 @@ class StreamRun:
         info, place, loss = connection.info, self._place, self._loss
         if loss is None and place.lost_at is not None and not (place.same and source.replays):
             loss = self._loss = Loss("restart", "the program was started again", place.lost_at)
+        if loss is None and place.damage:
+            loss = self._loss = Loss("damaged", place.damage, None)
         number = self._first(source) if place.number is None else place.number
         self._number = number if loss is None else number + 1
         self._progress = replace(

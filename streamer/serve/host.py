@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.config.streams import StreamEntry
     from streamer.connectors.sinks.sink import Sink
+    from streamer.errors import StateError
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import Engine
     from streamer.serve.status import Status
@@ -194,6 +195,10 @@ class StreamHost:
         self._observer.enter("failed")
         self._observer.trouble(type(error).__name__, str(error))
 
+    def _damaged(self, error: StateError) -> None:
+        self._context.metrics.error(error)
+        self._observer.trouble(type(error).__name__, str(error))
+
     def _once(self) -> bool:
         """Runs from the state to the end of the input, or until stopped; whether it has ended."""
         with self._lock:
@@ -213,7 +218,9 @@ class StreamHost:
             segmentation = StreamSegmentation(
                 self.entry.name, self._engine.model, self._settings.segment
             )
-            keeping = StateKeeper(self._file, fingerprint(self._location), segmentation)
+            keeping = StateKeeper(
+                self._file, fingerprint(self._location), segmentation, damaged=self._damaged
+            )
             run = StreamRun(
                 self.entry.name,
                 Connector(self._location, self._settings.source),
