@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from streamer.connectors.sinks.spool import ENDING, LENGTH, connect, is_busy, read_about
+from streamer.connectors.sinks.spool import (
+    DAMAGE,
+    ENDING,
+    LENGTH,
+    connect,
+    is_busy,
+    read_about,
+)
 from streamer.errors import StateError
 
 if TYPE_CHECKING:
@@ -58,7 +64,7 @@ def _look(path: Path) -> Leftover:
                 return Leftover(path, busy=False)
             about = read_about(database, path)
             events, size, refused = database.execute(_NUMBERS).fetchone()
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         if is_busy(error):
             return Leftover(path, busy=True)
         return Leftover(path, busy=False, problem=f"{path}: cannot be read: {error}")

@@ -41,6 +41,9 @@ _JOURNAL_BYTES: Final = 512 << 10
 LENGTH: Final = f"(length(line) - iif(substr(line, 1, 4) = x'{MAGIC.hex()}', {OVERHEAD}, 0))"
 """Bytes of an event in SQL, without its seal."""
 
+DAMAGE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises; the words of an error may come from the file."""
+
 _AT_ONCE: Final = 32
 _POLL: Final = 0.1
 _TABLES: Final = """
@@ -154,7 +157,7 @@ class Spool:
         with self._errors("cannot be opened"):
             try:
                 self._database = self._prepared(self.path, about)
-            except sqlite3.DatabaseError as error:
+            except DAMAGE as error:
                 if not _is_damage(error):
                     raise
                 self._rescue(error, about)
@@ -241,9 +244,9 @@ class Spool:
         """Put a damaged file aside, with a new one of all events in it that can be read."""
         fresh = self.path.with_name(f"{self.path.name}.new")
         lines: dict[int, bytes] = {}
-        with suppress(sqlite3.Error), closing(connect(self.path)) as old:
+        with suppress(*DAMAGE), closing(connect(self.path)) as old:
             for order in ("", " DESC"):
-                with suppress(sqlite3.Error):
+                with suppress(*DAMAGE):
                     for number, line in old.execute(
                         f"SELECT number, line FROM events ORDER BY number{order}"
                     ):
@@ -436,7 +439,7 @@ class Spool:
             if self._database is not None:
                 if not self._events:
                     # Nothing has to be taken out; the disk gets back what the events took.
-                    with suppress(sqlite3.Error):
+                    with suppress(*DAMAGE):
                         self._shrink(self._database)
                     _reserve(self.path).unlink(missing_ok=True)
                 self._database.close()
@@ -526,7 +529,7 @@ class Spool:
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             if is_busy(error):
                 raise SinkError(f"{self.path}: the spool is in use by another process") from error
             raise SinkError(f"{self.path}: {what}: {error}") from error
@@ -619,17 +622,19 @@ def _allocate(path: Path, size: int) -> bool:
     return True
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
-    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+def _is_damage(error: Exception) -> bool:
+    """Whether a file is no spool, or not any more, rather than out of reach."""
+    name = getattr(error, "sqlite_errorname", "")
+    passing = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "PERM", "READONLY", "NOMEM")
+    return not name.startswith(tuple(f"SQLITE_{each}" for each in passing))
 
 
-def _is_full(error: sqlite3.Error) -> bool:
+def _is_full(error: Exception) -> bool:
     name = getattr(error, "sqlite_errorname", "")
     return name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+def is_busy(error: Exception) -> bool:
     """Whether another process has the file."""
     return getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
 
