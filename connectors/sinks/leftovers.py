@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from streamer.connectors.sinks.spool import (
     DAMAGE,
     ENDING,
-    LENGTH,
+    NUMBERS,
     connect,
     is_busy,
     read_about,
@@ -18,8 +18,6 @@ from streamer.errors import StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_NUMBERS: Final = f"SELECT count(*), total({LENGTH}), (SELECT count(*) FROM refused) FROM events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def _look(path: Path) -> Leftover:
             if database.execute("PRAGMA user_version").fetchone() == (0,):
                 return Leftover(path, busy=False)
             about = read_about(database, path)
-            events, size, refused = database.execute(_NUMBERS).fetchone()
+            events, size, refused = database.execute(NUMBERS).fetchone()
     except DAMAGE as error:
         if is_busy(error):
             return Leftover(path, busy=True)

@@ -38,8 +38,13 @@ RESERVE: Final = 2 << 20
 _LOG_PAGES: Final = 128
 _LOG_BYTES: Final = 640 << 10
 _JOURNAL_BYTES: Final = 512 << 10
-LENGTH: Final = f"(length(line) - iif(substr(line, 1, 4) = x'{MAGIC.hex()}', {OVERHEAD}, 0))"
-"""Bytes of an event in SQL, without its seal."""
+# Bytes of an event, without its seal.
+_LENGTH: Final = f"(length(line) - iif(substr(line, 1, 4) = x'{MAGIC.hex()}', {OVERHEAD}, 0))"
+NUMBERS: Final = f"SELECT count(*), total({_LENGTH}), (SELECT count(*) FROM refused) FROM events"  # noqa: S608 -- constants
+"""Events that wait, their bytes, and events that are refused."""
+
+_LENGTHS: Final = f"SELECT number, {_LENGTH} FROM events ORDER BY number"  # noqa: S608 -- constants
+_TAKE: Final = f"DELETE FROM events WHERE number = ? RETURNING line, {_LENGTH}"  # noqa: S608 -- constants
 
 DAMAGE: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; the words of an error may come from the file."""
@@ -170,9 +175,7 @@ class Spool:
             self._reserved = _allocate(_reserve(path), RESERVE)
             with _unless_full():
                 # Where it stays as it is, events can be read at least.
-                database.execute(
-                    f"PRAGMA journal_mode = {'WAL' if self._reserved else 'PERSIST'}"
-                )
+                database.execute(f"PRAGMA journal_mode = {'WAL' if self._reserved else 'PERSIST'}")
             # The lock stays from here on.
             database.execute("BEGIN EXCLUSIVE")
             database.execute("COMMIT")
@@ -189,7 +192,7 @@ class Spool:
                 self._renew(database)
             if not self._bare:
                 self._sign(database, about)
-            row = database.execute(f"SELECT count(*), total({LENGTH}) FROM events").fetchone()
+            row = database.execute(NUMBERS).fetchone()
             self._events, self._size = int(row[0]), int(row[1])
         except BaseException:
             database.close()
@@ -214,14 +217,6 @@ class Spool:
     def _renew(self, database: sqlite3.Connection) -> None:
         """Write a spool of version 0.1.0 in the present form, where the disk has room for that."""
         with _unless_full(), _transaction(database):
-            for table in ("events", "refused"):
-                for number, line in database.execute(
-                    f"SELECT number, line FROM {table} WHERE substr(line, 1, 1) = x'7b'"
-                ).fetchall():
-                    database.execute(
-                        f"UPDATE {table} SET line = ? WHERE number = ?",
-                        (seal("event", body=line), number),
-                    )
             database.execute("DROP TABLE about")
             database.execute("CREATE TABLE about (note BLOB NOT NULL)")
             database.execute(f"PRAGMA user_version = {FORMAT}")
@@ -245,12 +240,12 @@ class Spool:
         fresh = self.path.with_name(f"{self.path.name}.new")
         lines: dict[int, bytes] = {}
         with suppress(*DAMAGE), closing(connect(self.path)) as old:
-            for order in ("", " DESC"):
+            for rows in (
+                "SELECT number, line FROM events ORDER BY number",
+                "SELECT number, line FROM events ORDER BY number DESC",
+            ):
                 with suppress(*DAMAGE):
-                    for number, line in old.execute(
-                        f"SELECT number, line FROM events ORDER BY number{order}"
-                    ):
-                        lines[number] = line
+                    lines |= dict(old.execute(rows))
         try:
             for path in (fresh, _log(fresh), _journal(fresh), _reserve(fresh)):
                 path.unlink(missing_ok=True)
@@ -480,9 +475,7 @@ class Spool:
                 del self._damaged[number]
 
     def _move(self, number: int, reason: str) -> list[int]:
-        row = self._open.execute(
-            f"DELETE FROM events WHERE number = ? RETURNING line, {LENGTH}", (number,)
-        ).fetchone()
+        row = self._open.execute(_TAKE, (number,)).fetchone()
         if row is None:
             return []
         line, length = row
@@ -497,9 +490,7 @@ class Spool:
         return [
             int(length or 0)
             for number in numbers
-            for (length,) in self._open.execute(
-                f"DELETE FROM events WHERE number = ? RETURNING {LENGTH}", (number,)
-            ).fetchall()
+            for _, length in self._open.execute(_TAKE, (number,)).fetchall()
         ]
 
     def _make_room(self, wanted: int) -> int:
@@ -513,7 +504,7 @@ class Spool:
             return 0
         dropped: list[int] = []
         excess = self._size + wanted - self._limit
-        rows = self._open.execute(f"SELECT number, {LENGTH} FROM events ORDER BY number")
+        rows = self._open.execute(_LENGTHS)
         for number, length in rows:
             dropped.append(int(number))
             excess -= int(length)

@@ -1,7 +1,7 @@
 """Write closed shots as Kafka records and read them.
 
-A record is a seal (`streamer.saved`) of kind ``shot``, version 2. Its header is JSON; its body holds
-the tokens, aspect after aspect in the header's order, row by row, little-endian, without padding.
+A record is a seal (`streamer.saved`) of kind ``shot``, version 2. Its header is JSON, its body the
+tokens: aspect after aspect in the header's order, row by row, little-endian, without padding.
 ``docs/kafka.md`` has the layout for readers in other languages.
 """
 
@@ -170,7 +170,9 @@ def decode(value: bytes | None) -> ShotRecord:
         epoch = load_epoch(json.dumps(header.epoch))
         if (header.kind == "shot") != (header.shot is not None):
             raise ValueError("a shot without its place")
-        shot = None if header.shot is None else _shot(header.shot, _blocks(header, memoryview(body)))
+        shot = (
+            None if header.shot is None else _shot(header.shot, _blocks(header, memoryview(body)))
+        )
     except (ValidationError, StateError, ValueError) as error:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise RecordRefused("garbage", detail) from error

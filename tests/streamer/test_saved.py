@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streamer.errors import StateDamaged, StateError
 from streamer.saved import (
@@ -105,7 +106,10 @@ def test_limits() -> None:
 
 
 def test_arrays() -> None:
-    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([], np.uint8)}
+    arrays: dict[str, NDArray[Any]] = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.array([], np.uint8),
+    }
     found = unpack_arrays(pack_arrays(arrays), "here")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,13 +150,14 @@ def test_a_broker_that_is_back_gets_all_events_once(broker: Broker, disk: Path) 
     spool = Spool(spool_path(KafkaAddress.parse(url), "film", section), LIMIT)
     spool.open(url, "film")
     wanted = events(20_000, stream="film")
-    kept = []
-    with pytest.raises(SinkError, match="event not stored"):
+    count = 0
+    with suppress(SinkError):
         for event in wanted:
             spool.put(to_line(event))
-            kept.append(event)
+            count += 1
     spool.close()
-    assert len(kept) > 100
+    kept = wanted[:count]
+    assert 100 < count < len(wanted)
     with filled(disk):
         sink = open_sink(url, SinkUse("film", section))
         sink.flush()
