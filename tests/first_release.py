@@ -6,7 +6,7 @@ import json
 import sqlite3
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
@@ -16,6 +16,8 @@ from streamer.pipeline import remember, resume_point
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from streamer.fleet.window import StreamWindow
     from streamer.live.state import Saved
@@ -32,7 +34,7 @@ def segmentation(of: StreamSegmentation) -> bytes:
 def state(saved: Saved) -> bytes:
     """`StateFile.save`."""
     metadata = {"stream": json.dumps({"version": 1, **saved.head.model_dump(mode="json")})}
-    arrays = {"segmentation": np.frombuffer(saved.segmentation, np.uint8)}
+    arrays: dict[str, NDArray[Any]] = {"segmentation": np.frombuffer(saved.segmentation, np.uint8)}
     if saved.mark is not None:
         metadata["mark"], more = resume_point.dump(saved.mark)
         arrays |= more

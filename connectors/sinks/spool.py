@@ -217,6 +217,11 @@ class Spool:
     def _renew(self, database: sqlite3.Connection) -> None:
         """Write a spool of version 0.1.0 in the present form, where the disk has room for that."""
         with _unless_full(), _transaction(database):
+            rows = database.execute("SELECT number, line FROM events").fetchall()
+            database.executemany(
+                "UPDATE events SET line = ? WHERE number = ?",
+                [(seal("event", body=line), number) for number, line in rows if line[:1] == b"{"],
+            )
             database.execute("DROP TABLE about")
             database.execute("CREATE TABLE about (note BLOB NOT NULL)")
             database.execute(f"PRAGMA user_version = {FORMAT}")

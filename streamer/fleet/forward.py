@@ -55,21 +55,23 @@ def find_reached(windows: ShotLog, shots: ShotLog, place: Lookup) -> Reached | N
         None for a stream that nobody has read.
     """
     partition, key = place.partition, place.key
-    saved, known = False, None
+    damaged, known = False, None
     for raw in windows.last(partition, key, 0):
         if raw.value:
             # Of one that is damaged, an earlier one may be left.
-            saved, known = True, saved_place(raw.value)
+            known = saved_place(raw.value)
             if known is not None:
                 break
+            damaged = True
     if known is None:
         oldest = min(shots.at(partition, place.added), shots.since(partition, place.seconds))
         for raw in shots.last(partition, key, oldest):
             if (found := _usable(raw)) is not None:
                 return found
         # It was read, and how far is lost; epochs are never ahead of the clock.
-        return Reached(int(time.time()), 0) if saved else None
-    reached = Reached(known.epoch, known.sequence)
+        return Reached(int(time.time()), 0) if damaged else None
+    number = max(known.epoch, int(time.time())) if damaged else known.epoch
+    reached = Reached(number, known.sequence)
     _, end = shots.ends(partition)
     for piece in shots.read(partition, known.offset, end):
         for raw in piece:

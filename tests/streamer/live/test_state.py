@@ -19,6 +19,7 @@ import safetensors.numpy
 from streamer.config.folders import safe_file_name
 from streamer.connectors.sources.beginning import Beginning
 from streamer.errors import StateDamaged, StateError
+from streamer.files import write_atomically
 from streamer.live import state
 from streamer.live.state import Head, Saved, StateFile
 from streamer.pipeline.resume_point import ResumePoint
@@ -157,11 +158,13 @@ def test_a_newer_state_is_left_alone(tmp_path: Path) -> None:
 def test_a_new_stream_that_was_never_saved_is_no_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = []
-    keep = state.write_atomically
-    monkeypatch.setattr(
-        state, "write_atomically", lambda path, *a, **k: (written.append(path), keep(path, *a, **k))
-    )
+    written: list[Path] = []
+
+    def spy(path: Path, content: bytes, *, mode: int, alone: bool) -> None:
+        written.append(path)
+        write_atomically(path, content, mode=mode, alone=alone)
+
+    monkeypatch.setattr(state, "write_atomically", spy)
     file = StateFile(tmp_path, "a")
     file.save(SAVED)
     file.save(SAVED)
