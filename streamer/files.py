@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and put damaged ones aside."""
+"""Write files whole or not at all, and name paths that no file can have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from pathlib import Path
 
 PRIVATE = 0o600
 """Mode of a file for its owner only."""
+
+
+def unusable(path: Path | str) -> str | None:
+    """Say why no file can ever have a path; None when one could.
+
+    Args:
+        path: As somebody wrote it.
+    """
+    text = str(path)
+    if "\0" in text:
+        return "holds a NUL character"
+    try:
+        os.lstat(text)
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            return f"no file can be called so: {error.strerror}"
+    return None
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:

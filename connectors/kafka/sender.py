@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamer.connectors.kafka.client import (
+    UNKNOWN,
     ClientErrors,
     client_settings,
     error_kind,
@@ -18,6 +19,7 @@ from streamer.connectors.kafka.client import (
 )
 from streamer.connectors.kafka.message import OVERHEAD_BYTES, to_message
 from streamer.connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.topic import missing
 from streamer.errors import SinkError, StreamerError
 
 if TYPE_CHECKING:
@@ -254,7 +256,7 @@ class Sender:
     def _words(self, error: KafkaError) -> str:
         if is_refusal(error):
             return not_allowed("topic", self._address.topic, ("WRITE",))
-        return in_words(error)
+        return missing(self._address) if error.code() in UNKNOWN else in_words(error)
 
     def _left(self) -> str:
         return f"{self._spool.state.events} events wait in {self._spool.path}"
@@ -294,6 +296,8 @@ def _producer_settings(section: KafkaSection, facts: TopicFacts | None) -> dict[
         "batch.size": limit,
         # As the Java clients and aiokafka do, so that a key is in one partition whoever writes.
         "partitioner": "murmur2_random",
+        # One that a broker makes by itself has a single partition.
+        "allow.auto.create.topics": False,
         "linger.ms": 5,
         "queue.buffering.max.kbytes": 64 << 10,
     }

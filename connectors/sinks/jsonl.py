@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
-from streamer.files import sync_folder
+from streamer.files import sync_folder, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +91,8 @@ class FileSink:
         """
         if self._descriptor is not None:
             return
+        if wrong := unusable(self._path):
+            raise SinkError(f"{self.name}: {wrong}")
         try:
             descriptor = self._open()
         except OSError as error:

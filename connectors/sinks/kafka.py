@@ -108,7 +108,9 @@ class KafkaSink:
         """
         if self._sender is not None:
             return
-        probe = TopicProbe(self._address, self._section, "WRITE")
+        probe = TopicProbe(
+            self._address, self._section, "WRITE", create=self._section.create_topics
+        )
         self._spool.open(self.name, self._stream)
         try:
             facts = self._look(probe)

@@ -14,7 +14,8 @@ from streamer.connectors.sinks.spool import (
     is_busy,
     read_about,
 )
-from streamer.errors import StateError
+from streamer.errors import SinkError, StateError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +51,36 @@ def leftovers(folder: Path) -> list[Leftover]:
 
     Args:
         folder: One that is not there holds nothing.
+
+    Raises:
+        SinkError: The folder cannot be read.
     """
-    return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    try:
+        return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    except OSError as error:
+        raise SinkError(f"{folder}: cannot be read: {reason(error)}") from error
+
+
+def remove_leftover(found: Leftover, *, force: bool = False) -> None:
+    """Remove a spool.
+
+    Args:
+        found: As `leftovers` gave it.
+        force: Also where it holds events, or cannot be read.
+
+    Raises:
+        SinkError: A process uses it, it holds events, or it cannot be removed.
+    """
+    if found.busy:
+        raise SinkError(f"{found.path}: is in use by another process")
+    if not force and (found.events or found.refused or found.problem):
+        what = found.problem or f"holds {found.events + found.refused} events"
+        raise SinkError(f"{found.path}: {what}; streamer spool remove --force loses them")
+    try:
+        for ending in ("", "-wal", "-shm", "-journal", ".reserve"):
+            found.path.with_name(found.path.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise SinkError(f"{found.path}: cannot be removed: {reason(error)}") from error
 
 
 def _look(path: Path) -> Leftover:
@@ -65,7 +94,8 @@ def _look(path: Path) -> Leftover:
     except DAMAGE as error:
         if is_busy(error):
             return Leftover(path, busy=True)
-        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {error}")
+        words = "damaged" if isinstance(error, UnicodeDecodeError) else reason(error)
+        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {words}")
     except StateError as error:
         return Leftover(path, busy=False, problem=str(error))
     if about is None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from streamer.connectors.sinks.jsonl import FileSink, StdoutSink
 from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import SinkError
+from streamer.files import unusable
 
 if TYPE_CHECKING:
     from streamer.connectors.sinks.sink import Sink
@@ -47,15 +48,17 @@ def file_sink(url: str, use: SinkUse) -> FileSink:
 
 
 def check_kind(location: str) -> None:
-    """Says whether there is any sink for such a location, without opening one.
+    """Refuse a location that no sink can ever have, without opening one.
 
     Args:
         location: As `open_sink` takes it.
 
     Raises:
-        SinkError: Its scheme is unknown.
+        SinkError: Its scheme is unknown, its address is wrong, or no file can be called so.
     """
-    _target(location)
+    sink = _make(location, SinkUse())
+    if isinstance(sink, FileSink) and (wrong := unusable(sink.name)):
+        raise SinkError(f"{location}: {wrong}")
 
 
 def _make(location: str, use: SinkUse) -> Sink:

@@ -529,6 +529,9 @@ class Spool:
             if is_busy(error):
                 raise SinkError(f"{self.path}: the spool is in use by another process") from error
             raise SinkError(f"{self.path}: {what}: {error}") from error
+        # Names in a damaged file need not be text.
+        except UnicodeDecodeError as error:
+            raise SinkError(f"{self.path}: {what}: damaged") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from streamer.connectors.sources.beginning import Beginning
 from streamer.connectors.sources.source import Opening, SourceBase
@@ -89,3 +90,60 @@ class FileSource(SourceBase):
     def continues(self, known: Beginning) -> bool:
         """Compares what has the name."""
         return known.fits(self._path)
+
+
+class ObjectSource(SourceBase):
+    """Read an open binary file object of the caller, which stays open.
+
+    Args:
+        file: Has ``read``, and ``seek`` and ``tell`` where it can seek.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        name = getattr(file, "name", None)
+        super().__init__(
+            name if isinstance(name, str) else "file object", live=False, endless=False
+        )
+        self._file = file
+        self._fault: SourceError | None = None
+
+    @property
+    def replays(self) -> bool:
+        """What was read from an object is not read again."""
+        return False
+
+    def open(self) -> Opening:
+        """Return this object, which is its own byte stream."""
+        return Opening(self)
+
+    def fault(self) -> SourceError | None:
+        """Return the error that the object raised, if it did."""
+        return self._fault
+
+    def seekable(self) -> bool:
+        """Say whether the object can seek."""
+        try:
+            return bool(self._file.seekable())
+        except Exception:  # noqa: BLE001  (any object that has read will do)
+            return False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read at most ``size`` bytes; an error of the object ends the input."""
+        if self._stopped or self._fault is not None:
+            return b""
+        try:
+            data = self._file.read(size)
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise TypeError(f"read() gave {type(data).__name__}, not bytes; open it with 'rb'")
+        except Exception as error:  # noqa: BLE001  (it must not cross the demuxer)
+            self._fault = SourceError(f"{self.name}: {error}")
+            return b""
+        return bytes(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to another byte."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the offset of the next byte."""
+        return self._file.tell()

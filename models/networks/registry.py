@@ -1,4 +1,4 @@
-"""Which networks there are: those of this package, and any installed module's."""
+"""Find networks by name, in this package or any installed one, and build extractors of them."""
 
 from __future__ import annotations
 
@@ -12,81 +12,77 @@ from typing import Protocol
 
 import torch
 
-from streamer.aspects.extractor import Extractor
 from streamer.errors import ConfigError
+from streamer.extractor import Extractor
 from streamer.models.networks.base import Architecture
 
-# Network → the module whose NETWORK describes it; imported when asked for.
-_MODULES: Mapping[str, str] = {
-    "efficientnet-lite0": "efficientnet_lite0",
-    "ge2e": "ge2e",
-    "yamnet": "yamnet",
-    "aisfx-cnn9": "aisfx_cnn9",
-    "soundnet-conv5": "soundnet_conv5",
-    "musicnn-mtt": "musicnn_mtt",
-    "mtcnn-dlib": "mtcnn_dlib",
-    "grid-flow": "grid_flow",
-    "ina-smn": "ina_smn",
-    "resnet50-places365": "resnet50_places365",
-    "mtcnn-facenet": "mtcnn_facenet",
-    "lgss-audnet": "lgss_audnet",
-    "deep-speaker": "deep_speaker",
-    "vggish": "vggish",
-    "vggish-pca": "vggish_pca",
-    "panns-cnn14": "panns_cnn14",
-    "panns-wavegram-logmel-cnn14": "panns_wavegram",
-    "openl3-music-mel256-512": "openl3",
+# Network → its module and attribute, imported on use.
+_NETWORKS: Mapping[str, str] = {
+    "efficientnet-lite0": "efficientnet_lite0:NETWORK",
+    "ge2e": "ge2e:NETWORK",
+    "yamnet": "yamnet:NETWORK",
+    "aisfx-cnn9": "aisfx_cnn9:NETWORK",
+    "soundnet-conv5": "soundnet_conv5:NETWORK",
+    "musicnn-mtt": "musicnn_mtt:NETWORK",
+    "mtcnn-dlib": "mtcnn_dlib:NETWORK",
+    "grid-flow": "grid_flow:NETWORK",
+    "ina-smn": "ina_smn:NETWORK",
+    "resnet50-places365": "resnet50_places365:NETWORK",
+    "mtcnn-facenet": "mtcnn_facenet:NETWORK",
+    "lgss-audnet": "lgss_audnet:NETWORK",
+    "deep-speaker": "deep_speaker:NETWORK",
+    "vggish": "vggish:VGGISH",
+    "vggish-pca": "vggish:VGGISH_PCA",
+    "panns-cnn14": "panns:CNN14",
+    "panns-wavegram-logmel-cnn14": "panns:WAVEGRAM_LOGMEL_CNN14",
+    "openl3-music-mel256-512": "openl3:NETWORK",
 }
 
-_ELSEWHERE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_INSTALLED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class Weights(Protocol):
-    """Where `build` gets tensors from; `streamer.models.weights.store.WeightStore` is one."""
+    """Source of tensors; `streamer.models.weights.store.WeightStore` is one."""
 
     def load(self, network: str) -> dict[str, torch.Tensor]:
-        """Tensors of a network by name, float32 on the CPU."""
+        """Return the tensors of a network by name, float32 on the CPU."""
 
 
 def names() -> tuple[str, ...]:
-    """Every network of this package, by its name in the settings."""
-    return tuple(_MODULES)
+    """Return the names of all networks of this package."""
+    return tuple(_NETWORKS)
 
 
 def architecture(network: str) -> Architecture:
-    """Looks a network up.
+    """Look up a network.
 
     Args:
         network: Name in the settings: one of this package's, or ``module:ATTRIBUTE`` of an
             installed distribution.
 
-    Returns:
-        What there is to know about it apart from its weights.
-
     Raises:
-        ConfigError: There is no such network; the message lists those there are.
+        ConfigError: No such network exists; the message lists those that do.
     """
     if ":" in network:
         return _installed(network)
-    if network not in _MODULES:
-        known = ", ".join(sorted(_MODULES))
+    if network not in _NETWORKS:
+        known = ", ".join(sorted(_NETWORKS))
         raise ConfigError(f"no network is called {network}; there are {known}")
-    found = import_module(f"streamer.models.networks.{_MODULES[network]}").NETWORK
+    module, _, attribute = _NETWORKS[network].partition(":")
+    found = getattr(import_module(f"streamer.models.networks.{module}"), attribute)
     if not isinstance(found, Architecture):
-        raise TypeError(
-            f"streamer.models.networks.{_MODULES[network]}.NETWORK is not an Architecture"
-        )
+        raise TypeError(f"{_NETWORKS[network]} is not an Architecture")
     return found
 
 
 def _installed(network: str) -> Architecture:
-    """A network from elsewhere.
+    """Import a network of another distribution.
 
-    Settings may come from someone who should not choose what code runs: only what a distribution
-    installed on this machine provides is imported, never a file that happens to lie about.
+    Settings may come from someone who must not choose what code runs: only modules of installed
+    distributions are imported, never a file in the working folder.
     """
     module, _, attribute = network.partition(":")
-    if not _ELSEWHERE.fullmatch(network):
+    if not _INSTALLED.fullmatch(network):
         raise ConfigError(f"{network} is not of the form module:ATTRIBUTE")
     if module.partition(".")[0] not in packages_distributions():
         raise ConfigError(f"{network}: no installed distribution provides the module")
@@ -108,23 +104,20 @@ def build(
     device: torch.device,
     interval: Fraction,
     *,
-    few_bits: bool = True,
+    mixed_precision: bool = True,
 ) -> Extractor:
-    """Makes the extractor that fills a slot.
+    """Build the extractor that fills a slot.
 
     Args:
         aspect: The slot, e.g. ``place``.
         network: Its network, e.g. ``efficientnet-lite0``.
-        store: Where the weights are.
-        device: Where it runs.
-        interval: Seconds between two key frames of a shot; only pictures use it.
-        few_bits: Whether a GPU may compute in half precision where the network bears it.
-
-    Returns:
-        An extractor ready to embed.
+        store: Source of the weights.
+        device: Device it runs on.
+        interval: Seconds between two key frames of a shot; pictures only.
+        mixed_precision: Whether a GPU may compute in half precision where the network allows it.
 
     Raises:
-        ConfigError: There is no such network, or it cannot fill this slot.
+        ConfigError: No such network exists, or it cannot fill this slot.
         WeightsMissing: Its weights have not been pulled.
         WeightsCorrupt: Its weights are damaged.
     """
@@ -133,10 +126,10 @@ def build(
     except ConfigError as error:
         raise ConfigError(f"aspects.{aspect}.network: {error}") from error
     if aspect not in found.slots:
-        fitting = ", ".join(name for name in _MODULES if aspect in architecture(name).slots)
+        fitting = ", ".join(name for name in _NETWORKS if aspect in architecture(name).slots)
         raise ConfigError(
             f"aspects.{aspect}.network: {network} fills {', '.join(found.slots)};"
             f" {aspect} can be filled by {fitting or 'no network there is'}"
         )
     tensors = store.load(network) if found.weights else {}
-    return found.build(aspect, tensors, device, interval, few_bits=few_bits)
+    return found.build(aspect, tensors, device, interval, mixed_precision=mixed_precision)

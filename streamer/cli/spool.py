@@ -80,6 +80,33 @@ def send(config: Config = None) -> int:
     return _code(failed)
 
 
+@app.command()
+def remove(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="As `streamer spool list` names them.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with events in it: they are lost.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Remove spools of brokers or topics that will never be there, such as mistyped ones.
+
+    Example:
+
+      streamer spool remove film-0123456789abcdef.spool
+    """
+    from streamer.connectors.sinks.leftovers import remove_leftover
+    from streamer.errors import SinkError
+
+    known = {each.path.name: each for each in _leftovers(config)}
+    for name in files:
+        if Path(name).name not in known:
+            raise SinkError(f"{name}: there is no such spool; `streamer spool list` names them")
+    for name in files:
+        remove_leftover(known[Path(name).name], force=force)
+
+
 def _code(failed: bool) -> int:
     from streamer.errors import SinkError
 

@@ -123,6 +123,7 @@ def tail(
         "logging.debug": shell.debug or None,
     }
     settings = load_settings(config, overrides)
+    shell.json_logs = settings.logging.json_logs
     keep_level()
     return _run(source, settings)
 
@@ -146,27 +147,31 @@ def _run(location: str, settings: Settings) -> int:
 def _open(location: str, settings: Settings, interruption: Interruption) -> bool:
     from queue import SimpleQueue
 
-    from streamer.cli.beside import BesideProgress
-    from streamer.cli.monitor import Monitor
     from streamer.cli.progress import make_reporter
-    from streamer.cli.watch import Watch
-    from streamer.connectors.sinks.registry import open_sink
-    from streamer.connectors.sinks.use import SinkUse
-    from streamer.connectors.sources.registry import open_source
     from streamer.events.names import default_stream_name
-    from streamer.live.connector import Connector
 
     stream = settings.stream.name or default_stream_name(location)
-    notices: SimpleQueue[str] = SimpleQueue()
-    use = SinkUse(stream, settings.kafka, notices.put)
-    printed = "-" if settings.output.file is None else str(settings.output.file)
     with ExitStack() as stack:
-        source = open_source(location, settings.source)
         reporter = make_reporter(stream, settings.logging)
         stack.callback(reporter.close)
+        # Importing what follows takes seconds, too.
+        reporter.loading("networks")
+
+        from streamer.cli.beside import BesideProgress
+        from streamer.cli.monitor import Monitor
+        from streamer.cli.watch import Watch
+        from streamer.connectors.sinks.registry import open_sink
+        from streamer.connectors.sinks.use import SinkUse
+        from streamer.connectors.sources.registry import open_source
+        from streamer.live.connector import Connector
+
+        notices: SimpleQueue[str] = SimpleQueue()
+        use = SinkUse(stream, settings.kafka, notices.put)
+        printed = "-" if settings.output.file is None else str(settings.output.file)
+        source = open_source(location, settings.source)
         watch = Watch(stream, reporter, notices)
-        stack.callback(watch.tell)
-        monitor = stack.enter_context(Monitor(stream, settings.http, watch))
+        stack.callback(watch.show_notices)
+        monitor = stack.enter_context(Monitor(stream, settings.http))
         sinks: list[Sink] = []
         # What is printed last was taken by the others before.
         for place in (*settings.output.sinks, printed):
@@ -188,16 +193,27 @@ def _watch(
 ) -> bool:
     from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.errors import SourceDamaged, SourceError
+    from streamer.live.delivery import deliver
     from streamer.live.stream import StreamRun
+    from streamer.logs import LibraryLogs
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
+    from streamer.pipeline.segmentation import StreamSegmentation
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
     monitor.loaded(sinks)
-    run = StreamRun(stream, connect, settings, engine, sinks, monitor)
+    run = StreamRun(
+        stream,
+        connect,
+        settings,
+        StreamSegmentation(stream, engine.model, settings.segment),
+        extractors=engine.extractors,
+        shot_network=engine.shot_network,
+    )
     interruption.stops(run.stop)
     try:
-        run.run()
+        with LibraryLogs(watch.note, debug=settings.logging.debug):
+            deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))
     except SourceDamaged:
         if run.progress.shots:
             watch.finish(run.progress, "damaged input")

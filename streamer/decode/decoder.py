@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.damage import Damage, declared_end, ends_within_packet
+from streamer.decode.damage import Damage, declared_end, ends_within_packet, holds_all
 from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
 from streamer.decode.formats import CONTAINERS
 from streamer.decode.opening import open_input
 from streamer.decode.pace import Pace
-from streamer.decode.placing import Placement
+from streamer.decode.placing import Placement, unusable
 from streamer.decode.reader import CountingReader
 from streamer.decode.refusal import nothing, refusal
 from streamer.decode.skip import skip_to
@@ -343,8 +343,11 @@ class Decoder:
             # Flushed before.
             return
         except FFmpegError as error:
-            self._count_failure(kind, error)
+            self._count_failure(kind, error.strerror)
             return
+        for reason in filter(None, map(unusable, frames)):
+            self._count_failure(kind, reason)
+        frames = [frame for frame in frames if unusable(frame) is None]
         if frames:
             self._failures[kind] = 0
         if packet.size and packet.is_corrupt and self._placement.began(kind):
@@ -361,7 +364,8 @@ class Decoder:
                 frames = stream.decode(None)
             except (FFmpegError, EOFError):
                 continue
-            yield from self._placement.place(stream.type, frames, stream.time_base, self.info)
+            usable = [frame for frame in frames if unusable(frame) is None]
+            yield from self._placement.place(stream.type, usable, stream.time_base, self.info)
 
     def _check_progress(self) -> None:
         stall = self._stall_seconds
@@ -375,11 +379,11 @@ class Decoder:
             word = "sound" if kind == "audio" else "picture"
             raise SourceStalled(f"{name}: no {word} for {stall:g} s while the rest goes on")
 
-    def _count_failure(self, kind: str, error: FFmpegError) -> None:
+    def _count_failure(self, kind: str, reason: str) -> None:
         clock = self._clocks[kind]
         # Joining in the middle of a recording fails until its first whole picture.
         real = self._placement.began(kind)
-        self._damage.add(clock.end, f"undecodable {kind} ({error.strerror})", real=real)
+        self._damage.add(clock.end, f"undecodable {kind} ({reason})", real=real)
         self._failures[kind] += 1
         if self._failures[kind] > CONSECUTIVE_FAILURES:
             self._given_up.add(kind)
@@ -387,8 +391,11 @@ class Decoder:
             self._warnings.append(f"{kind} cannot be decoded any more; gave it up")
 
     def _check_damage(self, container: InputContainer) -> None:
-        name = self._source.name
-        self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
+        name, target = self._source.name, self._target
+        matroska = container.format.name == "matroska,webm"
+        file = matroska and isinstance(target, str) and target.startswith("file:")
+        if self._damage.lost or not file or not holds_all(Path(str(target).removeprefix("file:"))):
+            self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
         told = self._damage.describe()
         if told is not None:
             raise SourceDamaged(f"{name}: {told}")

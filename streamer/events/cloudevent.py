@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from streamer.events.ids import EventKind, event_id
-from streamer.timeline import Instant
+from streamer.events.payload import to_json
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData
@@ -47,11 +46,10 @@ def cloud_event(data: EventData, time: datetime | None = None) -> CloudEvent:
     moment = datetime.now(UTC) if time is None else time
     if moment.tzinfo is None:
         raise ValueError("the time of an event needs an offset")
-    position = Instant(data.pts, Fraction(data.time_base))
     return CloudEvent(
         {
             "specversion": "1.0",
-            "id": event_id(data.kind, data.stream, data.epoch, position),
+            "id": event_id(data.kind, data.stream, data.epoch, data.at),
             "source": f"/moae-streamer/streams/{quote(data.stream, safe='')}",
             "type": TYPES[data.kind],
             "subject": data.stream,
@@ -59,7 +57,7 @@ def cloud_event(data: EventData, time: datetime | None = None) -> CloudEvent:
             "datacontenttype": "application/json",
             "dataschema": SCHEMAS[data.kind],
         },
-        data.model_dump(mode="json"),
+        to_json(data),
     )
 
 

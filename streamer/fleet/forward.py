@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from streamer.errors import FleetError
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import saved_place
-from streamer.live.keeping import ResumeState
 from streamer.models.experts.tokens import thinned
+from streamer.pipeline.progress import ResumeState
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from streamer.fleet.ports import LogRecord
     from streamer.fleet.request import StreamRequest
     from streamer.pipeline.epoch import Epoch
-    from streamer.pipeline.run import Counts
     from streamer.timeline import EmbeddedShot, Shot
 
 
@@ -202,34 +201,26 @@ class ShotForwarder:
         self._sequence += 1
 
 
-class LogKeeping:
-    """Where a stream goes on: the shots in Kafka are what is kept of it.
+def resume_from_log(
+    request: StreamRequest,
+    reached: Reached | None,
+    forwarder: ShotForwarder,
+    number: int | None = None,
+) -> ResumeState:
+    """Return where a stream is resumed: after the last shot that Kafka has.
 
     Args:
         request: Which stream.
         reached: How far it was read before.
         forwarder: Goes on in the epoch that was reached.
+        number: Of the first epoch of a new stream, where that is settled.
     """
-
-    def __init__(
-        self, request: StreamRequest, reached: Reached | None, forwarder: ShotForwarder
-    ) -> None:
-        self._request, self._reached, self._forwarder = request, reached, forwarder
-
-    def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        """See `streamer.live.keeping.Keeper.restore`."""
-        if self._reached is None:
-            return ResumeState(number)
-        record = self._reached.record
-        if record is None or record.run != self._request.run:
-            return ResumeState(self._reached.number + 1)
-        self._forwarder.resume()
-        return ResumeState(
-            record.epoch.number,
-            lost_at=self._reached.at,
-            same=True,
-            ended=record.shot is None,
-        )
-
-    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
-        """Every shot is kept already."""
+    if reached is None:
+        return ResumeState(number)
+    record = reached.record
+    if record is None or record.run != request.run:
+        return ResumeState(reached.number + 1)
+    forwarder.resume()
+    return ResumeState(
+        record.epoch.number, lost_at=reached.at, same=True, ended=record.shot is None
+    )

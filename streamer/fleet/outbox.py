@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamer.connectors.kafka.client import (
+    UNKNOWN,
     ClientErrors,
     client_settings,
     error_kind,
@@ -61,6 +62,7 @@ class Outbox:
             "message.max.bytes": max(section.max_event_bytes, 2_000_000),
             # The same partitions as Java clients, aiokafka and Faust choose.
             "partitioner": "murmur2_random",
+            "allow.auto.create.topics": False,
         }
         self._producer = Producer(settings)
         self._address, self._section = address, section
@@ -189,4 +191,6 @@ class Outbox:
 def _words(topic: str, error: KafkaError) -> str:
     if is_refusal(error):
         return not_allowed("topic", topic, ("WRITE",))
+    if error.code() in UNKNOWN:
+        return f"there is no topic {topic}; make it with `streamer topics create --fleet`"
     return f"topic {topic}: {in_words(error)}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.config.describe import in_words
 from streamer.errors import StateDamaged, StateError
 from streamer.pipeline.remember import dump_epoch, load_epoch
 from streamer.saved import is_sealed, most_bytes, seal, unseal
@@ -174,7 +175,7 @@ def decode(value: bytes | None) -> ShotRecord:
             None if header.shot is None else _shot(header.shot, _blocks(header, memoryview(body)))
         )
     except (ValidationError, StateError, ValueError) as error:
-        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        detail = in_words(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
         raise RecordRefused("garbage", detail) from error
     return ShotRecord(
         header.stream,

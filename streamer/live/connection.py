@@ -100,7 +100,9 @@ class Connection:
         self._info: StreamInfo | None = None
         self._error: BaseException | None = None
         self._waited = self._decoding = 0.0
-        self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
+        # Named after the stream's thread, so that a crash on it can be told from others'.
+        thread = f"{threading.current_thread().name} decode"
+        self._thread = threading.Thread(target=self._decode, name=thread, daemon=True)
 
     def __enter__(self) -> Self:
         """Opens the decoder.

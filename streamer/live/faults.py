@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamer.decode.decoder import Decoder
-    from streamer.pipeline.observer import Fault
+    from streamer.pipeline.progress import Fault
 
 
 class Faults:

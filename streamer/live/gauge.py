@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streamer.logs import RateLimit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.pipeline.stages import Stage, StageTimes
+    from streamer.pipeline.progress import Stage, StageTimes
 
 SILENCE_SECONDS: Final = 1.0
 """A pause of the source at least this long starts the measurement anew."""
@@ -55,11 +57,11 @@ class LagMeter:
 
 
 class SlowStage:
-    """Says which stage takes the time when a stream falls behind; once a minute at most."""
+    """Name the stage that takes the time when a stream falls behind; once a minute at most."""
 
     def __init__(self) -> None:
         self._looked: tuple[float, Mapping[Stage, float]] | None = None
-        self._told: float | None = None
+        self._limit = RateLimit(_TELL_SECONDS)
 
     def note(self, wall: float, lag: float, times: StageTimes) -> Stage | None:
         """Takes the lag.
@@ -74,8 +76,7 @@ class SlowStage:
         """
         if self._looked is None or wall - self._looked[0] >= _LOOK_SECONDS:
             before, self._looked = self._looked, (wall, dict(times.spent))
-            quiet = self._told is None or wall - self._told >= _TELL_SECONDS
-            if before is not None and lag >= BEHIND_SECONDS and quiet:
-                self._told = wall
-                return times.slowest(before[1])
+            if before is None or lag < BEHIND_SECONDS or self._limit.passes(now=wall) is None:
+                return None
+            return times.slowest(before[1])
         return None

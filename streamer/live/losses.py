@@ -19,13 +19,13 @@ from streamer.errors import (
     SourceStalled,
     SourceUnsupported,
 )
-from streamer.pipeline.epoch import Gap
+from streamer.pipeline.epoch import MissingInput
 
 if TYPE_CHECKING:
     from streamer.connectors.sources.source import Source
     from streamer.errors import SourceError
     from streamer.events.payload import GapReason
-    from streamer.live.keeping import ResumeState
+    from streamer.pipeline.progress import ResumeState
 
 Sequel = Literal["end", "again", "anew", "raise"]
 """``end`` of the stream; read ``again`` from where it was; connect ``anew``, in a new epoch."""
@@ -55,9 +55,9 @@ class Loss:
     attempts: int = 0
     missing: float | None = None
 
-    def gap(self) -> Gap:
+    def gap(self) -> MissingInput:
         """As the epoch behind it knows it."""
-        return Gap(self.reason, self.since, self.attempts, self.detail, self.missing)
+        return MissingInput(self.reason, self.since, self.attempts, self.detail, self.missing)
 
 
 def rotation(place: ResumeState, source: Source) -> Loss | None:

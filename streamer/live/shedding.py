@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from streamer.config.sections import ThinningSection
-    from streamer.pipeline.stages import Stage, StageTimes
+    from streamer.pipeline.progress import Stage, StageTimes
 
 
 class LoadShedder:

@@ -57,7 +57,7 @@ class ThinningControl:
         if lag >= self._settings.lower_lag:
             self._slack_since = None
             return self._level
-        # The time is kept: a lag that jumps to and fro must not raise the level at every jump.
+        # The time is kept: a lag that jumps back and forth must not raise the level at every jump.
         self._judged = None if self._judged is None else (self._judged[0], 0.0)
         self._ease(now)
         return self._level

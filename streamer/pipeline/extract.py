@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from fractions import Fraction
 
-    from streamer.aspects.extractor import Extractor
     from streamer.config.settings import Settings
     from streamer.connectors.sources.source import Source
+    from streamer.extractor import Extractor
     from streamer.shots.transnet import Network
     from streamer.timeline import EmbeddedShot, StreamInfo
 

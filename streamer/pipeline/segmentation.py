@@ -6,7 +6,7 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,7 +22,7 @@ from streamer.saved import (
     unpack_arrays,
     unseal,
 )
-from streamer.segment.causal import CausalSegmenter
+from streamer.window.scorer import CausalScorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.models.mixture import Moae
     from streamer.pipeline.epoch import Epoch
-    from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Shot
+    from streamer.window.scorer import Decision
 
 _PLACE: Final = "the saved stream state"
 
@@ -42,6 +42,41 @@ class _Content(BaseModel):
 
     stream: str
     tracker: str
+
+
+class ShotConsumer(Protocol):
+    """Take the closed shots of one stream, over as many epochs as it takes.
+
+    `StreamSegmentation` decides about them here; a fleet's reader sends them to Kafka.
+    """
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The current epoch; None before the first."""
+
+    @property
+    def last(self) -> tuple[int, Shot] | None:
+        """Epoch and last shot that was taken; None before the first."""
+
+    def begin(self, epoch: Epoch) -> Sequence[EventData]:
+        """Start an epoch; the next shots lie in it. Return the events that follow from it."""
+
+    def push(
+        self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
+    ) -> Sequence[EventData]:
+        """Take the next closed shot of the current epoch.
+
+        Args:
+            shot: The shot.
+            wallclock: Its first frame's, seconds since the Unix epoch, as the source says.
+            arrival: Its first frame's, seconds since the Unix epoch.
+
+        Returns:
+            The events that follow from it.
+        """
+
+    def finish(self) -> Sequence[EventData]:
+        """End the stream for good. Return the events that follow from it."""
 
 
 class StreamSegmentation:
@@ -61,7 +96,7 @@ class StreamSegmentation:
 
     def __init__(self, stream: str, model: Moae, settings: SegmentSection) -> None:
         self.stream = stream
-        self.segmenter = CausalSegmenter(model, settings.lookahead)
+        self.segmenter = CausalScorer(model, settings.lookahead)
         chosen = settings.threshold
         reference = ModelRef(name=model.config.row, sha256=model.digest)
         threshold = model.config.threshold if chosen is None else chosen

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class Detector(Protocol):
-    """Pictures in, shots out, with a delay bounded in pictures and by `MAX_DELAY` in seconds."""
+    """Pictures in, shots out, with a delay bounded in pictures and by `MAX_DELAY` in seconds.
+
+    A picture in which the decoder concealed errors is no evidence for a cut: it counts as the one
+    before shown again.
+    """
 
     @property
     def latency_frames(self) -> int:
@@ -62,7 +66,9 @@ class ThumbnailDetector:
 
     def push(self, picture: Picture) -> Step:
         """Takes the next picture in presentation order."""
-        return self._splitter.push(picture.start, self._signer.sign(picture.frame))
+        doubtful = picture.frame.is_corrupt and self._splitter.begun
+        signature = None if doubtful else self._signer.sign(picture.frame)
+        return self._splitter.push(picture.start, signature)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
         """Decides what is left at the end of the input."""
@@ -96,7 +102,9 @@ class TransnetDetector:
 
     def push(self, picture: Picture) -> Step:
         """Takes the next picture in presentation order."""
-        return self._splitter.push(picture.start, self._thumbnailer.make(picture.frame))
+        doubtful = picture.frame.is_corrupt and self._splitter.begun
+        thumbnail = None if doubtful else self._thumbnailer.make(picture.frame)
+        return self._splitter.push(picture.start, thumbnail)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
         """Decides what is left at the end of the input."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
+from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
 from streamer.connectors.sinks.kafka import KafkaSink, spool_folder
 from streamer.connectors.sinks.leftovers import leftovers
@@ -49,8 +51,50 @@ def test_addresses_where_nobody_answers(tmp_path: Path) -> None:
 
 def test_a_topic_that_is_not_there(broker: Broker, tmp_path: Path) -> None:
     text = refused(f"kafka://{broker.address}/scenes.none", section(tmp_path))
-    assert "there is no topic scenes.none; create it first" in text
+    command = f"streamer topics create kafka://{broker.address}/scenes.none"
+    assert f"there is no topic scenes.none; make it with `{command}`" in text
+    assert "kafka.create_topics = true" in text
     assert "scenes.none" not in broker.topics
+    assert run(command.split()[1:]) == 0
+    open_sink(text.partition(": ")[0], SinkUse(STREAM, section(tmp_path))).close()
+    broker.forget("scenes.none")
+
+
+def test_a_topic_is_made_where_that_is_wanted(broker: Broker, tmp_path: Path) -> None:
+    name = f"scenes.made-{free_port()}"
+    url = f"kafka://{broker.address}/{name}"
+    wanted = section(tmp_path, create_topics=True, partitions=3)
+    for _ in range(2):
+        sink = open_sink(url, SinkUse(STREAM, wanted))
+        sink.add(events(1)[0])
+        sink.flush()
+        sink.close()
+    assert received(broker.read(name, 2, partitions=3)) == ids(events(1)) * 2
+    text = refused(f"{url}-more", section(tmp_path, create_topics=True, replicas=3))
+    assert f"topic {name}-more could not be made" in text
+    assert "replication factor" in text
+
+
+def test_a_topic_that_is_deleted_meanwhile_is_named(broker: Broker, tmp_path: Path) -> None:
+    topic = broker.topic()
+    url = f"kafka://{broker.address}/{topic}"
+    use = section(tmp_path, flush_seconds=90.0)
+    sink = open_sink(url, SinkUse(STREAM, use))
+    sink.add(events(3)[0])
+    sink.flush()
+    broker.forget(topic)
+    sink.add(events(3)[1])
+    with pytest.raises(SinkError, match=r"there is no topic .*streamer topics create"):
+        sink.flush()
+    with contextlib.suppress(SinkError):
+        sink.close()
+    # What was not taken waits, and goes to the topic as soon as it is there again.
+    assert run(["topics", "create", url, "--partitions", "1"]) == 0
+    sink = open_sink(url, SinkUse(STREAM, use))
+    sink.add(events(3)[2])
+    sink.flush()
+    sink.close()
+    assert received(broker.read(topic, 2)) == ids(events(3))[1:]
 
 
 def test_tls_and_login(broker: Broker, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch.nn.functional import normalize
 
-from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.extractor import PictureInput, SoundInput
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.manifest import MANIFEST
 from streamer.models.weights.store import WeightStore

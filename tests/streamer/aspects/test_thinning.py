@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.aspects.thinning import Thinner, Thinning, plan
 from streamer.config.sections import AspectsSection
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
 from tests.extractors import Mean
 

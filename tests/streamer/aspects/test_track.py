@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.aspects.clean import clean
 from streamer.aspects.track import SoundTrack
 from streamer.timeline import Instant, Sound
 
@@ -20,7 +21,7 @@ def tone(seconds: float, rate: int, hz: float = 440.0, channels: int = 2) -> np.
 def block(samples: np.ndarray, rate: int, at: int, layout: str = "stereo") -> Sound:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
     frame.sample_rate = rate
-    return Sound(Instant(at, Fraction(1, rate)), frame)
+    return clean(Sound(Instant(at, Fraction(1, rate)), frame))
 
 
 def fill(track: SoundTrack, samples: np.ndarray, rate: int, chunk: int, at: int = 0) -> None:

@@ -38,6 +38,7 @@ RAWS = laid_out(STREAMS)
 WANTED = {event for stream in STREAMS for event in expected(stream)}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.data())
 def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> None:
@@ -102,6 +103,7 @@ def poison() -> list[tuple[str, bytes | None, bytes | None]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [7, 16])
 @pytest.mark.parametrize("which", range(len(poison())))
 def test_poison_is_put_aside_and_stops_nothing(which: int, at: int) -> None:

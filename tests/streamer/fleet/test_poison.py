@@ -59,6 +59,7 @@ def poisoned(raw: LogRecord, poison: Callable[[Header], None]) -> LogRecord:
     return replace(raw, value=seal("shot", json.dumps(header), body))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [0, 5, 9])
 @pytest.mark.parametrize("name", POISONS)
 def test_a_poisoned_record_harms_its_stream_at_most(name: str, turn: int) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.fleet.record import MAX_BYTES, RecordRefused, ShotRecord, decode, encode
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.saved import seal
 from streamer.timeline import EmbeddedShot, Instant, Shot, ShotEnd
 from tests import first_release
@@ -41,7 +41,10 @@ def shot_records(draw: st.DrawFn) -> ShotRecord:
     }
     kind = draw(st.sampled_from(ENDS))
     where = Shot(draw(st.integers(0, 10**9)), Instant(start, base), Instant(end, base), kind)
-    gap = draw(st.none() | st.builds(Gap, st.just("stalled"), clocks, st.integers(0, 9), st.text()))
+    gap = draw(
+        st.none()
+        | st.builds(MissingInput, st.just("stalled"), clocks, st.integers(0, 9), st.text())
+    )
     within = Epoch(
         draw(st.integers(0, 10**9)),
         Instant(start, base),

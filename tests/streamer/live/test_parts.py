@@ -15,7 +15,7 @@ from streamer.live.backoff import Backoff
 from streamer.live.gauge import LagMeter, SlowStage
 from streamer.live.losses import Past, reason, sequel
 from streamer.live.shedding import LoadShedder
-from streamer.pipeline.stages import StageTimes
+from streamer.pipeline.progress import StageTimes
 
 if TYPE_CHECKING:
     from streamer.errors import SourceError

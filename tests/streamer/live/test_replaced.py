@@ -15,10 +15,10 @@ from streamer.connectors.sources import growing
 from streamer.errors import SourceDamaged
 from streamer.live.connector import Connector
 from streamer.live.state import StateFile
-from streamer.live.stream import StreamRun
+from streamer.pipeline.progress import Disconnected
 from tests.acceptance.films import pictures
 from tests.media import Recipe, Tone, write_film
-from tests.streamer.live.engine import Collected, kept, kinds
+from tests.streamer.live.engine import Collected, Run, kept, kinds
 from tests.streamer.live.test_stream import EVERYTHING, Noted, whole
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
+    from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
+    from streamer.pipeline.progress import Notice
 
 __all__ = ["whole"]
 
@@ -47,7 +49,7 @@ class Stopping(Collected):
     """Stops the run at its n-th shot, as a service does that is told to leave."""
 
     after: int = 10**9
-    run: StreamRun | None = None
+    run: Run | None = None
 
     def add(self, event: CloudEvent) -> None:
         super().add(event)
@@ -59,7 +61,7 @@ def go(
     engine: Engine, path: Path, folder: Path, shots: int = 10**9, settings: Any = FOLLOWED
 ) -> tuple[Stopping, Noted]:
     sink, noted = Stopping(after=shots), Noted()
-    sink.run = StreamRun(
+    sink.run = Run(
         "film", Connector(str(path), settings.source), settings, engine, [sink], noted,
         patient=True, seed=1, **kept(folder, "film", engine, settings),
     )  # fmt: skip
@@ -114,7 +116,7 @@ def test_a_followed_file_that_is_replaced_is_read_on_in_a_new_epoch(
         update={"source": SourceSection(follow=True, idle_timeout=1.0)}
     )
     sink, noted = Replacing(), Noted()
-    StreamRun(
+    Run(
         "film", Connector(str(path), settings.source), settings, engine, [sink], noted,
         seed=1, **kept(state, "film", engine, settings),
     ).run()  # fmt: skip
@@ -162,13 +164,13 @@ def test_a_file_is_looked_at_when_it_is_there_again(
     path.unlink()
 
     class Late(Noted):
-        def lost(self, *told: Any) -> None:
-            super().lost(*told)
-            if not path.exists():
+        def __call__(self, event: EventData | Notice) -> None:
+            super().__call__(event)
+            if isinstance(event, Disconnected) and not path.exists():
                 shutil.copy(other, path)
 
     sink, noted = Stopping(), Late()
-    StreamRun(
+    Run(
         "film", Connector(str(path), FOLLOWED.source), FOLLOWED, engine, [sink], noted,
         patient=True, seed=1, **kept(state, "film", engine, FOLLOWED),
     ).run()  # fmt: skip

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from streamer.config.sections import SegmentSection
 from streamer.errors import CheckpointError, StateError
-from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData, ShotData
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.events.payload import Boundary, Gap, Scene, to_json
+from streamer.events.payload import Shot as ShotEvent
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.timeline import EmbeddedShot, Instant, Shot
 from tests import first_release
@@ -37,7 +38,7 @@ def model() -> Moae:
     return named_model()
 
 
-def epoch(number: int, gap: Gap | None = None) -> Epoch:
+def epoch(number: int, gap: MissingInput | None = None) -> Epoch:
     return Epoch(number, Instant(0, BASE), Fraction(25), {"place": "toy"}, gap=gap)
 
 
@@ -58,7 +59,7 @@ def said(events: list[EventData]) -> list[object]:
     """Everything but the time it took."""
     dumps: list[object] = []
     for event in events:
-        data = event.model_dump()
+        data = to_json(event)
         for key in ("latency", "latency_seconds"):
             data.pop(key, None)
         dumps.append(data)
@@ -91,11 +92,11 @@ def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
     events = one.begin(epoch(0))
     for shot in shots(model, 3, 0):
         events += one.push(shot)
-    events += one.begin(epoch(1, Gap("closed", lost_from=5.0)))
+    events += one.begin(epoch(1, MissingInput("closed", lost_from=5.0)))
     for shot in shots(model, 4, 1):
         events += one.push(shot)
     events += one.finish()
-    boundaries = [event for event in events if isinstance(event, BoundaryData)]
+    boundaries = [event for event in events if isinstance(event, Boundary)]
     assert [(b.epoch, b.boundary_index, b.across_gap) for b in boundaries] == [
         (0, 0, False),
         (0, 1, False),
@@ -104,9 +105,9 @@ def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
         (1, 1, False),
         (1, 2, False),
     ]
-    assert sum(isinstance(event, ShotData) for event in events) == 7
-    assert sum(isinstance(event, SceneData) for event in events) == 7
-    assert sum(isinstance(event, DiscontinuityData) for event in events) == 1
+    assert sum(isinstance(event, ShotEvent) for event in events) == 7
+    assert sum(isinstance(event, Scene) for event in events) == 7
+    assert sum(isinstance(event, Gap) for event in events) == 1
 
 
 def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
