@@ -25,7 +25,8 @@
     │   └── WeightsUnavailable       33   could not be fetched
     ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
     ├── StateError                   36   what a stream saved of itself is unusable
-    │   └── StateUnwritable          37   it cannot be saved: the disk is full, say
+    │   ├── StateUnwritable          37   it cannot be saved: the disk is full, say
+    │   └── StateDamaged             38   it is not what was written
     ├── DeviceError                  40   the requested device is not there
     ├── ExtraMissing                 41   needs packages of an extra that are not installed
     ├── ExtractionError              42   a network gave no tokens in time
@@ -207,6 +208,12 @@ class StateError(StreamerError):
     """Saved state is damaged, does not fit or is in use by another process."""
 
     exit_code = 36
+
+
+class StateDamaged(StateError):
+    """Saved state is not what was written: changed, cut off, or something else's."""
+
+    exit_code = 38
 
 
 class StateUnwritable(StateError):

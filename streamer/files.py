@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and paths that no file can have."""
+"""Write files whole or not at all, and name paths that no file can have."""
 
 from __future__ import annotations
 
@@ -63,8 +63,38 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bo
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder would survive a power cut.
+
+    Raises:
+        OSError: The disk fails. A file system that cannot do this for folders is no error.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file to ``NAME.damaged``, ``NAME.damaged.2`` and so on.
+
+    Returns:
+        Its new name; of four files the oldest makes room.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    names = [path.with_name(f"{path.name}.damaged{end}") for end in ("", ".2", ".3", ".4")]
+    free = [name for name in names if not name.exists()]
+    aside = free[0] if free else min(names, key=lambda name: name.stat().st_mtime_ns)
+    path.replace(aside)
+    os.utime(aside)
+    sync_folder(path.parent)
+    return aside

@@ -25,13 +25,14 @@ from streamer.errors import SinkError, StreamerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudevents.core.bindings.kafka import KafkaMessage
     from confluent_kafka import Message
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
     from streamer.connectors.kafka.client import ErrorKind
     from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
-    from streamer.connectors.sinks.spool import Spool, Stored
+    from streamer.connectors.sinks.spool import Spool
 
 IN_FLIGHT: Final = 512
 """Most events handed to the client and not yet acknowledged."""
@@ -176,7 +177,16 @@ class Sender:
         room = IN_FLIGHT - len(self._flying)
         for stored in self._spool.after(self._cursor, room) if room else ():
             try:
-                self._hand_over(producer, stored)
+                message = to_message(stored.line)
+            # Strange lines raise whatever the parsers of JSON, times and attributes do.
+            except Exception as error:  # noqa: BLE001
+                said = f"{self._spool.path}: event {stored.number}: not an event: {error}"
+                self._warn(f"{said}; it is kept in the table refused")
+                self._spool.refuse(stored.number, said)
+                self._cursor = stored.number
+                continue
+            try:
+                self._hand_over(producer, stored.number, message)
             except BufferError:
                 self._flying.discard(stored.number)
                 return
@@ -185,8 +195,7 @@ class Sender:
                 self._failed.append((stored.number, error.args[0]))
             self._cursor = stored.number
 
-    def _hand_over(self, producer: Producer, stored: Stored) -> None:
-        number, message = stored.number, to_message(stored.line)
+    def _hand_over(self, producer: Producer, number: int, message: KafkaMessage) -> None:
         flying = self._flying
         flying.add(number)
 

@@ -36,7 +36,7 @@ class KafkaState:
         waiting: Events in the spool.
         waiting_bytes: Their bytes.
         dropped: Events dropped because the spool was full.
-        refused: Events that no broker takes; kept apart in the spool.
+        refused: Events that are damaged or that no broker takes; kept apart in the spool.
         stalled: Whether events wait and none was taken for a while.
         errors: What went wrong with the brokers, by kind.
     """
@@ -71,6 +71,7 @@ class KafkaSink:
             use.kafka.spool_full,
             use.kafka.spool_seconds,
             use.hurry,
+            use.warn,
         )
         self._sender: Sender | None = None
         # Its counts are asked for also when it has stopped.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,15 +54,23 @@ def find_reached(windows: ShotLog, shots: ShotLog, place: Lookup) -> Reached | N
         None for a stream that nobody has read.
     """
     partition, key = place.partition, place.key
-    saved = next((raw for raw in windows.last(partition, key, 0) if raw.value), None)
-    known = None if saved is None or saved.value is None else saved_place(saved.value)
+    damaged, known = False, None
+    for raw in windows.last(partition, key, 0):
+        if raw.value:
+            # Of one that is damaged, an earlier one may be left.
+            known = saved_place(raw.value)
+            if known is not None:
+                break
+            damaged = True
     if known is None:
         oldest = min(shots.at(partition, place.added), shots.since(partition, place.seconds))
         for raw in shots.last(partition, key, oldest):
             if (found := _usable(raw)) is not None:
                 return found
-        return None
-    reached = Reached(known.epoch, known.sequence)
+        # It was read, and how far is lost; epochs are never ahead of the clock.
+        return Reached(int(time.time()), 0) if damaged else None
+    number = max(known.epoch, int(time.time())) if damaged else known.epoch
+    reached = Reached(number, known.sequence)
     _, end = shots.ends(partition)
     for piece in shots.read(partition, known.offset, end):
         for raw in piece:

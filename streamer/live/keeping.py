@@ -1,15 +1,17 @@
-"""What a stream keeps across processes, and when it may go on from it."""
+"""Decide what a stream keeps across processes, and when it may continue from it."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from streamer.errors import StateError
+from streamer.errors import StateDamaged, StateError
 from streamer.live.state import Head, Saved
 from streamer.pipeline.progress import ResumeState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamer.live.state import StateFile
     from streamer.pipeline.progress import Counts, SavePoint
     from streamer.pipeline.segmentation import StreamSegmentation
@@ -22,23 +24,44 @@ class StateKeeper:
         file: Where its state is.
         source: Fingerprint of its location.
         segmentation: The stream's; restored when what was saved fits it.
+        damaged: Called with the reason when the saved state is lost.
+        clock: Seconds since the Unix epoch.
     """
 
-    def __init__(self, file: StateFile, source: str, segmentation: StreamSegmentation) -> None:
+    def __init__(
+        self,
+        file: StateFile,
+        source: str,
+        segmentation: StreamSegmentation,
+        *,
+        damaged: Callable[[StateError], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._file, self._source, self._segmentation = file, source, segmentation
+        self._damaged, self._clock = damaged, clock
 
     def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        """Goes on from what was saved, if anything was.
+        """Continue from what was saved, if anything was.
+
+        A state that is damaged is put aside, and the stream continues as after a loss, in an epoch
+        with a higher number than any before.
 
         Args:
             number: Of the first epoch of a new stream, where that is settled.
             counts: Restored.
 
         Raises:
-            StateError: The file is damaged. Going on without it would give new events the
-                ids of old ones.
+            StateError: The state cannot be read, or a newer version of the program wrote it.
+            StateUnwritable: The new epoch cannot be kept.
         """
-        saved = self._file.load()
+        try:
+            saved = self._file.load()
+        except StateDamaged as error:
+            epoch = self._file.lose(number, self._clock())
+            self._damaged(
+                StateDamaged(f"{error}; put aside, the stream continues in epoch {epoch}")
+            )
+            return ResumeState(epoch - 1, damage="the saved state was damaged")
         if saved is None:
             return ResumeState(number)
         head = saved.head
@@ -86,7 +109,7 @@ class StateKeeper:
             epoch=segmentation.epoch.number,
             exact=point.exact,
             ended=place.ended,
-            wall=time.time(),
+            wall=self._clock(),
             base=place.base,
             shots=counts.shots,
             scenes=counts.scenes,

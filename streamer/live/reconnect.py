@@ -48,14 +48,14 @@ class Disconnect:
     Attributes:
         reason: Why.
         detail: One line for people.
-        since: Seconds since the Unix epoch when the last input came.
+        since: Seconds since the Unix epoch when the last input came; None when not known.
         attempts: Connections tried since.
         missing: Seconds of media that are missing, where the input says so itself.
     """
 
     reason: GapReason
     detail: str
-    since: float
+    since: float | None
     attempts: int = 0
     missing: float | None = None
 

@@ -168,6 +168,7 @@ class StreamRun:
         Raises:
             SourceError: The input is unusable, or gone for longer than the settings allow; every
                 event up to there has come.
+            StateError: The saved state cannot be read or written.
         """
         # What an earlier run did is reported before this one adds to it.
         yield self._report(self._base)
@@ -286,6 +287,8 @@ class StreamRun:
             loss = self._disconnect = Disconnect(
                 "restart", "the program was started again", place.lost_at
             )
+        if loss is None and place.damage:
+            loss = self._disconnect = Disconnect("damaged", place.damage, None)
         number = self._first(source) if place.number is None else place.number
         self._number = number if loss is None else number + 1
         self._progress = replace(

@@ -170,7 +170,10 @@ SINK_DELIVERED: Final = Definition(
     "streamer_sink_delivered_total", "counter", "Events acknowledged by every broker.", _STREAM
 )
 SINK_REFUSED: Final = Definition(
-    "streamer_sink_refused_total", "counter", "Events that no broker takes, kept apart.", _STREAM
+    "streamer_sink_refused_total",
+    "counter",
+    "Events that are damaged or that no broker takes, kept apart.",
+    _STREAM,
 )
 SINK_STALLED: Final = Definition(
     "streamer_sink_stalled", "gauge", "1 while events wait and none is taken, else 0.", _STREAM

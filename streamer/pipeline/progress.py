@@ -143,6 +143,7 @@ class ResumeState:
         same: The input is the same and the window fits: the epoch itself can go on.
         ended: Everything was done.
         beginning: Of the input, by which it is known again; None where it cannot be.
+        damage: Why what an earlier process saved is lost; empty when it is not.
     """
 
     number: int | None
@@ -152,6 +153,7 @@ class ResumeState:
     same: bool = False
     ended: bool = False
     beginning: Beginning | None = None
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-import safetensors
-import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from streamer.errors import StateError
+from streamer.errors import StateDamaged, StateError
 from streamer.events.payload import ModelRef
 from streamer.pipeline import remember
 from streamer.pipeline.scenes import SceneTracker
+from streamer.saved import (
+    is_sealed,
+    most_bytes,
+    pack_arrays,
+    seal,
+    unpack_arrays,
+    unseal,
+)
 from streamer.window.scorer import CausalScorer
 
 if TYPE_CHECKING:
@@ -27,9 +34,14 @@ if TYPE_CHECKING:
     from streamer.timeline import EmbeddedShot, Shot
     from streamer.window.scorer import Decision
 
-STATE_VERSION: Final = 1
-MAX_STATE_BYTES: Final = 16 << 20
-_TRACKER: Final = "tracker"
+_PLACE: Final = "the saved stream state"
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: str
+    tracker: str
 
 
 class ShotConsumer(Protocol):
@@ -177,13 +189,10 @@ class StreamSegmentation:
         return events if scene is None else [*events, scene]
 
     def state(self) -> bytes:
-        """Everything needed to go on in another process; bounded, and plain data."""
-        metadata = {
-            "version": str(STATE_VERSION),
-            "stream": self.stream,
-            _TRACKER: remember.dump(self._tracker.state),
-        }
-        return safetensors.numpy.save(dict(self.segmenter.state()), metadata)
+        """Return everything needed to continue in another process; bounded, and plain data."""
+        content = _Content(stream=self.stream, tracker=remember.dump(self._tracker.state))
+        body = pack_arrays(self.segmenter.state())
+        return seal("segments", content.model_dump_json(), body)
 
     def restore(self, state: bytes) -> None:
         """Goes on from a saved state; a segmentation that could not is unchanged.
@@ -192,30 +201,30 @@ class StreamSegmentation:
             StateError: It is damaged, or belongs to another stream, checkpoint, look-ahead
                 or version of this program.
         """
-        metadata = _metadata(state)
-        if metadata.get("version") != str(STATE_VERSION):
-            raise StateError(
-                f"the saved stream state has version {metadata.get('version')}, not {STATE_VERSION}"
-            )
-        if metadata.get("stream") != self.stream:
-            raise StateError("the saved stream state belongs to another stream")
-        tracker = remember.load(metadata.get(_TRACKER, ""))
+        if is_sealed(state):
+            header, body = unseal(state, "segments", _PLACE)
+            arrays = unpack_arrays(body, _PLACE)
+        else:
+            # Version 0.1.0 wrote arrays, with the rest as their metadata.
+            arrays = unpack_arrays(state[: most_bytes("segments")], _PLACE)
+            header = _first_header(state)
         try:
-            arrays = safetensors.numpy.load(state)
-        except (safetensors.SafetensorError, ValueError, KeyError) as error:
-            raise StateError("the saved stream state is damaged") from error
+            content = _Content.model_validate_json(header)
+        except ValidationError as error:
+            raise StateDamaged(f"{_PLACE} is damaged") from error
+        if content.stream != self.stream:
+            raise StateError(f"{_PLACE} belongs to another stream")
+        tracker = remember.load(content.tracker)
         self.segmenter.restore(arrays)
         self._tracker.state = tracker
 
 
-def _metadata(state: bytes) -> dict[str, str]:
+def _first_header(state: bytes) -> bytes:
     size = int.from_bytes(state[:8], "little")
-    if len(state) > MAX_STATE_BYTES or not 2 <= size <= len(state) - 8:
-        raise StateError("the saved stream state is damaged")
     try:
         metadata = json.loads(state[8 : 8 + size])["__metadata__"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StateError("the saved stream state is damaged") from error
-    if not isinstance(metadata, dict):
-        raise StateError("the saved stream state is damaged")
-    return {str(key): str(value) for key, value in metadata.items()}
+        if metadata.pop("version") != "1":
+            raise ValueError("of another version")
+        return json.dumps(metadata).encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StateDamaged(f"{_PLACE} is damaged") from error

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.config.streams import StreamEntry
     from streamer.connectors.sinks.sink import Sink
+    from streamer.errors import StateError
     from streamer.events.payload import EventData
     from streamer.metrics.metrics import Metrics
     from streamer.pipeline.engine import Engine
@@ -254,6 +255,10 @@ class StreamHost:
         self._observer.enter("failed")
         self._observer.trouble(type(error).__name__, str(error))
 
+    def _damaged(self, error: StateError) -> None:
+        self._context.metrics.error(error)
+        self._observer.trouble(type(error).__name__, str(error))
+
     def _once(self, *, closing: bool = False) -> bool:
         """Run from the state to the end of the input, or until stopped.
 
@@ -285,7 +290,9 @@ class StreamHost:
             segmentation = StreamSegmentation(
                 self.entry.name, self._engine.model, self._settings.segment
             )
-            keeping = StateKeeper(self._file, fingerprint(self._location), segmentation)
+            keeping = StateKeeper(
+                self._file, fingerprint(self._location), segmentation, damaged=self._damaged
+            )
             counts = Counts()
             run = StreamRun(
                 self.entry.name,

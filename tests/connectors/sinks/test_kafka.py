@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,13 +19,16 @@ from confluent_kafka import Message
 
 from streamer.config.sections import KafkaSection
 from streamer.connectors.kafka import sender
+from streamer.connectors.kafka.address import KafkaAddress
 from streamer.connectors.kafka.message import from_record
-from streamer.connectors.sinks.kafka import KafkaSink, spool_folder
+from streamer.connectors.sinks.kafka import KafkaSink, spool_folder, spool_path
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.spool import Spool
 from streamer.connectors.sinks.use import SinkUse
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.validate import problems
+from streamer.saved import seal
 from streamer.timeline import Instant
 from tests.kafka import Broker
 from tests.streamer.events.examples import boundary
@@ -122,6 +126,7 @@ PRODUCER = """
 import os, sys
 from pathlib import Path
 from streamer.connectors.sinks.registry import open_sink
+from streamer.connectors.sinks.spool import Spool
 from streamer.connectors.sinks.use import SinkUse
 from streamer.config.sections import KafkaSection
 from tests.connectors.sinks.test_kafka import STREAM, events
@@ -216,3 +221,38 @@ def test_streams_share_a_topic_and_keep_their_own_order(
     for name in names:
         own = [record for record in records if record.key() == name.encode()]
         assert received(own) == ids(events(40, stream=name))
+
+
+def test_damaged_events_block_no_others_and_get_no_new_ids(
+    broker: Broker, use: SinkUse, notices: list[str]
+) -> None:
+    topic = broker.topic()
+    url = f"kafka://{broker.address}/{topic}"
+    path = spool_path(KafkaAddress.parse(url), STREAM, use.kafka)
+    spool = Spool(path, 1 << 20)
+    spool.open(url, STREAM)
+    sent = events(6)
+    for event in sent:
+        spool.put(to_line(event))
+    spool.close()
+    flipped = bytearray(seal("event", body=to_line(sent[2])))
+    # In its id.
+    flipped[flipped.index(sent[2].get_id().encode())] ^= 1
+    with sqlite3.connect(path) as database:
+        for number, line in ((3, bytes(flipped)), (5, seal("event", body=b"no event"))):
+            database.execute("UPDATE events SET line = ? WHERE number = ?", (line, number))
+    database.close()
+    sink = opened(broker, topic, use)
+    sink.flush()
+    assert (sink.state.delivered, sink.state.refused, sink.state.waiting) == (4, 2, 0)
+    sink.close()
+    assert received(broker.read(topic, 4)) == ids([sent[0], sent[1], sent[3], sent[5]])
+    assert [(each.events, each.refused) for each in leftovers(spool_folder(use.kafka))] == [(0, 2)]
+    told = [line for line in notices if "kept in the table refused" in line]
+    assert len(told) == 2
+    assert any("event 3: damaged: its checksum does not match" in line for line in told)
+    assert any("event 5: not an event" in line for line in told)
+    with sqlite3.connect(path) as database:
+        rows = database.execute("SELECT number, line FROM refused ORDER BY number").fetchall()
+    database.close()
+    assert rows == [(3, bytes(flipped)), (5, b"no event")]

@@ -17,6 +17,7 @@ from streamer.events.payload import Shot as ShotEvent
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.timeline import EmbeddedShot, Instant, Shot
+from tests import first_release
 from tests.models.toy import toy_model
 
 if TYPE_CHECKING:
@@ -125,6 +126,14 @@ def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
         with pytest.raises(StateError):
             fresh.restore(broken)
         assert fresh.shots == 0
+    for bit in range(0, 8 * len(state), 101):
+        changed = bytearray(state)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(StateError):
+            fresh.restore(bytes(changed))
+    assert fresh.shots == 0
+    fresh.restore(first_release.segmentation(one))
+    assert fresh.state() == state
 
 
 def test_a_state_does_not_grow(model: Moae) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import time
@@ -284,17 +285,63 @@ def test_a_pipe_without_a_reader_waits_for_one_and_can_be_deleted(
         assert time.monotonic() - began < 5
 
 
-def test_a_damaged_state_is_not_tried_again(engine: Engine, film: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("both", [False, True])
+def test_a_damaged_state_is_put_aside_and_the_stream_continues_as_after_a_loss(
+    engine: Engine, film: Path, tmp_path: Path, both: bool
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "a.jsonl"
+    one = entry("a", film, out)
+    with serving(engine, state, [one]) as running:
+        running.wait("a", "ended")
+    before = events(out)
+    file = StateFile(state, "a")
+    broken = bytearray(file.path.read_bytes())
+    broken[len(broken) // 2] ^= 1
+    file.path.write_bytes(broken)
+    if both:
+        file.epoch_path.write_bytes(b"")
+    began = time.time()
+    with serving(engine, state, [one]) as running:
+        shown = running.wait("a", "ended")
+        assert shown["last_error"]["kind"] == "StateDamaged"
+        (said,) = [line for _, line in running.said if str(file.path) in line]
+        assert "its checksum does not match" in said
+        counted = running.metrics.registry.get_sample_value(
+            "streamer_errors_total", {"error": "StateDamaged"}
+        )
+        assert counted == 1
+    after = events(out)[len(before) :]
+    assert (state / f"{file.path.name}.damaged").read_bytes() == bytes(broken)
+    assert {one["id"] for one in before} & {one["id"] for one in after} == set()
+    assert after[0]["type"].endswith(".discontinuity.v1")
+    assert after[0]["data"]["reason"] == "damaged"
+    (epoch,) = {one["data"]["epoch"] for one in after}
+    assert epoch >= began if both else epoch == 2
+    told = [one["data"]["shot_index"] for one in after if one["type"].endswith(".shot.v1")]
+    assert told == WHOLE
+    # It is as good as new.
+    with serving(engine, state, [one]) as running:
+        running.wait("a", "ended")
+    assert events(out) == before + after
+
+
+def test_a_newer_state_ends_the_stream_and_stays(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
     state, one = tmp_path / "state", entry("a", film, tmp_path / "a.jsonl")
     with serving(engine, state, [one]) as running:
         running.wait("a", "ended")
     path = StateFile(state, "a").path
-    path.write_bytes(path.read_bytes()[:-1])
+    data = bytearray(path.read_bytes())
+    data[6] += 1
+    data[24:56] = hashlib.sha256(bytes(data[:24] + data[56:])).digest()
+    path.write_bytes(data)
     with serving(engine, state, [one]) as running:
         shown = running.wait("a", "failed")
         assert shown["last_error"]["kind"] == "StateError"
         assert running.service.hosts["a"].join(10.0)
         assert len([line for _, line in running.said if str(path) in line]) == 1
+    assert path.read_bytes() == bytes(data)
 
 
 class Ordered(Collected):
