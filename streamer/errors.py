@@ -205,7 +205,7 @@ class CheckpointError(StreamerError):
 
 
 class StateError(StreamerError):
-    """Saved state is damaged, does not fit or is in use by another process."""
+    """Saved state does not fit, is a newer version's or is in use by another process."""
 
     exit_code = 36
 
