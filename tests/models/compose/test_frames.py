@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -151,6 +151,7 @@ def test_a_zoom_enlarges_the_middle_and_may_be_asked_beyond_its_ends(library: Li
     assert inside > 0.9
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(1, 3), st.floats(0, 0.05), st.floats(0, 1))
 def test_any_camera_stays_inside_the_view(
     library: Library, x: float, y: float, zoom: float, shake: float, phase: float
