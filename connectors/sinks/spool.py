@@ -370,7 +370,7 @@ class Spool:
             return dropped
 
     def after(self, number: int, count: int) -> list[Stored]:
-        """Reads the next events, oldest first, and leaves them in the spool.
+        """Read the next events, oldest first, and leave them in the spool.
 
         Args:
             number: They come after this one; 0 for the oldest there is.
@@ -379,19 +379,20 @@ class Spool:
         found: list[Stored] = []
         damaged: dict[int, str] = {}
         with self._changed, self._errors("cannot be read"):
-            while len(found) < count:
+            more = True
+            while more and len(found) < count:
+                wanted = count - len(found)
                 rows = self._open.execute(
                     "SELECT number, line FROM events WHERE number > ? ORDER BY number LIMIT ?",
-                    (number, count - len(found)),
+                    (number, wanted),
                 ).fetchall()
+                more = len(rows) == wanted
                 for number, line in rows:
                     try:
                         found.append(Stored(number, self._unsealed(number, line)))
                     except StateError as error:
                         if number not in self._damaged:
                             damaged[number] = str(error)
-                if not rows:
-                    break
             self._damaged |= damaged
             self._put_away()
         for reason in damaged.values():
