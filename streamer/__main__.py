@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from streamer.cli.interrupt import Interrupted
+from streamer.cli._signals import Interrupted
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -1,4 +1,4 @@
-"""``streamer bench``: speed and memory, as ratios measured in one run."""
+"""Measure speed and memory as ratios of one run: ``streamer bench``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from streamer.extractor import Extractor
 
-app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
+bench = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
 
 Film = Annotated[
     Path,
@@ -26,7 +26,7 @@ Checkpoint = Annotated[
 ]
 
 
-@app.command("tail")
+@bench.command("tail")
 def tail_command(
     film: Film, rounds: Annotated[int, typer.Option(min=1, help="Interleaved pairs of runs.")] = 3
 ) -> None:
@@ -48,7 +48,7 @@ def tail_command(
     )
 
 
-@app.command()
+@bench.command()
 def memory(
     film: Film,
     minutes: Annotated[list[int] | None, typer.Option(min=1, help="Lengths to compare.")] = None,
@@ -61,7 +61,7 @@ def memory(
     _show("memory", {f"{m} minutes": f"{peak / 2**20:.0f} MiB" for m, peak in peaks.items()})
 
 
-@app.command("kafka")
+@bench.command("kafka")
 def kafka_command(
     broker: Annotated[str, typer.Option(metavar="URL", help="kafka://HOST:PORT.")],
     streams: Annotated[int, typer.Option(min=1, help="Streams with a window each.")] = 1000,
@@ -91,7 +91,7 @@ def kafka_command(
     )
 
 
-@app.command()
+@bench.command()
 def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     """Play a film in real time and time each decision from the end of the shot it waits for."""
     from streamer.bench.latency import measure_latency
@@ -120,7 +120,7 @@ def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     )
 
 
-@app.command()
+@bench.command()
 def experts(checkpoint: Checkpoint = None) -> None:
     """Time experts and mixer for one new shot on one core, causal, all ten."""
     from streamer.bench.experts import measure_experts
@@ -130,7 +130,7 @@ def experts(checkpoint: Checkpoint = None) -> None:
     _show("experts", {"p50": f"{median:.2f} ms a shot", "p95": f"{p95:.2f} ms a shot"})
 
 
-@app.command()
+@bench.command()
 def aspects(
     film: Film,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to measure.")] = "cpu",
@@ -175,7 +175,7 @@ def aspects(
         )
 
 
-@app.command()
+@bench.command()
 def networks(
     rounds: Annotated[int, typer.Option(min=1, help="Passes of which the median counts.")] = 5,
 ) -> None:
@@ -194,7 +194,7 @@ def networks(
     _show("networks: tokens/s of film, CPU s per s of film alone / four at once, weights", rows)
 
 
-@app.command()
+@bench.command()
 def shots(
     media: Annotated[Path, typer.Argument(metavar="MEDIA", help="Media, as for compose.")],
     minutes: Annotated[float, typer.Option(min=0.5, help="So much film.")] = 4.0,
@@ -236,7 +236,7 @@ def _slots(extractors: Sequence[Extractor], film: Path, seconds: int) -> dict[st
     return rows
 
 
-@app.command()
+@bench.command()
 def training(
     movies: Annotated[int, typer.Option(min=5, help="How many.")] = 10,
     shots: Annotated[int, typer.Option(min=100, help="Of all movies together.")] = 14000,
@@ -271,7 +271,7 @@ def training(
     )
 
 
-@app.command()
+@bench.command()
 def live(
     film: Annotated[
         Path,
@@ -325,7 +325,7 @@ def live(
     _show("live", rows)
 
 
-@app.command()
+@bench.command()
 def thinning(
     film: Film,
     streams: Annotated[

@@ -15,7 +15,7 @@ from tests.media import Recipe, Tone, write_film
 def probe(*arguments: str) -> tuple[int, str, str]:
     import typer
 
-    from streamer.cli import probe as module
+    from streamer.cli import inspect as module
 
     app = typer.Typer()
     app.command()(module.probe)

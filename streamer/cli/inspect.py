@@ -1,15 +1,16 @@
-"""``streamer probe``: what an input holds, and whether it can be segmented."""
+"""Inspect inputs, devices and event schemas: ``streamer probe``, ``devices``, ``schema``."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from streamer.cli.given import given
+from streamer.cli._arguments import ConfigOption, check_source
 
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
@@ -21,17 +22,15 @@ def probe(
     context: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="What `streamer tail` takes.", callback=given),
+        typer.Argument(metavar="SOURCE", help="What `streamer tail` takes.", callback=check_source),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
-    ] = None,
+    config: ConfigOption = None,
 ) -> int:
     """Show an input's streams, codecs, rates, start time and wall clock.
 
-    The first frames are decoded, so that what is said is what segmenting would meet. An input
-    that cannot be segmented is said so and gives the exit code that `streamer tail` would give.
+    The first frames are decoded, so that the answer is what segmenting would meet. For an
+    input that cannot be segmented the reason is printed, with the exit code of `streamer tail`.
 
     Examples:
 
@@ -39,7 +38,7 @@ def probe(
 
       streamer probe rtsp://camera.local/stream --json
     """
-    from streamer.cli.errors import handle
+    from streamer.cli._output import handle
     from streamer.config.load import load_settings
     from streamer.errors import SourceError
 
@@ -48,25 +47,25 @@ def probe(
         found = examine(source, settings)
     except SourceError as error:
         if as_json:
-            _print({"segmentable": "no", "error": str(error), "exit_code": error.exit_code})
+            _print_json({"segmentable": "no", "error": str(error), "exit_code": error.exit_code})
             return error.exit_code
         return handle(error, debug=context.obj is not None and context.obj.debug)
     if as_json:
-        _print(found)
+        _print_json(found)
     else:
-        _table(found)
+        _print_tables(found)
     return 0
 
 
 def examine(location: str, settings: Settings) -> dict[str, Any]:
-    """Opens an input and decodes up to the first picture and the first sound.
+    """Open an input and decode up to the first picture and the first sound.
 
     Args:
         location: As `streamer tail` takes it.
-        settings: Deadlines and limits.
+        settings: Timeouts and limits.
 
     Returns:
-        What was found, as JSON values: times in seconds, ``segmentable`` is ``picture and
+        The findings as JSON values: times in seconds, ``segmentable`` is ``picture and
         sound``, ``picture`` or ``sound``.
 
     Raises:
@@ -80,7 +79,7 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
     opened = open_source(location, settings.source)
     with Decoder(opened, settings.decode) as decoder:
         info = decoder.info
-        first, picture = _first(decoder)
+        first, picture = _first_frames(decoder)
         parts = [
             name
             for name, there in (("picture", info.has_picture), ("sound", info.has_sound))
@@ -100,32 +99,32 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
         }
 
 
-PATIENCE = 4.0
-"""Most seconds to decode until picture, sound and a live source's own clock have been seen."""
+DECODE_SECONDS: Final = 4.0
+"""Longest time to decode until picture, sound and a live source's own clock have been seen."""
 
 
-def _first(decoder: Decoder) -> tuple[Picture | Sound | None, Picture | None]:
-    """The first frame, and the first picture whose real time the source says."""
+def _first_frames(decoder: Decoder) -> tuple[Picture | Sound | None, Picture | None]:
+    """Return the first frame, and the first picture with a wall clock of the source."""
     from streamer.timeline import Picture
 
     first: Picture | Sound | None = None
-    shown: Picture | None = None
-    heard = False
-    deadline = time.monotonic() + PATIENCE
+    video: Picture | None = None
+    audio_seen = False
+    deadline = time.monotonic() + DECODE_SECONDS
     for item in decoder:
         first = first or item
         if isinstance(item, Picture):
-            # A live source may say it only with a later picture.
-            shown = item if shown is None or shown.wallclock is None else shown
+            # A live source may give its wall clock only with a later picture.
+            video = item if video is None or video.wallclock is None else video
         else:
-            heard = True
-        waiting = shown is not None and shown.wallclock is None and decoder.live
-        seen = shown is not None or not decoder.info.has_picture
-        if (seen and (heard or not decoder.info.has_sound) and not waiting) or (
+            audio_seen = True
+        waiting = video is not None and video.wallclock is None and decoder.live
+        seen = video is not None or not decoder.info.has_picture
+        if (seen and (audio_seen or not decoder.info.has_sound) and not waiting) or (
             time.monotonic() > deadline
         ):
             break
-    return first, shown
+    return first, video
 
 
 def _clock(picture: Picture | None) -> dict[str, str] | None:
@@ -143,18 +142,16 @@ def _clock(picture: Picture | None) -> dict[str, str] | None:
     }
 
 
-def _print(found: dict[str, Any]) -> None:
-    import json
-
+def _print_json(found: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
 
 
-def _table(found: dict[str, Any]) -> None:
+def _print_tables(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from streamer.cli.wide import print_table
+    from streamer.cli._render import print_table
     from streamer.lines import one_line
 
     facts = Table(show_header=False, box=None)
@@ -186,3 +183,60 @@ def _table(found: dict[str, Any]) -> None:
     print_table(table)
     for warning in found["warnings"]:
         Console().print(Text(one_line(f"warning: {warning}")), soft_wrap=True)
+
+
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List microphones, cameras and screens, each with what to type for it.
+
+    Examples:
+
+      streamer devices
+
+      streamer tail mic:
+    """
+    from dataclasses import asdict
+
+    from streamer.connectors.sources.devices import devices as find_devices
+    from streamer.lines import report
+
+    available, missing = find_devices()
+    for line in missing:
+        report(line, label="warning", style="bold yellow")
+    if as_json:
+        for device in available:
+            sys.stdout.write(json.dumps(asdict(device), ensure_ascii=False) + "\n")
+        return
+    if not available:
+        report("nothing to record from was found", label="devices", style="bold")
+        return
+
+    from rich.table import Table
+
+    from streamer.cli._render import print_table
+
+    table = Table()
+    for column in ("type this", "kind", "name", "detail"):
+        table.add_column(column, overflow="fold")
+    for device in available:
+        table.add_row(device.location, device.kind, device.name, device.detail)
+    print_table(table)
+
+
+class EventKind(StrEnum):
+    """Name a kind of event."""
+
+    BOUNDARY = "boundary"
+    SHOT = "shot"
+    SCENE = "scene"
+    DISCONTINUITY = "discontinuity"
+
+
+def schema(
+    kind: Annotated[EventKind, typer.Argument(help="Kind of event.")] = EventKind.BOUNDARY,
+) -> None:
+    """Print the JSON Schema (2020-12) of an event's data."""
+    from streamer.events.schemas import shipped
+
+    sys.stdout.write(json.dumps(shipped(kind.value), indent=2) + "\n")
