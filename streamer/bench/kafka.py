@@ -1,4 +1,4 @@
-"""Speed of a segmenting worker on a real broker: shots a second, delay, recovery, bytes."""
+"""Measure a segmenting worker on a real broker: shots a second, delay, recovery, bytes."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _ADMIN_SECONDS: Final = 30.0
 _QUIET_SECONDS: Final = 5.0
 _TICK: Final = 0.1
 _FIRST: Final = 4
-"""Shots of a stream before each further one decides a boundary; they cost less."""
+"""Number of first shots of a stream that decide no boundary, and so cost less."""
 
 
 @dataclass(frozen=True, slots=True)
 class FleetCost:
-    """What was measured.
+    """Hold the measurements.
 
     Attributes:
         record_bytes: Mean size of a shot's record: four tokens of each aspect.
@@ -79,7 +79,7 @@ class FleetCost:
     load: float
 
     def delay(self, share: float) -> float:
-        """A quantile of the delays.
+        """Return a quantile of the delays.
 
         Args:
             share: 0 to 1.
@@ -88,7 +88,7 @@ class FleetCost:
 
 
 class _Load:
-    """Shots of many streams with random tokens, ready to be sent."""
+    """Generate encoded shots of many streams with random tokens."""
 
     def __init__(self, config: MoaeConfig, streams: int) -> None:
         random = np.random.default_rng(0)
@@ -105,7 +105,7 @@ class _Load:
         self._epoch = Epoch(0, Instant(0, _BASE), Fraction(25), networks)
 
     def next(self) -> tuple[str, int, bytes]:
-        """Stream, index and record of the next shot; streams in turn."""
+        """Return stream, index and record of the next shot; streams take turns."""
         turn, which = divmod(self._sent, len(self.names))
         self._sent += 1
         start = turn * _FRAMES
@@ -117,7 +117,7 @@ class _Load:
 
 
 class _Worker:
-    """A worker's process and what it says of itself."""
+    """Run a worker process and read its metrics."""
 
     def __init__(self, config: Path, port: int) -> None:
         words = ["worker", "--only", "segment", "--config", str(config), "--listen", str(port)]
@@ -127,19 +127,19 @@ class _Worker:
         )
 
     def shots(self) -> int:
-        """Shots it has taken; 0 while it does not answer."""
+        """Return the number of consumed shots; 0 while the worker does not answer."""
         return int(self._number("streamer_consumer_records_total"))
 
     def ready(self) -> bool:
-        """Whether it owns partitions."""
+        """Return whether the worker owns partitions."""
         return '"ready"' in self._get("/readyz")
 
     def cpu(self) -> float:
-        """CPU seconds of all its threads."""
+        """Return the CPU seconds of all its threads."""
         return self._number("process_cpu_seconds_total")
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kill it, as a crash would."""
         self.child.kill()
         self.child.wait()
 
@@ -161,7 +161,7 @@ class _Worker:
 
 
 def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port: int) -> FleetCost:
-    """Measures one worker, its heartbeats and its broker included, on topics of its own.
+    """Measure one worker, including heartbeats and broker, on temporary topics.
 
     Args:
         broker: ``kafka://HOST:PORT``.
@@ -235,7 +235,7 @@ def _settings(broker: str, name: str) -> str:
 
 @contextmanager
 def _topics(maker: TopicMaker) -> Iterator[tuple[Topics, str]]:
-    """Topics for a while, and their servers; a broker is not left with what nobody will read."""
+    """Create temporary topics, and delete them on exit."""
     topics = maker.make()
     servers = ",".join(maker.address(topics.shots).servers)
     try:
@@ -258,7 +258,7 @@ def _running(config: Path, port: int) -> Iterator[_Worker]:
 
 
 def _send(producer: Producer, topic: str, load: _Load) -> int:
-    """Sends the next shot; bytes of its record."""
+    """Send the next shot, and return the size of its record in bytes."""
     stream, _, value = load.next()
     _produce(producer, topic, stream, value)
     return len(value)
@@ -280,13 +280,13 @@ def _delivered(error: KafkaError | None, _: Message) -> None:
 
 
 def _settle(producer: Producer) -> None:
-    """Returns when the broker has all of it."""
+    """Wait until the broker has acknowledged every record."""
     if left := producer.flush(PATIENCE):
         raise FleetError(f"{left} shots were not taken within {PATIENCE:g} s")
 
 
 def _drain(worker: _Worker, first: int, backlog: int) -> tuple[float, float]:
-    """Shots a second and a CPU second, of those behind the first ones of every stream."""
+    """Return shots a second and a CPU second, without the first shots of every stream."""
     _until(lambda: worker.shots() >= first)
     began, before, cpu = time.monotonic(), worker.shots(), worker.cpu()
     _until(lambda: worker.shots() >= first + backlog)
@@ -302,7 +302,7 @@ def _paced(
     offered: float,
     seconds: float,
 ) -> list[float]:
-    """Sends shots at a steady rate and waits for what is decided because of them."""
+    """Send shots at a steady rate, and wait for the decisions that follow."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "unused"})
     consumer.assign([TopicPartition(topics.boundaries, n, -1) for n in range(PARTITIONS)])
     while consumer.poll(_TICK) is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -94,7 +97,7 @@ def kafka_command(
 @bench.command()
 def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     """Play a film in real time and time each decision from the end of the shot it waits for."""
-    from streamer.bench.latency import measure_latency
+    from streamer.bench.live import measure_latency
     from streamer.config.load import load_settings
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
@@ -123,7 +126,7 @@ def latency(film: Film, checkpoint: Checkpoint = None) -> None:
 @bench.command()
 def experts(checkpoint: Checkpoint = None) -> None:
     """Time experts and mixer for one new shot on one core, causal, all ten."""
-    from streamer.bench.experts import measure_experts
+    from streamer.bench.networks import measure_experts
     from streamer.models.checkpoint import load
 
     median, p95 = measure_experts(load(checkpoint))
@@ -134,7 +137,7 @@ def experts(checkpoint: Checkpoint = None) -> None:
 def aspects(
     film: Film,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to measure.")] = "cpu",
-    seconds: Annotated[int, typer.Option(min=8, help="So much of the film.")] = 60,
+    seconds: Annotated[int, typer.Option(min=8, help="Length of the part to measure.")] = 60,
     every: Annotated[bool, typer.Option("--all", help="The slots that are off, too.")] = False,
 ) -> None:
     """Measure each aspect, all of them together, and what batches and mixed precision change."""
@@ -197,7 +200,7 @@ def networks(
 @bench.command()
 def shots(
     media: Annotated[Path, typer.Argument(metavar="MEDIA", help="Media, as for compose.")],
-    minutes: Annotated[float, typer.Option(min=0.5, help="So much film.")] = 4.0,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Length of the film.")] = 4.0,
     seed: Annotated[int, typer.Option(min=0, help="Decides what is composed.")] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Of the network.")] = "cpu",
 ) -> None:
@@ -288,8 +291,8 @@ def live(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Play a film in real time on many streams: lag, CPU, delay of events, time to reconnect."""
-    from streamer.bench.film import as_broadcast, lengthen
-    from streamer.bench.live import enough, measure_outage, measure_streams
+    from streamer.bench.live import measure_outage, measure_streams, most_streams
+    from streamer.bench.media import as_broadcast, lengthen
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
     from streamer.models.weights.store import WeightStore
@@ -313,7 +316,7 @@ def live(
                 f"{cost.cpu:.2f} CPU a stream; {cost.events} events after "
                 f"p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f} s"
             )
-        rows["most streams under 1 s of lag"] = f"{enough(costs)}"
+        rows["most streams under 1 s of lag"] = f"{most_streams(costs)}"
         if rounds:
             fed = as_broadcast(film, Path(folder) / "feed.ts")
             usual, most = measure_outage(
@@ -335,7 +338,7 @@ def thinning(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Feed more live streams than the machine carries: lag, levels, boundaries that are left."""
-    from streamer.bench.film import as_broadcast, lengthen
+    from streamer.bench.media import as_broadcast, lengthen
     from streamer.bench.thinning import EASING_SECONDS, full_quality, measure_thinning
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
@@ -368,8 +371,6 @@ def _show(title: str, rows: Mapping[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from streamer.bench.machine import describe_machine
-
     table = Table(title=f"streamer bench {title}", show_header=False, title_justify="left")
     table.add_column(style="dim")
     table.add_column(justify="right")
@@ -377,4 +378,21 @@ def _show(title: str, rows: Mapping[str, str]) -> None:
         table.add_row(name, value)
     console = Console()
     console.print(table)
-    console.print(describe_machine(), style="dim", soft_wrap=True)
+    console.print(_describe_machine(), style="dim", soft_wrap=True)
+
+
+def _describe_machine() -> str:
+    """Return date, processor, cores, system and versions in one line."""
+    from importlib.metadata import version
+
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        processor = names[0] if names else processor
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor}, {cores} cores, {platform.system()}, "
+        f"Python {platform.python_version()}, torch {version('torch')}, av {version('av')}"
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.bench import thinning
-from streamer.bench.feed import schedule, serve
+from streamer.bench.media import schedule, serve
 from streamer.config.sections import ReconnectSection, SegmentSection, ThinningSection
 from streamer.config.settings import Settings
 from tests.streamer.live.conftest import engine, film
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from streamer.pipeline.engine import Engine
 
 __all__ = ["engine", "film"]
+
+pytestmark = pytest.mark.network
 
 # The feed ends when the film does, and is not there a second time within these seconds.
 SETTINGS = Settings(

@@ -17,10 +17,8 @@ from streamer.cli._progress import (
     PlainReporter,
     QuietReporter,
     make_reporter,
-    progress_line,
-    summary_fields,
-    summary_table,
 )
+from streamer.cli._render import progress_line, summary_fields, summary_table
 from streamer.config.sections import LoggingSection
 from streamer.logs import json_logger
 from streamer.pipeline.progress import Fault, Progress
