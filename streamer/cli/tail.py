@@ -47,6 +47,10 @@ def tail(
     realtime: Annotated[
         bool | None, typer.Option("--realtime", help="Play a file at the speed of life.")
     ] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live", help="A pipe is live: leave aspects out while it is behind."),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the networks run.")
     ] = None,
@@ -110,6 +114,7 @@ def tail(
         "source.follow": follow,
         "source.idle_timeout": idle_timeout,
         "source.realtime": realtime,
+        "source.live": live,
         "runtime.device": device,
         "segment.threshold": threshold,
         "segment.lookahead": lookahead,

@@ -121,6 +121,13 @@ class SourceSection(Section):
         default=False,
         description="Read a file at the speed it plays, as if it were live.",
     )
+    live: bool = Field(
+        default=False,
+        description=(
+            "A pipe carries live input: aspects are left out while it is behind, so that its delay "
+            "stays bounded. Network feeds and devices are always live, files never."
+        ),
+    )
     open_seconds: PositiveFloat = Field(
         default=10.0,
         description="Seconds in which a network or device has to answer and show its streams.",
