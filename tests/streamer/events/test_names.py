@@ -34,6 +34,7 @@ def test_names_without_latin_letters_stay_apart() -> None:
     assert default_stream_name("映画.mp4") != default_stream_name("電影.mp4")
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_every_name_is_safe(location: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,200}", default_stream_name(location))

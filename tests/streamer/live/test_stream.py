@@ -108,6 +108,7 @@ def scores(events: list[CloudEvent]) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 5, 12, 20])
 def test_killed_anywhere_it_goes_on_with_the_same_events(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path, after: int
@@ -251,6 +252,7 @@ class Breaking(FileSource):
         self._file.close()
 
 
+@pytest.mark.slow
 @dataclass
 class Counting:
     """Keeps the latest numbers."""
