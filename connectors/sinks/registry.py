@@ -114,9 +114,17 @@ class PluginSink:
         """Write one event.
 
         Raises:
-            SinkError: The plug-in raises, or does not return in time.
+            SinkError: The plug-in raises, or does not return in time, or the event is none of
+                this program's.
         """
-        self._guard.call(_write, self._opened(), event, payload(event))
+        sink = self._opened()
+        try:
+            data = payload(event)
+        except ValueError:
+            raise SinkError(
+                f"{self.name}: {event.get_type()} {event.get_id()} is no event of this program"
+            ) from None
+        self._guard.call(_write, sink, event, data)
 
     def flush(self) -> None:
         """Wait until the plug-in has delivered everything; no longer than its time limit.

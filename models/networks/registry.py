@@ -50,9 +50,7 @@ def architecture(network: str) -> Architecture:
         return _installed(network)
     plugin = find("aspects", network)
     if plugin is None:
-        raise ConfigError(
-            f"no network is called {network}; {nearest(network, table('aspects'))}"
-        )
+        raise ConfigError(f"no network is called {network}; {nearest(network, table('aspects'))}")
     found = plugin.load()
     if isinstance(found, Architecture):
         return found if plugin.built_in else _guarded(found, network, plugin.label)

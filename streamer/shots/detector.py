@@ -156,7 +156,7 @@ class PluginDetector:
                 "streamer.plugins.ShotDetector"
             )
         self._guard = Guard(plugin.label, PluginError)
-        self._delay, (self._width, self._height) = _checked(plugin, kind)
+        self._delay, self._size = _checked(plugin, kind)
         self._detector: ShotDetector = self._guard.call(kind)
         self._scaler = VideoReformatter()
         self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
@@ -168,6 +168,7 @@ class PluginDetector:
         self._index = 0
         self._start: Instant | None = None
         self._last_cut: Instant | None = None
+        self._newest: Instant | None = None
 
     @property
     def latency_frames(self) -> int:
@@ -182,13 +183,15 @@ class PluginDetector:
                 False.
             ValueError: The frame is not later than the one before.
         """
-        if self._pending and picture.start <= self._pending[-1]:
+        if self._newest is not None and picture.start <= self._newest:
             raise ValueError(f"frame at {picture.start.seconds} s is not after the last")
+        self._newest = picture.start
         if self._start is None:
             self._start = self._last_cut = picture.start
         if self._image is None or not picture.frame.is_corrupt:
+            width, height = self._size
             small = self._scaler.reformat(
-                picture.frame, self._width, self._height, "rgb24", interpolation="BICUBIC", threads=1
+                picture.frame, width, height, "rgb24", interpolation="BICUBIC", threads=1
             )
             self._image = small.to_ndarray().astype(np.uint8, copy=False)
             self._image.setflags(write=False)
@@ -221,7 +224,7 @@ class PluginDetector:
         self._guard.close()
         if self._start is None:
             return ()
-        if self._pending and end < self._pending[-1]:
+        if self._newest is not None and end < self._newest:
             raise ValueError(f"the end at {end.seconds} s is before the last frame")
         closed: list[Shot] = []
         for at in list(self._pending)[self._late :]:

@@ -247,7 +247,9 @@ def test_damaged_events_block_no_others_and_get_no_new_ids(
     assert (sink.state.delivered, sink.state.refused, sink.state.waiting) == (4, 2, 0)
     sink.close()
     assert received(broker.read(topic, 4)) == ids([sent[0], sent[1], sent[3], sent[5]])
-    assert [(each.events, each.refused) for each in leftovers(spool_folder(use.settings["kafka"]))] == [(0, 2)]
+    assert [
+        (each.events, each.refused) for each in leftovers(spool_folder(use.settings["kafka"]))
+    ] == [(0, 2)]
     told = [line for line in notices if "kept in the table refused" in line]
     assert len(told) == 2
     assert any("event 3: damaged: its checksum does not match" in line for line in told)
