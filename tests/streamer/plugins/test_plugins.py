@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+import tomllib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -163,7 +165,6 @@ def test_a_sink_that_fails_is_named(sinks: Any, location: str, reason: str) -> N
     scheme = location.partition(":")[0]
     with pytest.raises(SinkError) as caught:
         sink.add(cloud_event(boundary()))
-        sink.flush()
     text = str(caught.value)
     assert text.startswith(f"sink plug-in {scheme} (some-sinks 1.0): ")
     assert reason in text
@@ -599,3 +600,46 @@ def test_a_detector_finds_the_cuts_of_a_film(detectors: Any, film: Path) -> None
 def test_an_unknown_detector_names_the_nearest(detectors: Any) -> None:
     with pytest.raises(ConfigError, match="did you mean jumps"):
         make_settings({"shots.detector": "jump"})
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "plugins.md"
+BLOCKS = dict(
+    re.findall(r'```\w+ title="(.*?)"\n(.*?)```', PAGE.read_text("utf-8"), flags=re.DOTALL)
+)
+
+
+def test_the_sink_of_the_guide_writes_boundaries(site: Site, tmp_path: Path) -> None:
+    project = tomllib.loads(BLOCKS["pyproject.toml"])["project"]
+    (target,) = project["entry-points"]["streamer.sinks"].values()
+    site.install(project["name"], BLOCKS["csv_sink.py"], {"sinks:csv": target.partition(":")[2]})
+    sink = open_sink(f"csv://{tmp_path}/out.csv")
+    sink.add(cloud_event(boundary()))
+    sink.add(cloud_event(shot()))
+    sink.flush()
+    one = boundary()
+    assert (tmp_path / "out.csv").read_text().splitlines() == [f"film,{one.timecode},{one.score}"]
+    sink.close()
+
+
+def test_the_source_of_the_guide_names_a_file(site: Site) -> None:
+    site.install(
+        "archive-source", BLOCKS["archive_source.py"], {"sources:archive": "ArchiveSource"}
+    )
+    source = open_source("archive://1895", SourceSection())
+    with pytest.raises(SourceNotFound, match=r"/srv/archive/1895\.mkv: no such file"):
+        source.open()
+    source.close()
+
+
+def test_the_aspect_of_the_guide_knows_levels(site: Site) -> None:
+    site.install("loudness-aspect", BLOCKS["loudness_aspect.py"], {"aspects:loudness": "Loudness"})
+    name = make_settings(tomllib.loads(BLOCKS["config.toml"])).aspects.slots["loudness"].network
+    (token,) = extractor(name).embed(torch.full((1, 16000), 0.5))
+    np.testing.assert_allclose(token, [20 * np.log10(0.5), 0.0], atol=1e-3)
+
+
+def test_the_detector_of_the_guide_finds_a_cut(site: Site) -> None:
+    site.install("jump-detector", BLOCKS["jump_detector.py"], {"shot_detectors:jumps": "Jumps"})
+    detector = make_detector(ShotsSection(detector="jumps"), RATE)
+    shots = [s for picture in frames([10] * 20 + [200] * 20) for s in detector.push(picture).closed]
+    assert [s.end.pts for s in shots] == [20]
