@@ -169,11 +169,11 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         from streamer.cli.monitor import Monitor
         from streamer.cli.watch import Watch
         from streamer.connectors.sinks.registry import open_sink
-        from streamer.connectors.sinks.use import SinkUse
         from streamer.live.reconnect import SourceFactory
+        from streamer.plugins import SinkContext
 
         notices: SimpleQueue[str] = SimpleQueue()
-        use = SinkUse(stream, settings.kafka, notices.put)
+        use = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
         printed = "-" if settings.output.file is None else str(settings.output.file)
         watch = Watch(stream, reporter, notices)
         stack.callback(watch.show_notices)

@@ -451,7 +451,7 @@ class StreamRun:
         if self._cut or not self._keeps_state:
             return
         if self._source is not None:
-            self._place = replace(self._place, beginning=self._source.beginning())
+            self._place = replace(self._place, beginning=self._source.fingerprint())
         yield SavePoint(replace(self._counts), self._place, self._exact)
 
 

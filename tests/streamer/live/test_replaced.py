@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamer.config.sections import SourceSection
-from streamer.connectors.sources import growing
+from streamer.connectors.sources import file as growing
 from streamer.errors import SourceDamaged
 from streamer.live.reconnect import SourceFactory
 from streamer.live.state import StateFile
