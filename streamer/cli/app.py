@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "compare": ("events", SEGMENT, "Show true scene times next to those found."),
     "schema": ("inspect", SEGMENT, "Print the JSON Schema of an event."),
     "weights": ("weights", WEIGHTS, "Pull, list and verify the pretrained networks."),
+    "plugins": ("inspect", WEIGHTS, "List sources, sinks, aspects and shot detectors."),
     "compose": ("datasets", LEARN, "Compose annotated synthetic films."),
     "extract": ("datasets", LEARN, "Turn annotated films into a dataset of shot features."),
     "train": ("training", LEARN, "Train experts and mixer."),

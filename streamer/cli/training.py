@@ -182,7 +182,13 @@ def train(
 
 @with_training_options
 def tables(
-    dataset: DatasetArgument,
+    datasets: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder of <movie>.safetensors; several of the same films, each by another "
+            "network, measure relation experts instead."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder that receives tables and figures.")],
     folds: Annotated[int, typer.Option(min=2, help="Folds, by movie.")] = 5,
     test: Annotated[
@@ -202,11 +208,35 @@ def tables(
         Path | None, typer.Option(help="Folder of the films, for key frames in the figure.")
     ] = None,
     movie: Annotated[str | None, typer.Option(help="Movie whose weights are drawn.")] = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(
+            help="With several datasets: TOML file of folds and what is tested; that of the "
+            "package when absent."
+        ),
+    ] = None,
     *,
     options: TrainingOptions,
 ) -> None:
     """Train and measure every row by cross validation; a killed run continues where it stopped."""
+    from streamer.errors import ConfigError
     from streamer.models.dataset.folder import DatasetFolder
+
+    if len(datasets) > 1:
+        from streamer.models.relations.real import make_real_tables, read_protocol
+
+        shown, files = make_real_tables(
+            [DatasetFolder(each) for each in datasets],
+            out,
+            read_protocol(protocol),
+            (lambda _line: None) if options.quiet else functools.partial(typer.echo, err=True),
+        )
+        typer.echo(shown)
+        for file in files:
+            typer.echo(file, err=True)
+        return
+    if protocol is not None:
+        raise ConfigError("a protocol needs several datasets of the same films")
     from streamer.models.tables.run import make_tables
 
     settings = options.settings(inner_folds=inner_folds)
@@ -214,7 +244,7 @@ def tables(
     named = tuple(name.strip() for name in test.split(",") if name.strip())
     with training_progress(settings, quiet=options.quiet, one_line=True) as on_progress:
         made = make_tables(
-            DatasetFolder(dataset),
+            DatasetFolder(datasets[0]),
             out,
             settings,
             folds,

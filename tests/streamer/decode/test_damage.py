@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from streamer.config.sections import ShotsSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (

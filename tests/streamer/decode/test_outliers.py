@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import DecodeSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.decode.clock import WRAP_SECONDS
 from streamer.decode.decoder import Decoder
 from streamer.decode.outliers import Claim, Outliers

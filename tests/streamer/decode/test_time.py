@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config.sections import DecodeSection, ShotsSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.decode.clock import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed

@@ -39,6 +39,7 @@ def pictures() -> Iterator[Picture]:
 INFO = StreamInfo(True, False, RATE, None, "test", "raw", None, WIDTH, HEIGHT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
 def test_cuts_are_found_and_only_thumbnails_can_be_resumed(
     detector: str, weight_store: WeightStore
@@ -95,6 +96,7 @@ def hard_pictures() -> Iterator[Picture]:
         yield Picture(Instant(index, 1 / RATE), frame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
 def test_pictures_that_change_under_way_still_make_shots(
     detector: str, weight_store: WeightStore
