@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from streamer.models.mixture import MoaeConfig
 
 PARTITIONS: Final = 16
-PATIENCE: Final = 300.0
+TIMEOUT_SECONDS: Final = 300.0
 _BASE: Final = Fraction(1, 25)
 _FRAMES: Final = 100
 _TOKENS: Final = 4
@@ -59,12 +59,12 @@ class FleetCost:
         shots_a_cpu_second: The same by the worker's CPU time, its clients' threads included.
         delays: Seconds from producing a shot to the broker having the boundary it decided, at half
             that speed; sorted.
-        offered: Shots a second that were produced meanwhile.
+        offered: Shots a second that were produced during the measurement.
         restart_seconds: From starting a killed worker's successor until it owned its partitions.
         recovery_seconds: Until a shot of every stream was decided that came while none ran.
         recovery_cpu: CPU seconds of that.
         streams: How many streams had a window.
-        load: Processes that wanted to run meanwhile, the system's mean of a minute.
+        load: Load average of the machine over one minute.
     """
 
     record_bytes: float
@@ -166,7 +166,7 @@ def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port:
     Args:
         broker: ``kafka://HOST:PORT``.
         streams: With a window each.
-        backlog: Shots that wait when the worker starts, besides the first ones of every stream.
+        backlog: Shots that wait when the worker starts, without the first ones of every stream.
         seconds: How long shots come at half speed.
         port: Where the worker may serve its metrics.
 
@@ -281,8 +281,8 @@ def _delivered(error: KafkaError | None, _: Message) -> None:
 
 def _settle(producer: Producer) -> None:
     """Wait until the broker has acknowledged every record."""
-    if left := producer.flush(PATIENCE):
-        raise FleetError(f"{left} shots were not taken within {PATIENCE:g} s")
+    if left := producer.flush(TIMEOUT_SECONDS):
+        raise FleetError(f"{left} shots were not taken within {TIMEOUT_SECONDS:g} s")
 
 
 def _drain(worker: _Worker, first: int, backlog: int) -> tuple[float, float]:
@@ -309,11 +309,11 @@ def _paced(
         pass
     produced: dict[tuple[str, int], float] = {}
     delays: list[float] = []
-    # Written beforehand: the machine is the worker's while it is measured.
+    # Encoded before the measurement, which would otherwise share the CPU.
     ready = deque(load.next() for _ in range(int(seconds * offered) + 1))
     began = time.monotonic()
-    heard = began
-    while ready or time.monotonic() - heard < _QUIET_SECONDS:
+    last_decision = began
+    while ready or time.monotonic() - last_decision < _QUIET_SECONDS:
         due = (time.monotonic() - began) * offered
         while ready and len(produced) < due:
             stream, index, value = ready.popleft()
@@ -323,7 +323,7 @@ def _paced(
         message = consumer.poll(0.001)
         if message is None or message.error() is not None:
             continue
-        heard = time.monotonic()
+        last_decision = time.monotonic()
         event = json.loads(message.value() or b"{}")
         waited_for = event["boundary_index"] + event["lookahead_shots"]
         sent = produced.get((event["stream"], waited_for))
@@ -336,8 +336,8 @@ def _paced(
 
 
 def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not done():
         if time.monotonic() > deadline:
-            raise FleetError(f"not done within {PATIENCE:g} s")
+            raise FleetError(f"not done within {TIMEOUT_SECONDS:g} s")
         time.sleep(_TICK)

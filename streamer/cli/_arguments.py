@@ -70,7 +70,7 @@ def find_dashed_file(words: Sequence[str]) -> str | None:
 
 
 def add_checks(command: Any) -> None:
-    """Make a command check its paths, and name the option behind a wrong setting.
+    """Make a command check its paths, and name the option of a wrong setting.
 
     Args:
         command: The click command that typer built.

@@ -203,7 +203,7 @@ def main() -> None:
     from streamer.cli._output import drop_output
     from streamer.logs import LibraryLogs
 
-    # Messages of libraries at exit would be printed unformatted and help nobody.
+    # Libraries log unformatted lines at exit.
     LibraryLogs(lambda line: None).keep()
     code = run(sys.argv[1:])
     if code:
