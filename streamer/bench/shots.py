@@ -38,10 +38,10 @@ class Found:
     """Hold the results of one detector.
 
     Attributes:
-        kinds: Kind of transition → how many were found, how many of these at the very picture
-            where the new shot stands alone, and how many there are.
+        kinds: Kind of transition → number found, number of these at the first picture of the new
+            shot alone, and number of all.
         false: Cuts found where there is no transition.
-        pictures: How many there were.
+        pictures: Number of pictures.
         cpu: Process seconds of the detector.
         latency: Pictures after a cut before it is decided, at most.
     """
@@ -60,12 +60,12 @@ def measure_shots(
 
     Args:
         media: Media folder for composing; its test side is used.
-        minutes: Length, at least.
+        minutes: Least length of the film.
         seed: Decides what is composed.
         network: TransNetV2, or None to leave it out.
 
     Returns:
-        Detector → what it found.
+        Detector → its results.
 
     Raises:
         ComposeError: The media cannot be used.

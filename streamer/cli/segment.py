@@ -144,8 +144,9 @@ def _run(location: str, settings: Settings) -> int:
         # Either nothing was running yet, or this is the second signal.
         if not interruption.received:
             raise
-    usual = endless or settings.source.follow
-    return INTERRUPTED if interruption.received and not usual else 0
+    # A signal is the usual end of live and followed inputs.
+    expected = endless or settings.source.follow
+    return INTERRUPTED if interruption.received and not expected else 0
 
 
 def _open(location: str, settings: Settings, interruption: Interruption) -> bool:
@@ -170,15 +171,15 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         from streamer.plugins import SinkContext
 
         notices: SimpleQueue[str] = SimpleQueue()
-        use = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
+        sink_context = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
         printed = "-" if settings.output.file is None else str(settings.output.file)
         run_report = RunReport(stream, reporter, notices)
         stack.callback(run_report.show_notices)
         monitor = stack.enter_context(Monitor(stream, settings.http))
         sinks: list[Sink] = []
         # The printed sink comes last: an event is spooled before it is printed.
-        for place in (*settings.output.sinks, printed):
-            sinks.append(open_sink(place, use))
+        for target in (*settings.output.sinks, printed):
+            sinks.append(open_sink(target, sink_context))
             stack.callback(sinks[-1].close)
         sinks[-1] = ReporterSink(sinks[-1], reporter)
         connect = SourceFactory(location, settings.source, source)

@@ -627,7 +627,7 @@ def _address(value: str) -> str:
 
 
 class HttpSection(Section):
-    """Serve metrics and health of ``streamer tail`` and ``streamer worker``."""
+    """Serve metrics and health."""
 
     listen: Annotated[str, AfterValidator(_address)] | None = Field(
         default=None,
