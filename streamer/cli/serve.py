@@ -36,8 +36,8 @@ def serve(
 
     Each stream has its own source, sinks and thresholds; all share the networks. SIGHUP loads the
     file again: streams are added, changed and removed without touching the others. SIGTERM and
-    SIGINT end the process, a second one at once; started again, every stream continues after its last
-    shot.
+    SIGINT end the process, a second one at once; started again, every stream continues after its
+    last shot.
 
     Examples:
 

@@ -22,6 +22,8 @@ __all__ = ["engine", "film"]
 
 SEGMENT = SegmentSection(threshold=0.0, lookahead=0)
 
+pytestmark = pytest.mark.network
+
 
 def test_lag_cpu_and_delays_of_streams_side_by_side(engine: Engine, film: Path) -> None:
     settings = Settings(source=SourceSection(realtime=True), segment=SEGMENT)
@@ -36,7 +38,6 @@ def test_lag_cpu_and_delays_of_streams_side_by_side(engine: Engine, film: Path) 
     assert live.most_streams([cost], lag=cost.lag_most) == 0
 
 
-@pytest.mark.network
 def test_an_outage_is_measured_from_when_the_server_is_back(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["engine", "film"]
 
-pytestmark = pytest.mark.network
-
 # The feed ends when the film does, and is not there a second time within these seconds.
 SETTINGS = Settings(
     segment=SegmentSection(threshold=0.0, lookahead=0),
     reconnect=ReconnectSection(first_wait_seconds=30.0, max_wait_seconds=30.0),
 )
+
+pytestmark = pytest.mark.network
 
 
 def test_a_feed_is_the_file_at_the_speed_of_life(film: Path) -> None:

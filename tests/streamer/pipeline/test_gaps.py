@@ -114,7 +114,7 @@ def test_rare_pictures_cost_no_sound(detector: str, every: int, declared: bool) 
         picture(Fraction(at), at, Fraction(every) if declared else None)
         for at in range(0, total, every)
     ]
-    shots = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    shots = ShotsSection(detector=detector)
     done, used = embed(in_turn(shown, blocks(0, total)), shots)
     assert len(done) > 3
     for each in done:
@@ -161,7 +161,7 @@ def test_a_leap_of_years_costs_little_and_is_one_shot(detector: str, order: str)
         parts: list[Sequence[Picture | Sound]] = [] if order == "sound" else [shown]
         parts += [] if order == "pictures" else [heard]
         items += in_turn(*(reversed(parts) if order == "sound first" else parts))
-    shots = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    shots = ShotsSection(detector=detector)
     began = time.process_time()
     done, used = embed(items, shots, pictures=order != "sound")
     assert time.process_time() - began < 5.0

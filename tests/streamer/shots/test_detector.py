@@ -45,7 +45,7 @@ def test_cuts_are_found_and_only_thumbnails_can_be_resumed(
     detector: str, weight_store: WeightStore
 ) -> None:
     weight_store.pull("transnetv2")
-    settings = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    settings = ShotsSection(detector=detector)
     network = load_shot_network(settings, weight_store, CPU)
     assert (network is None) == (detector == "thumbnails")
     embedder = ShotEmbedder(
@@ -102,7 +102,7 @@ def test_pictures_that_change_under_way_still_make_shots(
     detector: str, weight_store: WeightStore
 ) -> None:
     weight_store.pull("transnetv2")
-    settings = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    settings = ShotsSection(detector=detector)
     made = make_detector(settings, RATE, load_shot_network(settings, weight_store, CPU))
     shots = [shot for picture in hard_pictures() for shot in made.push(picture).closed]
     shots += made.finish(Instant(130, 1 / RATE))
