@@ -45,9 +45,9 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "compose": ("datasets", LEARN, "Compose annotated synthetic films."),
     "extract": ("datasets", LEARN, "Turn annotated films into a dataset of shot features."),
     "train": ("training", LEARN, "Train experts and mixer."),
-    "evaluate": ("training", LEARN, "Measure a checkpoint on a dataset."),
+    "evaluate": ("evaluation", LEARN, "Measure a checkpoint on a dataset."),
     "tables": ("training", LEARN, "Train and compare every row of the paper by cross validation."),
-    "calibrate": ("training", LEARN, "Choose the decision threshold on training movies."),
+    "calibrate": ("evaluation", LEARN, "Choose the decision threshold on training movies."),
     "bench": ("bench", LEARN, "Measure speed and memory."),
 }
 

@@ -36,7 +36,7 @@ def consume(
     ],
     group: Annotated[
         str | None,
-        typer.Option(metavar="G", help="Share the topic and go on where the group was."),
+        typer.Option(metavar="G", help="Share the topic, and continue where the group stopped."),
     ] = None,
     most: Annotated[
         int | None, typer.Option("--max", min=1, metavar="N", help="End after so many events.")

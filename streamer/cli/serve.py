@@ -107,7 +107,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
         _kill_on_next_signal(wanted)
         log.info("stopping; another signal ends it at once")
         for name in service.stop():
-            log.error(f"{name}: did not end in time; it goes on from its last shot next time")
+            log.error(f"{name}: did not end in time; next time it continues after its last shot")
     return 0
 
 

@@ -520,7 +520,7 @@ class KafkaSection(Section):
         default=30.0,
         description=(
             "Seconds at the end for what is still to be delivered; the rest stays in the spool. "
-            "Streams of serve that are changed or go on later do not wait."
+            "Streams of serve that are changed or continue later do not wait."
         ),
     )
     session_seconds: float = Field(
@@ -729,8 +729,8 @@ class FleetSection(Section):
     delivery_seconds: PositiveFloat = Field(
         default=120.0,
         description=(
-            "A worker whose records no broker takes for so many seconds ends; it then goes on "
-            "where it was."
+            "A worker whose records no broker takes for so many seconds ends; started again, it "
+            "continues where it stopped."
         ),
     )
     max_streams: int = Field(
