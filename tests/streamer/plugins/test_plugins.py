@@ -35,11 +35,12 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events.cloudevent import cloud_event
+from streamer.events.payload import EventData
 from streamer.models.networks.registry import architecture
 from streamer.plugins import SinkContext
 from streamer.shots.detector import make_detector
 from streamer.shots.step import MAX_DELAY
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Instant, Picture, Shot
 from tests.media import texture, write_film
 from tests.plugins import Site
 from tests.streamer.events.examples import boundary, discontinuity, scene, shot
@@ -125,7 +126,7 @@ def sinks(site: Site) -> Any:
 def test_a_sink_gets_every_kind_of_event_in_order(sinks: Any) -> None:
     sink = open_sink("keep://place/x?token=secret", SinkContext("film"))
     assert sink.name == "keep://place/x"
-    sent = [boundary(), shot(), scene(), discontinuity()]
+    sent: list[EventData] = [boundary(), shot(), scene(), discontinuity()]
     wrapped = [cloud_event(event) for event in sent]
     for event in wrapped:
         sink.add(event)
@@ -531,7 +532,8 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
     levels = [10] * 30 + [200] * 30 + [10] * 4 + [200] * 26
     detector = make_detector(ShotsSection(detector=name), RATE)
     assert detector.latency_frames == (5 if name == "late" else 0)
-    shots, watermark = [], None
+    shots: list[Shot] = []
+    watermark: Instant | None = None
     for index, picture in enumerate(frames(levels)):
         step = detector.push(picture)
         shots += step.closed
@@ -552,7 +554,7 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
 def test_a_detector_decides_in_bounded_time_and_length(detectors: Any) -> None:
     step = Fraction(7)
     detector = make_detector(ShotsSection(detector="late", max_seconds=30.0), None)
-    shots = []
+    shots: list[Shot] = []
     for picture in frames([10] * 20, step):
         done = detector.push(picture)
         shots += done.closed
