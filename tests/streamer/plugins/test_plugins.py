@@ -177,9 +177,10 @@ def test_a_sink_that_fails_is_named(sinks: Any, location: str, reason: str) -> N
 
 def test_a_sink_that_hangs_stays_ended(sinks: Any) -> None:
     sink = open_sink("hanging:")
-    for call in (lambda: sink.add(cloud_event(boundary())), sink.flush):
-        with pytest.raises(SinkError, match="did not return"):
-            call()
+    with pytest.raises(SinkError, match="did not return"):
+        sink.add(cloud_event(boundary()))
+    with pytest.raises(SinkError, match="did not return"):
+        sink.flush()
     sinks.never.set()
 
 
@@ -309,6 +310,15 @@ SOURCES = """
     class Hanging(Source):
         def open(self): never.wait()
 
+    class Silent(Source):
+        def open(self): return Blocking(Path(film).read_bytes())
+
+    class Blocking(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > len(self.getbuffer()) // 2: never.wait()
+            return super().read(size)
+        def seekable(self): return False
+
     class Torn(Source):
         def open(self): return Tearing(Path(film).read_bytes())
 
@@ -329,6 +339,7 @@ NAMES = {
     "away": "Away",
     "stuck": "Hanging",
     "torn": "Torn",
+    "silent": "Silent",
 }
 
 
@@ -388,6 +399,13 @@ def test_a_source_that_hangs_ends_in_time(sources: Any) -> None:
     with pytest.raises(SourceError, match=r"stuck .*open did not return in 0\.2 s"):
         source.open()
     source.close()
+    sources.never.set()
+
+
+def test_a_read_that_hangs_ends_in_time(sources: Any) -> None:
+    shots = streamer.detect_shots("silent://x", options={"source.stall_seconds": 0.5})
+    with pytest.raises(SourceError, match=r"plug-in silent .*read did not return in 0\.5 s"):
+        list(shots)
     sources.never.set()
 
 
