@@ -1,4 +1,4 @@
-"""Exact times in JSON: what saved states and records of shots have in common."""
+"""Encode exact times in JSON, for saved states and records of shots."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamer.timeline import Instant
 
 Ratio = Annotated[str, Field(pattern=r"^-?[0-9]{1,40}/[1-9][0-9]{0,39}$")]
-"""A fraction as ``num/den``; bounded, since it may come from elsewhere."""
+"""A fraction as ``num/den``; its length is bounded, since it may be untrusted."""
 
 
 def ratio(value: Fraction) -> str:
-    """Writes a fraction as ``num/den``."""
+    """Format a fraction as ``num/den``."""
     return f"{value.numerator}/{value.denominator}"
 
 
 class WireInstant(BaseModel):
-    """An `Instant`.
+    """Encode an `Instant`.
 
     Attributes:
         pts: Ticks.
@@ -33,9 +33,9 @@ class WireInstant(BaseModel):
 
     @classmethod
     def of(cls, instant: Instant) -> Self:
-        """Writes an instant."""
+        """Encode an instant."""
         return cls(pts=instant.pts, time_base=ratio(instant.time_base))
 
     def instant(self) -> Instant:
-        """Reads it back."""
+        """Decode it."""
         return Instant(self.pts, Fraction(self.time_base))

@@ -1,4 +1,4 @@
-"""Says in words which keys exist and which values they allow."""
+"""Describe in words which keys exist, which values they allow, and what is wrong with one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @cache
 def keys() -> tuple[str, ...]:
-    """Lists every key as a dotted path, e.g. ``shots.max_seconds``, in the models' order."""
+    """List every key as a dotted path, e.g. ``shots.max_seconds``, in the models' order."""
     return tuple(_leaves(_schema(), ()))
 
 
 def allowed(path: Sequence[str]) -> str:
-    """Says what a key accepts.
+    """Describe what a key accepts.
 
     Args:
         path: The key's parts, e.g. ``("shots", "max_seconds")``.
@@ -42,7 +42,7 @@ def allowed(path: Sequence[str]) -> str:
 
 
 def secret(path: Sequence[str]) -> bool:
-    """Says whether a key's value must not be shown; one that does not exist might be a secret's."""
+    """Return whether a key's value must not be shown; an unknown key may be a misspelt secret."""
     node = _schema()
     for part in path:
         child = _child(node, part)
@@ -53,7 +53,7 @@ def secret(path: Sequence[str]) -> bool:
 
 
 def suggestion(path: Sequence[str]) -> str | None:
-    """Guesses which key was meant by one that does not exist.
+    """Suggest an existing key for an unknown one.
 
     Args:
         path: The unknown key's parts.
@@ -100,13 +100,13 @@ _OTHERS = {
 
 
 def in_words(detail: ErrorDetails) -> str:
-    """Say what is wrong with one value.
+    """Describe what is wrong with one value.
 
     Args:
-        detail: As pydantic reports it.
+        detail: An error of pydantic.
 
     Returns:
-        A phrase such as ``must be at least 1``, which follows what the value is called.
+        A phrase such as ``must be at least 1``, to be written after the name of the value.
     """
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
@@ -131,7 +131,7 @@ def _schema() -> dict[str, Any]:
 
 
 def _child(node: dict[str, Any], part: str) -> dict[str, Any] | None:
-    """The schema of a key, also of one that people name themselves (``aspects.extra.NAME``)."""
+    """Return the schema of a key, also below a free name (``aspects.extra.NAME``)."""
     for option in (node, *map(_resolved, node.get("anyOf", ()))):
         free = option.get("additionalProperties")
         child = option.get("properties", {}).get(part, free if isinstance(free, dict) else None)

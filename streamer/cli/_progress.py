@@ -1,4 +1,4 @@
-"""What people (or log collectors) see on standard error while a film plays."""
+"""Report on standard error how a run goes, to people or to log collectors."""
 
 from __future__ import annotations
 
@@ -6,41 +6,37 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Protocol
 
+from streamer.cli._render import progress_line, summary_fields, summary_table
 from streamer.lines import one_line, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-    from fractions import Fraction
 
     import structlog
-    from rich.console import Console, RenderableType
-    from rich.text import Text
+    from cloudevents.core.v1.event import CloudEvent
+    from rich.console import Console
 
-    from streamer.cli.statistics import Summary
+    from streamer.cli._monitor import Summary
     from streamer.config.sections import LoggingSection
-    from streamer.pipeline.progress import Fault, Progress
+    from streamer.connectors.sinks.sink import Sink
+    from streamer.pipeline.progress import Progress
 
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
-_FAULTS: Final[dict[Fault, str]] = {
-    "packet": "packets not decoded",
-    "picture": "pictures damaged",
-    "time": "frames out of order",
-}
 
 
 class Reporter(Protocol):
-    """Tells how a run goes. All calls come from one thread."""
+    """Report the progress of a run. All calls come from one thread."""
 
     def loading(self, what: str) -> None:
-        """Say what is loaded before the first picture can be looked at."""
+        """Report what is loaded before the first frame is decoded."""
 
     def update(self, progress: Progress) -> None:
-        """Says how far the run is; cheap enough to call for every picture."""
+        """Report the position; cheap enough to call for every frame."""
 
     def warn(self, message: str, **fields: object) -> None:
-        """Says that something is odd, in one line.
+        """Report a warning in one line.
 
         Args:
             message: For people.
@@ -48,21 +44,22 @@ class Reporter(Protocol):
         """
 
     def aside(self) -> AbstractContextManager[None]:
-        """Clears the live line while something else is printed on the same terminal."""
+        """Clear the live line while something else is printed on the same terminal."""
 
     def finish(self, summary: Summary) -> None:
-        """Ends the live line and gives the closing numbers."""
+        """End the live line and print the closing numbers."""
 
     def close(self) -> None:
-        """Ends the live line without a summary; may be called twice."""
+        """End the live line without a summary; may be called twice."""
 
 
 def make_reporter(stream: str, settings: LoggingSection) -> Reporter:
-    """Chooses the reporter.
+    """Choose the reporter.
 
     Args:
         stream: The stream's name.
-        settings: ``json_logs`` beats ``quiet``: log lines then hold warnings and errors only.
+        settings: ``json_logs`` takes precedence over ``quiet``: log lines then hold warnings and
+            errors only.
 
     Returns:
         JSON lines, silence, a live line on a terminal, or warnings and summary elsewhere.
@@ -82,45 +79,45 @@ def make_reporter(stream: str, settings: LoggingSection) -> Reporter:
 
 
 class QuietReporter:
-    """Says nothing; errors still end the run with their line."""
+    """Report nothing; errors still end the run with their line."""
 
     def loading(self, what: str) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
     def update(self, progress: Progress) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
     def warn(self, message: str, **fields: object) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
     def aside(self) -> AbstractContextManager[None]:
-        """There is no live line."""
+        """Return an empty context: there is no live line."""
         return nullcontext()
 
     def finish(self, summary: Summary) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: there is no live line."""
 
 
 class PlainReporter(QuietReporter):
-    """Warnings and the summary, for standard error that is not a terminal."""
+    """Print warnings and the summary, for standard error that is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def warn(self, message: str, **fields: object) -> None:
-        """Prints the message."""
+        """Print the message."""
         report(message, label="warning", style="bold yellow")
 
     def finish(self, summary: Summary) -> None:
-        """Prints the table."""
+        """Print the table."""
         self._console.print(summary_table(summary))
 
 
 class LiveReporter(PlainReporter):
-    """A line that is redrawn in place."""
+    """Redraw one line in place."""
 
     def __init__(self, stream: str, console: Console) -> None:
         from rich.live import Live
@@ -147,7 +144,7 @@ class LiveReporter(PlainReporter):
         self._live.update(line, refresh=True)
 
     def update(self, progress: Progress) -> None:
-        """Redraws the line, at most ten times a second."""
+        """Redraw the line, at most ten times a second."""
         now = time.monotonic()
         if now - self._drawn < _REDRAW_SECONDS:
             return
@@ -156,21 +153,21 @@ class LiveReporter(PlainReporter):
         self._live.update(progress_line(self._stream, progress, factor), refresh=True)
 
     def warn(self, message: str, **fields: object) -> None:
-        """Prints the message above the line."""
+        """Print the message above the line."""
         with self.aside():
             super().warn(message)
 
     def aside(self) -> AbstractContextManager[None]:
-        """Clears the line and draws it again."""
+        """Clear the line, and draw it again on exit."""
         return self._aside()
 
     def finish(self, summary: Summary) -> None:
-        """Replaces the line by the table."""
+        """Replace the line by the table."""
         self._live.stop()
         super().finish(summary)
 
     def close(self) -> None:
-        """Clears the line."""
+        """Clear the line."""
         self._live.stop()
 
     @contextmanager
@@ -182,12 +179,12 @@ class LiveReporter(PlainReporter):
         finally:
             if running:
                 self._live.start()
-                # The line stays away for a moment: what was printed may still be in a pipe.
+                # What was printed may still be in a pipe; an immediate redraw would mix with it.
                 self._drawn = time.monotonic()
 
 
 class JsonReporter:
-    """JSON lines: progress every ten seconds, warnings, and the summary."""
+    """Log JSON lines: progress every ten seconds, warnings, and the summary."""
 
     def __init__(self, logger: structlog.BoundLogger, *, quiet: bool = False) -> None:
         self._logger = logger
@@ -200,7 +197,7 @@ class JsonReporter:
             self._logger.info("loading", what=what)
 
     def update(self, progress: Progress) -> None:
-        """Logs ``progress``."""
+        """Log ``progress``."""
         now = time.monotonic()
         if self._quiet or now - self._logged < _LOG_SECONDS:
             return
@@ -216,99 +213,52 @@ class JsonReporter:
         )
 
     def warn(self, message: str, **fields: object) -> None:
-        """Logs ``warning`` with the message and its fields."""
+        """Log ``warning`` with the message and its fields."""
         self._logger.warning("warning", message=one_line(message), **fields)
 
     def aside(self) -> AbstractContextManager[None]:
-        """There is no live line."""
+        """Return an empty context: there is no live line."""
         return nullcontext()
 
     def finish(self, summary: Summary) -> None:
-        """Logs ``summary``."""
+        """Log ``summary``."""
         if not self._quiet:
             self._logger.info("summary", **summary_fields(summary))
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: there is no live line."""
 
 
-def progress_line(stream: str, progress: Progress, factor: float) -> Text:
-    """Draws the live line.
+class ReporterSink:
+    """Clear a reporter's live line while a sink writes to the same terminal.
 
     Args:
-        stream: The stream's name.
-        progress: How far it is.
-        factor: Seconds of input a second.
+        sink: Receives the events.
+        reporter: Owns the line.
     """
-    from rich.text import Text
 
-    whole = f" / {_clock(progress.duration)}" if progress.duration is not None else ""
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(stream, style="bold")
-    line.append(f"  {_clock(progress.position)}{whole}", style="cyan")
-    line.append(f"  {factor:.1f}× real time")
-    line.append(f"  {progress.shots} shots  {progress.scenes} scenes", style="green")
-    line.append(f"  lag {progress.lag:.1f} s", style="yellow" if progress.lag > 1 else "dim")
-    return line
+    def __init__(self, sink: Sink, reporter: Reporter) -> None:
+        self._sink = sink
+        self._reporter = reporter
 
+    @property
+    def name(self) -> str:
+        """Name of the wrapped sink."""
+        return self._sink.name
 
-def summary_fields(summary: Summary) -> dict[str, object]:
-    """Gives the summary as plain values in base units, for log lines."""
-    return {
-        "ended": summary.ended,
-        "position_seconds": float(summary.position),
-        "shots": summary.shots,
-        "scenes": summary.scenes,
-        "boundaries": summary.boundaries,
-        "wall_seconds": round(summary.wall_seconds, 3),
-        "realtime_factor": round(summary.realtime_factor, 3),
-        "latency_p50_seconds": summary.latency_p50,
-        "latency_p95_seconds": summary.latency_p95,
-        "cpu_seconds": round(summary.cpu_seconds, 3),
-        "peak_memory_bytes": summary.peak_bytes,
-        "failed_packets": summary.faults.get("packet", 0),
-        "damaged_pictures": summary.faults.get("picture", 0),
-        "dropped_frames": summary.faults.get("time", 0),
-        "lost_sound_seconds": round(summary.lost_sound, 3),
-    }
+    def open(self) -> None:
+        """Open the wrapped sink."""
+        self._sink.open()
 
+    def add(self, event: CloudEvent) -> None:
+        """Add an event to the wrapped sink while the line is cleared."""
+        with self._reporter.aside():
+            self._sink.add(event)
 
-def summary_table(summary: Summary) -> RenderableType:
-    """Draws the closing table."""
-    from rich.table import Table
+    def flush(self) -> None:
+        """Flush the wrapped sink."""
+        self._sink.flush()
 
-    def seconds(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2f} s"
-
-    table = Table(title=one_line(summary.stream), title_justify="left", show_header=False)
-    table.add_column(style="dim")
-    table.add_column(justify="right")
-    for name, value in (
-        ("ended", summary.ended),
-        ("input", _clock(summary.position)),
-        ("shots", f"{summary.shots:,}"),
-        ("scenes", f"{summary.scenes:,}"),
-        ("boundaries reported", f"{summary.boundaries:,}"),
-        ("× real time", f"{summary.realtime_factor:.1f}"),
-        ("latency p50", seconds(summary.latency_p50)),
-        ("latency p95", seconds(summary.latency_p95)),
-        ("CPU", seconds(summary.cpu_seconds)),
-        ("peak memory", f"{summary.peak_bytes / 2**20:,.0f} MiB"),
-        *_faults(summary),
-    ):
-        table.add_row(name, value)
-    return table
-
-
-def _faults(summary: Summary) -> Iterator[tuple[str, str]]:
-    """What was wrong with the input, as far as there was anything."""
-    for fault, words in _FAULTS.items():
-        if times := summary.faults.get(fault, 0):
-            yield words, f"{times:,}"
-    if summary.lost_sound:
-        yield "sound given up", f"{summary.lost_sound:.1f} s"
-
-
-def _clock(seconds: Fraction) -> str:
-    whole = max(int(seconds), 0)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    def close(self) -> None:
+        """Close the wrapped sink."""
+        self._sink.close()

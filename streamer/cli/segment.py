@@ -1,4 +1,4 @@
-"""``streamer tail``: scene boundaries of one input while it plays."""
+"""Segment one input: ``streamer tail``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from streamer.cli.given import given
+from streamer.cli._arguments import ConfigOption, check_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from streamer.cli._monitor import Monitor, RunReport
+    from streamer.cli._signals import Interruption
     from streamer.cli.app import Shell
-    from streamer.cli.interrupt import Interruption
-    from streamer.cli.monitor import Monitor
-    from streamer.cli.watch import Watch
     from streamer.config.settings import Settings
     from streamer.connectors.sinks.sink import Sink
     from streamer.connectors.sources.source import Source
@@ -27,12 +26,12 @@ def tail(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A file, an address, or - for standard input.", callback=given
+            metavar="SOURCE",
+            help="A file, an address, or - for standard input.",
+            callback=check_source,
         ),
     ],
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
-    ] = None,
+    config: ConfigOption = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the stream in events; from the file.")
     ] = None,
@@ -134,25 +133,26 @@ def tail(
 
 
 def _run(location: str, settings: Settings) -> int:
-    from streamer.cli.errors import INTERRUPTED
-    from streamer.cli.interrupt import Interruption
+    from streamer.cli._output import INTERRUPTED
+    from streamer.cli._signals import Interruption
 
     interruption, endless = Interruption(), False
     try:
         with interruption.handled():
             endless = _open(location, settings, interruption)
     except KeyboardInterrupt:
-        # Before there was anything to end, or the second signal.
+        # Either nothing was running yet, or this is the second signal.
         if not interruption.received:
             raise
-    usual = endless or settings.source.follow
-    return INTERRUPTED if interruption.received and not usual else 0
+    # A signal is the usual end of live and followed inputs.
+    expected = endless or settings.source.follow
+    return INTERRUPTED if interruption.received and not expected else 0
 
 
 def _open(location: str, settings: Settings, interruption: Interruption) -> bool:
     from queue import SimpleQueue
 
-    from streamer.cli.progress import make_reporter
+    from streamer.cli._progress import ReporterSink, make_reporter
     from streamer.connectors.sources.registry import open_source
     from streamer.events.names import default_stream_name
 
@@ -160,40 +160,38 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
     with ExitStack() as stack:
         reporter = make_reporter(stream, settings.logging)
         stack.callback(reporter.close)
-        # A path that cannot be read is told before anything is loaded.
+        # Opened first: a path that cannot be read is an error before anything is loaded.
         source = open_source(location, settings.source)
-        # Importing what follows takes seconds, too.
+        # Shown before the imports below, which take seconds themselves.
         reporter.loading("networks")
 
-        from streamer.cli.beside import BesideProgress
-        from streamer.cli.monitor import Monitor
-        from streamer.cli.watch import Watch
+        from streamer.cli._monitor import Monitor, RunReport
         from streamer.connectors.sinks.registry import open_sink
         from streamer.live.reconnect import SourceFactory
         from streamer.plugins import SinkContext
 
         notices: SimpleQueue[str] = SimpleQueue()
-        use = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
+        sink_context = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
         printed = "-" if settings.output.file is None else str(settings.output.file)
-        watch = Watch(stream, reporter, notices)
-        stack.callback(watch.show_notices)
+        run_report = RunReport(stream, reporter, notices)
+        stack.callback(run_report.show_notices)
         monitor = stack.enter_context(Monitor(stream, settings.http))
         sinks: list[Sink] = []
-        # What is printed last was taken by the others before.
-        for place in (*settings.output.sinks, printed):
-            sinks.append(open_sink(place, use))
+        # The printed sink comes last: an event is spooled before it is printed.
+        for target in (*settings.output.sinks, printed):
+            sinks.append(open_sink(target, sink_context))
             stack.callback(sinks[-1].close)
-        sinks[-1] = BesideProgress(sinks[-1], reporter)
+        sinks[-1] = ReporterSink(sinks[-1], reporter)
         connect = SourceFactory(location, settings.source, source)
-        return _watch(stream, connect, settings, sinks, watch, monitor, interruption)
+        return _segment(stream, connect, settings, sinks, run_report, monitor, interruption)
 
 
-def _watch(
+def _segment(
     stream: str,
     connect: Callable[[], Source],
     settings: Settings,
     sinks: Sequence[Sink],
-    watch: Watch,
+    run_report: RunReport,
     monitor: Monitor,
     interruption: Interruption,
 ) -> bool:
@@ -218,18 +216,18 @@ def _watch(
     )
     interruption.stops(run.stop)
     try:
-        with LibraryLogs(watch.note, debug=settings.logging.debug):
-            deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))
+        with LibraryLogs(run_report.note, debug=settings.logging.debug):
+            deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, run_report))
     except SourceDamaged:
         if run.progress.shots:
-            watch.finish(run.progress, "damaged input")
+            run_report.finish(run.progress, "damaged input")
         raise
     except SourceError:
-        # Stopped before enough had come to be recognised as media.
+        # Stopped before enough input had arrived to be recognised as media.
         if not interruption.received:
             raise
     except ConsumerGone:
-        watch.finish(run.progress, "nobody reads the events")
+        run_report.finish(run.progress, "nobody reads the events")
         raise
-    watch.finish(run.progress, "interrupted" if interruption.received else "end of input")
+    run_report.finish(run.progress, "interrupted" if interruption.received else "end of input")
     return run.endless

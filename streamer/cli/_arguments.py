@@ -1,4 +1,4 @@
-"""What several commands check of their arguments."""
+"""Declare the options that commands share, and check arguments."""
 
 from __future__ import annotations
 
@@ -7,25 +7,39 @@ import os
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")
+]
+BrokerOption = Annotated[
+    str | None, typer.Option("--broker", metavar="URL", help="kafka://HOST:PORT, or kafkas://….")
+]
+FrameRateOption = Annotated[
+    str | None,
+    typer.Option("--frame-rate", metavar="N[/D]", help="For frame numbers and timecodes."),
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it is computed.")
+]
+
 _RATE: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}|/[0-9]{1,9})?")
 
 
-def frame_rate(text: str, option: str) -> Fraction:
+def parse_frame_rate(text: str, option: str) -> Fraction:
     """Read ``25``, ``23.976`` or ``24000/1001`` exactly as written.
 
     Args:
         text: Frames a second, 1 to 1,000.
-        option: Named in the error.
+        option: The option to name in the error.
 
     Raises:
-        BadParameter: It is no such number.
+        BadParameter: It is not such a number.
     """
     try:
         rate = Fraction(text) if _RATE.fullmatch(text) else Fraction(0)
@@ -39,15 +53,15 @@ def frame_rate(text: str, option: str) -> Fraction:
     return rate
 
 
-def names_input(word: str) -> bool:
-    """Say whether a word that stands where a command should is an input to segment."""
+def is_input(word: str) -> bool:
+    """Return whether the first word of a command line is an input rather than a command."""
     return bool(word) and (
         word == "-" or any(mark in word for mark in "./:") or os.path.lexists(word)
     )
 
 
-def dashed_file(words: Sequence[str]) -> str | None:
-    """Find a file among the words that was taken for an option; None when there is none."""
+def find_dashed_file(words: Sequence[str]) -> str | None:
+    """Find an existing file among the words that was parsed as an option, or None."""
     end = words.index("--") if "--" in words else len(words)
     for word in words[:end]:
         if word.startswith("-") and word != "-" and "=" not in word and os.path.lexists(word):
@@ -55,11 +69,11 @@ def dashed_file(words: Sequence[str]) -> str | None:
     return None
 
 
-def tidy(command: Any) -> None:
-    """Have a command check its paths and name the option that gives a setting a wrong value.
+def add_checks(command: Any) -> None:
+    """Make a command check its paths, and name the option of a wrong setting.
 
     Args:
-        command: What typer made.
+        command: The click command that typer built.
     """
     for parameter in command.params:
         _check_paths(parameter)
@@ -84,7 +98,7 @@ def tidy(command: Any) -> None:
 
 
 def _option(command: Any, key: str) -> str:
-    """Find the option that stands for a setting: by the setting's name, or its section's."""
+    """Return the option for a setting: by the setting's name, or its section's."""
     section, _, leaf = key.rpartition(".")
     flags = {parameter.name: parameter.opts[-1] for parameter in command.params}
     names = (leaf, leaf.removesuffix("s"), section)
@@ -92,10 +106,10 @@ def _option(command: Any, key: str) -> str:
 
 
 def _check_paths(parameter: Any) -> None:
-    """Have a command's parameter refuse paths that no file can have.
+    """Make a parameter reject paths that no file can have.
 
     Args:
-        parameter: Of a command that typer made; others than paths stay as they are.
+        parameter: Of a command that typer built; values that are not text or paths pass.
     """
     before: Callable[[Any, Any, Any], Any] | None = parameter.callback
 
@@ -113,8 +127,8 @@ def _check_paths(parameter: Any) -> None:
     parameter.callback = usable
 
 
-def given(source: str) -> str:
-    """An input has to be named: an empty one would be the working folder.
+def check_source(source: str) -> str:
+    """Reject an empty input, which would stand for the working folder.
 
     Raises:
         BadParameter: It is empty.

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a polite request to stop."""
+"""Turn SIGINT and SIGTERM into a request to stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came before there was anything to stop.
+    """Report a signal that came before there was anything to stop.
 
     A class of its own: where a plain KeyboardInterrupt passes through ``exec`` of a text, as
     imports do, CPython kills the process at its end although the exception was caught.
@@ -20,9 +20,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """What the first SIGINT or SIGTERM does; a second one interrupts at once.
+    """Handle the first SIGINT or SIGTERM; the second one has its default effect.
 
-    It raises `Interrupted` until there is something to stop.
+    The first raises `Interrupted` until `stops` has set a function to call instead.
     """
 
     def __init__(self) -> None:
@@ -35,16 +35,16 @@ class Interruption:
         return self._received
 
     def stops(self, stop: Callable[[], None]) -> None:
-        """Says what to do from now on instead of raising.
+        """Set the function that a signal calls from now on.
 
         Args:
-            stop: Must return quickly and be safe at any moment.
+            stop: Returns quickly; safe to call at any moment.
         """
         self._stop = stop
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handles the signals while the context lasts."""
+        """Install the handlers, and restore the previous ones on exit."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def restore() -> None:
