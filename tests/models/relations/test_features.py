@@ -92,7 +92,7 @@ def test_turning_and_scaling_the_space_changes_nothing(scale: float) -> None:
     for name, held in movie.aspects.items():
         rotation, _ = np.linalg.qr(random.standard_normal((held.dim, held.dim)))
         tokens = (scale * held.tokens.astype(np.float64) @ rotation).astype(np.float64)
-        turned[name] = AspectTokens(tokens, held.offsets)  # type: ignore[arg-type] # exact on purpose
+        turned[name] = AspectTokens(tokens, held.offsets)
     _alike(_inputs(movie, 2), _inputs(replace(movie, aspects=turned), 2))
 
 
@@ -123,7 +123,7 @@ def test_a_stream_says_each_boundary_as_soon_as_it_can() -> None:
     batch = fuse([expert.logits(values) for values in whole.values.values()])
     for row, score in zip(streamed, batch, strict=True):
         seen = [model_input(row, a, 2) for a in row.similarities]
-        alone = fuse([expert.logits(each[None]) for each in seen if each is not None] or [[np.nan]])  # type: ignore[list-item] # absent
+        alone = fuse([expert.logits(each[None]) for each in seen if each is not None] or [[np.nan]])
         assert alone[0] == pytest.approx(score, abs=1e-9)
 
 
