@@ -1,5 +1,8 @@
 # make demo [VIDEO=film.mp4]   set up, then print the scene boundaries of a film
 # make test                    set up, then run every check and test
+# make quick                   the tests without brokers, servers and long runs
+# make coverage                the same, and how much of the code they run
+# make docs                    the documentation site, in site/
 # make fuzz [COUNT=2000] [SEED=1]   try hostile inputs
 # make soak [HOURS=6] [SEED=1]      many streams in faults, and a report
 # make lint | venv | clean
@@ -7,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test fuzz soak lint venv clean
+.PHONY: demo test quick coverage docs fuzz soak lint venv clean
 
 PYTHON ?= python3
 VIDEO ?=
@@ -35,6 +38,15 @@ test: $(VENV)
 	scripts/system-packages scripts/packages-demo.txt scripts/packages-kafka.txt scripts/packages-live.txt
 	scripts/test
 
+quick: $(VENV)
+	scripts/test quick
+
+coverage: $(VENV)
+	scripts/test coverage
+
+docs: $(VENV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 fuzz: $(VENV)
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
@@ -47,7 +59,7 @@ lint: $(VENV)
 venv: $(VENV)
 
 clean:
-	rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .cache build dist site .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV): constraints.txt pyproject.toml scripts/packages-base.txt
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/system-packages scripts/packages-base.txt

@@ -1,11 +1,12 @@
-"""The mixture as one safetensors file: parameters, and in its metadata everything else."""
+"""Save and load a mixture as one safetensors file, its configuration in the metadata."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,24 +18,21 @@ from streamer.errors import CheckpointError, ConfigError
 from streamer.files import write_atomically
 from streamer.models.mixture import Moae, MoaeConfig
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _KEY = "moae"
 _MAX_BYTES = 1 << 30
 _TYPES = ("F32", "F16")
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "moae_a.safetensors"
-"""The mixture that ships with the package."""
+"""Checkpoint shipped with the package."""
 
 
 class CheckpointHeader(BaseModel):
-    """The file's metadata.
+    """Metadata of a checkpoint file.
 
     Attributes:
-        format: Layout of the file.
+        format: Version of the file format.
         config: Names, sizes and constants of the mixture.
-        notes: What people should know: data, metrics, versions; free text by key.
+        notes: Free text by key: training data, metrics, versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,12 +43,12 @@ class CheckpointHeader(BaseModel):
 
 
 def round_to_half(module: nn.Module) -> None:
-    """Rounds parameters to half precision, in place; scores change by less than 1e-3.
+    """Round parameters to half precision, in place; scores change by less than 1e-3.
 
-    A checkpoint then holds them in half the space, and nothing is lost by storing them.
+    ``save_moae`` then stores them in half the space without loss.
 
     Args:
-        module: Stays in single precision. A parameter beyond half precision's range stays as it is.
+        module: Stays in single precision. A parameter beyond half precision's range is kept.
     """
     with torch.no_grad():
         for parameter in module.parameters():
@@ -60,14 +58,14 @@ def round_to_half(module: nn.Module) -> None:
 
 
 def save_moae(model: Moae, path: Path, notes: Mapping[str, str] | None = None) -> str:
-    """Writes a mixture, whole or not at all.
+    """Write a mixture atomically.
 
-    The bytes depend on nothing but the model and the notes. A tensor that half precision holds
-    without any loss is stored in it.
+    The bytes depend only on the model and the notes. A tensor that half precision holds without
+    loss is stored in it.
 
     Args:
-        model: What to save.
-        path: Where to.
+        model: The mixture.
+        path: Path of the file.
         notes: See ``CheckpointHeader``.
 
     Returns:
@@ -82,7 +80,7 @@ def save_moae(model: Moae, path: Path, notes: Mapping[str, str] | None = None) -
 
 
 def read_header(path: Path) -> CheckpointHeader:
-    """Reads the metadata alone.
+    """Read the metadata alone.
 
     Args:
         path: Checkpoint file.
@@ -109,11 +107,11 @@ def read_header(path: Path) -> CheckpointHeader:
 
 
 def load(path: Path | None = None, device: torch.device | str = "cpu") -> Moae:
-    """Loads a mixture for inference.
+    """Load a mixture for inference.
 
     Args:
-        path: Checkpoint file; None takes the one that ships.
-        device: Where it runs.
+        path: Checkpoint file; None for the shipped one.
+        device: Device of the parameters.
 
     Returns:
         The mixture in evaluation mode, its ``digest`` the file's SHA-256.
@@ -124,7 +122,7 @@ def load(path: Path | None = None, device: torch.device | str = "cpu") -> Moae:
     """
     where = DEFAULT_CHECKPOINT if path is None else path
     header = read_header(where)
-    # The header may ask for any width: nothing is allocated before the tensors are known to fit.
+    # The header may declare any width: allocate nothing before the tensors are known to fit.
     with torch.device("meta"):
         model = Moae(header.config, digest=hashlib.sha256(_content(where)).hexdigest())
     try:
@@ -134,12 +132,12 @@ def load(path: Path | None = None, device: torch.device | str = "cpu") -> Moae:
             for name, tensor in tensors.items():
                 if not bool(torch.isfinite(tensor).all()):
                     raise CheckpointError(f"{where}: tensor {name} is not finite")
-                # A copy: what the file gives is mapped from it.
+                # A copy: the file's tensors are memory-mapped.
                 tensors[name] = tensor.to(torch.float32, copy=True)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{where} is damaged: {error}") from error
     model.load_state_dict(tensors, assign=True)
-    return model.eval().to(device).stack()
+    return model.eval().to(device).batch_experts()
 
 
 def _smallest(tensor: torch.Tensor) -> torch.Tensor:
@@ -160,7 +158,7 @@ def _content(path: Path) -> bytes:
 
 
 def _compare(path: Path, file: Any, expected: Mapping[str, torch.Tensor]) -> None:
-    """Names, shapes and types by the file's header alone; every tensor is expected as float32."""
+    """Compare names, shapes and types by the file's header alone."""
     found = set(file.keys())
     missing, surplus = sorted(set(expected) - found), sorted(found - set(expected))
     if missing:

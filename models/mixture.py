@@ -1,34 +1,33 @@
-"""The whole mixture of acoustic experts: projections, experts and mixer."""
+"""Assemble the mixture of acoustic and multimodal experts: projections, experts and mixer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from streamer.models.experts.build import build_expert
-from streamer.models.experts.expert import Expert
-from streamer.models.experts.projection import Projection
-from streamer.models.experts.size import ExpertSize, MixerSize
-from streamer.models.experts.tokens import TokenBatch
-from streamer.models.experts.windows import heal
-from streamer.models.mixer.masking import consecutive_scores, masked_experts
-from streamer.models.mixer.mixer import Mixer, renormalise
-from streamer.models.rows import EXPERT_ROWS, find_row
-from streamer.models.stacked import FEW, StackedExperts, stackable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from streamer.models.catalogue import EXPERT_ROWS, find_row
+from streamer.models.experts.batched import MAX_BATCHED_ROWS, BatchedExperts, can_batch
+from streamer.models.experts.expert import Expert, ExpertSize, build_expert
+from streamer.models.experts.tokens import Projection, TokenBatch, fill_missing
+from streamer.models.mixer.mixer import (
+    Mixer,
+    MixerSize,
+    consecutive_scores,
+    masked_experts,
+    renormalise,
+)
 
 
 class AspectInput(BaseModel):
-    """What a mixture expects in one aspect slot.
+    """Tokens that a mixture expects in one aspect slot.
 
     Attributes:
-        network: Honest name of the network that made the tokens it was trained on.
+        network: Name of the network whose tokens it was trained on.
         dim: Length of a raw token.
     """
 
@@ -39,19 +38,19 @@ class AspectInput(BaseModel):
 
 
 class MoaeConfig(BaseModel):
-    """Everything about a mixture but its parameters.
+    """Configuration of a mixture: everything but its parameters.
 
     Attributes:
         row: Printed name of the mixture, e.g. ``MOAE_A``.
         experts: Printed names of its experts, in the order of their weights.
-        aspects: Aspect → what its tokens must be.
-        sequence: ``L``, boundaries judged together.
+        aspects: Aspect → the tokens expected.
+        sequence: ``L``, boundaries scored together.
         reach: ``w_b``, shots on each side of a boundary.
         masked: ``K``.
-        alpha: Scale of the constraint; matters in training only.
-        beta: Scale of the confidence constraint; matters in training only.
+        alpha: Scale of the constraint; used in training only.
+        beta: Scale of the confidence constraint; used in training only.
         threshold: A boundary is reported at or above this score.
-        lookahead: Boundaries waited for beyond the one decided, by default.
+        lookahead: Default look-ahead in boundaries.
         size: Widths of the experts.
         mixer: Widths of the mixer.
     """
@@ -86,19 +85,19 @@ class MoaeConfig(BaseModel):
 
     @property
     def masking(self) -> Literal["none", "consecutive"]:
-        """Whether experts are masked in a row of this name."""
+        """Kind of masking in the row of this name."""
         return "consecutive" if find_row(self.row).masking else "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """What the mixture says of ``B`` sequences of ``L`` boundaries.
+    """Output of the mixture for ``B`` sequences of ``L`` boundaries.
 
     Attributes:
-        score: Probability of a boundary, ``(B, L)``; 0 where no expert is there.
-        weights: After masking, ``(B, L, E)``.
-        free_weights: Before masking, ``(B, L, E)``; what the constraints measure.
-        probability: Each expert's, ``(B, L, E)``; 0 where it is absent.
+        score: Probability of a boundary, ``(B, L)``; 0 where no expert is present.
+        weights: Experts' weights after masking, ``(B, L, E)``.
+        free_weights: Weights before masking, ``(B, L, E)``; input of the constraints.
+        probability: Each expert's probability, ``(B, L, E)``; 0 where it is absent.
         present: Bool ``(B, L, E)``.
     """
 
@@ -112,13 +111,13 @@ class Mixed:
 class Moae(nn.Module):
     """Mixture of acoustic experts (paper, section II-C).
 
-    A *branch* is one aspect of one expert. Results of ``embed`` are kept once a shot, those of
-    ``relate`` once a boundary; ``decide`` runs on the last ``L`` boundaries. Every method takes
-    any number of shots, boundaries or sequences; none of them affects its neighbours.
+    A *branch* is one aspect of one expert. A stream computes ``embed`` once a shot and
+    ``boundary_features`` once a boundary; ``decide`` runs on the last ``L`` boundaries. Every
+    method takes any number of shots, boundaries or sequences; rows are independent.
 
     Args:
         config: Names, sizes and constants.
-        digest: SHA-256 of the checkpoint file, empty before there is one.
+        digest: SHA-256 of the checkpoint file; empty for a mixture without a file.
     """
 
     def __init__(self, config: MoaeConfig, digest: str = "") -> None:
@@ -139,54 +138,54 @@ class Moae(nn.Module):
         self.branches: tuple[tuple[str, str], ...] = tuple(
             (name, aspect) for name in config.experts for aspect in self.expert(name).aspects
         )
-        self.stacked: StackedExperts | None = None
+        self.batched: BatchedExperts | None = None
         self.eval()
 
-    def stack(self) -> Moae:
-        """Puts the experts side by side, for streams; to be called again when one has changed.
+    def batch_experts(self) -> Moae:
+        """Batch the experts, for streams; call it again after a parameter has changed.
 
-        Results stay the same but for rounding. Mixtures of experts that do not fit together are
-        left as they are; training undoes it.
+        Scores stay the same but for rounding. Has no effect on experts that do not fit into
+        one batch; ``train`` undoes it.
 
         Returns:
             This mixture.
         """
         experts = [self.expert(name) for name in self.config.experts]
-        self.stacked = StackedExperts(experts) if stackable(experts) else None
+        self.batched = BatchedExperts(experts) if can_batch(experts) else None
         return self
 
     def train(self, mode: bool = True) -> Moae:
-        """As in torch; parameters that change would leave stacked copies behind."""
+        """Set the mode, and drop the batched copies, which training would make stale."""
         if mode:
-            self.stacked = None
+            self.batched = None
         super().train(mode)
         return self
 
     def projection(self, aspect: str) -> Projection:
-        """Projection of one aspect's raw tokens."""
+        """Return the projection of one aspect's raw tokens."""
         module = self.projections[aspect]
         assert isinstance(module, Projection)
         return module
 
     def expert(self, name: str) -> Expert:
-        """One expert by its printed name."""
+        """Return one expert by its printed name."""
         module = self.experts[name]
         assert isinstance(module, Expert)
         return module
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """Device of the parameters."""
         return self.mixer.out.weight.device
 
     def embed(self, tokens: Mapping[str, TokenBatch]) -> tuple[Tensor, Tensor]:
-        """Shot vectors of all branches.
+        """Embed shots in all branches.
 
         Args:
             tokens: Aspect → raw tokens of ``S`` shots; every aspect of the configuration.
 
         Returns:
-            Vectors (zero where absent), and whether each branch's aspect is there.
+            Vectors (zero where absent), and whether each shot has the branch's aspect.
 
         Shape:
             ``(S, R, D)`` and bool ``(S, R)``, ``R`` branches.
@@ -199,81 +198,81 @@ class Moae(nn.Module):
         )
 
     def embed_projected(self, projected: Mapping[str, TokenBatch]) -> tuple[Tensor, Tensor]:
-        """As ``embed``, of tokens that were projected before.
+        """Embed shots of projected tokens; see ``embed``.
 
         Shape:
             ``(S, R, D)`` and bool ``(S, R)``.
         """
-        if self.stacked is not None and _few(projected):
-            return self.stacked.embed(projected)
+        if self.batched is not None and _small(*(batch.lengths for batch in projected.values())):
+            return self.batched.embed(projected)
         vectors = [
             self.expert(name).embed(aspect, projected[aspect]) for name, aspect in self.branches
         ]
         present = [projected[aspect].present for _, aspect in self.branches]
         return torch.stack(vectors, dim=1), torch.stack(present, dim=1)
 
-    def relate(self, windows: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Boundary representations of all branches.
+    def boundary_features(self, windows: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the features of boundaries in all branches.
 
         Args:
             windows: Shot vectors around each boundary, ``(N, 2*w_b, R, D)``.
             present: Bool ``(N, 2*w_b, R)``.
 
         Returns:
-            Representations, and whether each branch's aspect is in both adjacent shots.
+            Features, and whether both adjacent shots have each branch's aspect.
 
         Shape:
             ``(N, R, D + C)`` and bool ``(N, R)``.
         """
         reach = self.config.reach
-        healed = heal(windows.transpose(1, 2), present.transpose(1, 2), reach)
+        filled = fill_missing(windows.transpose(1, 2), present.transpose(1, 2), reach)
         both = present[:, reach - 1] & present[:, reach]
-        if self.stacked is not None and len(windows) <= FEW:
-            return self.stacked.relate(healed), both
-        relations = [
-            self.expert(name).relate(aspect, healed[:, index])
+        if self.batched is not None and _small(windows):
+            return self.batched.boundary_features(filled), both
+        features = [
+            self.expert(name).boundary_features(aspect, filled[:, index])
             for index, (name, aspect) in enumerate(self.branches)
         ]
-        return torch.stack(relations, dim=1), both
+        return torch.stack(features, dim=1), both
 
-    def decide(self, relations: Tensor, present: Tensor) -> Mixed:
-        """Judges sequences of boundaries by all experts and mixes them.
+    def decide(self, features: Tensor, present: Tensor) -> Mixed:
+        """Score sequences of boundaries by all experts and mix the scores.
 
         Args:
-            relations: ``(B, L, R, D + C)``.
+            features: ``(B, L, R, D + C)``.
             present: Bool ``(B, L, R)``.
         """
-        hidden, probability, there = self.judge(relations, present)
+        hidden, probability, there = self.score_experts(features, present)
         return self.mix(hidden, probability, there)
 
-    def judge(self, relations: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Judges sequences by each expert, without mixing.
+    def score_experts(self, features: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Score sequences by each expert, without mixing.
 
         Shape:
             ``E_f`` ``(B, L, E, hidden)``, probabilities and presence ``(B, L, E)``.
         """
-        if self.stacked is not None and len(relations) <= FEW:
-            return self.stacked.judge(relations, present)
-        judgements = []
+        if self.batched is not None and _small(features):
+            return self.batched.score_experts(features, present)
+        outputs = []
         start = 0
         for name in self.config.experts:
             expert = self.expert(name)
             columns = range(start, start + len(expert.aspects))
             start = columns.stop
-            judgements.append(
-                expert.judge(
-                    {a: relations[:, :, c] for a, c in zip(expert.aspects, columns, strict=True)},
+            outputs.append(
+                expert.score(
+                    {a: features[:, :, c] for a, c in zip(expert.aspects, columns, strict=True)},
                     {a: present[:, :, c] for a, c in zip(expert.aspects, columns, strict=True)},
                 )
             )
         return (
-            torch.stack([judgement.hidden for judgement in judgements], dim=2),
-            torch.stack([judgement.probability for judgement in judgements], dim=2),
-            torch.stack([judgement.present for judgement in judgements], dim=2),
+            torch.stack([output.hidden for output in outputs], dim=2),
+            torch.stack([output.probability for output in outputs], dim=2),
+            torch.stack([output.present for output in outputs], dim=2),
         )
 
     def mix(self, hidden: Tensor, probability: Tensor, present: Tensor) -> Mixed:
-        """Weighs the experts' probabilities.
+        """Weigh the experts' probabilities and sum them.
 
         Args:
             hidden: ``(B, L, E, hidden)``.
@@ -289,5 +288,5 @@ class Moae(nn.Module):
         return Mixed((weights * probability).sum(dim=-1), weights, free, probability, present)
 
 
-def _few(projected: Mapping[str, TokenBatch]) -> bool:
-    return all(len(batch.lengths) <= FEW for batch in projected.values())
+def _small(*rows: Tensor) -> bool:
+    return all(len(each) <= MAX_BATCHED_ROWS for each in rows)

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Runs the command line; an interrupt ends it quietly from its first import on."""
+    """Run the command line; SIGINT and SIGTERM end it quietly from its first import on."""
     # Where it is ignored, as in the background of a script, it stays so.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+    # Else the processes and semaphores of a command would outlive it.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         from streamer.cli.app import main as command
 

@@ -25,22 +25,30 @@
     │   └── WeightsUnavailable       33   could not be fetched
     ├── CheckpointError              35   an experts-and-mixer checkpoint is unusable
     ├── StateError                   36   what a stream saved of itself is unusable
-    │   └── StateUnwritable          37   it cannot be saved: the disk is full, say
+    │   ├── StateUnwritable          37   it cannot be saved: the disk is full, say
+    │   └── StateDamaged             38   it is not what was written
     ├── DeviceError                  40   the requested device is not there
+    ├── ExtraMissing                 41   needs packages of an extra that are not installed
     ├── ExtractionError              42   a network gave no tokens in time
+    ├── PluginError                  43   a plug-in cannot be used, or failed
     ├── HttpError                    45   metrics, health and state cannot be served
     ├── SinkError                    50   events could not be delivered
     ├── FleetError                   55   a worker of the fleet cannot go on
     ├── DatasetError                 60   a training dataset is invalid
     └── ComposeError                 65   a synthetic film could not be composed
 
-The numbers are the exit codes of the command line. 2 is a usage error, 70 an internal error,
+The numbers are the exit codes of the command line. 2 is a usage error, also where an option gives
+a setting a wrong value, 70 an internal error,
 130 an interrupted run.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class StreamerError(Exception):
@@ -54,9 +62,15 @@ class StreamerError(Exception):
 
 
 class ConfigError(StreamerError):
-    """A configuration key is unknown, or its value has a wrong type or range."""
+    """A configuration key is unknown, or its value has a wrong type or range.
+
+    Attributes:
+        option: The dotted key or the parameter that the command line gave such a value, and what
+            is wrong with it; None where the value came from elsewhere. It is then a usage error.
+    """
 
     exit_code = 10
+    option: tuple[str, str] | None = None
 
 
 class SourceError(StreamerError):
@@ -192,9 +206,15 @@ class CheckpointError(StreamerError):
 
 
 class StateError(StreamerError):
-    """Saved state is damaged, does not fit or is in use by another process."""
+    """Saved state does not fit, is a newer version's or is in use by another process."""
 
     exit_code = 36
+
+
+class StateDamaged(StateError):
+    """Saved state is not what was written: changed, cut off, or something else's."""
+
+    exit_code = 38
 
 
 class StateUnwritable(StateError):
@@ -209,10 +229,41 @@ class DeviceError(StreamerError):
     exit_code = 40
 
 
+class ExtraMissing(StreamerError, ImportError):
+    """Packages of an optional extra are not installed."""
+
+    exit_code = 41
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Name the extra to install when an import inside the block fails.
+
+    Args:
+        name: An extra of the distribution, e.g. ``train``.
+
+    Raises:
+        ExtraMissing: A module was not found; the message says which, and how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"{error.name} is not installed: needs pip install 'moae-streamer[{name}]'",
+            name=error.name,
+        ) from error
+
+
 class ExtractionError(StreamerError):
     """An aspect's network gave no tokens in time, or was closed meanwhile."""
 
     exit_code = 42
+
+
+class PluginError(StreamerError):
+    """A plug-in cannot be imported, is no plug-in, has its name twice, or failed."""
+
+    exit_code = 43
 
 
 class HttpError(StreamerError):

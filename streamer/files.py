@@ -1,13 +1,31 @@
-"""Files that are there whole or not at all."""
+"""Write files whole or not at all, and name paths that no file can have."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 PRIVATE = 0o600
 """Mode of a file for its owner only."""
+
+
+def unusable(path: Path | str) -> str | None:
+    """Say why no file can ever have a path; None when one could.
+
+    Args:
+        path: As somebody wrote it.
+    """
+    text = str(path)
+    if "\0" in text:
+        return "holds a NUL character"
+    try:
+        os.lstat(text)
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            return f"no file can be called so: {error.strerror}"
+    return None
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:
@@ -45,8 +63,38 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bo
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder would survive a power cut.
+
+    Raises:
+        OSError: The disk fails. A file system that cannot do this for folders is no error.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file to ``NAME.damaged``, ``NAME.damaged.2`` and so on.
+
+    Returns:
+        Its new name; of four files the oldest makes room.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    names = [path.with_name(f"{path.name}.damaged{end}") for end in ("", ".2", ".3", ".4")]
+    free = [name for name in names if not name.exists()]
+    aside = free[0] if free else min(names, key=lambda name: name.stat().st_mtime_ns)
+    path.replace(aside)
+    os.utime(aside)
+    sync_folder(path.parent)
+    return aside

@@ -30,11 +30,23 @@ def one_line(text: str) -> str:
     return safe if len(safe) <= _MAX_LENGTH else safe[: _MAX_LENGTH - 1] + "…"
 
 
+def place(error: BaseException) -> str | None:
+    """Name the file and line where an error was raised; None where it was not raised."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
+        return None
+    frame, line = frames[-1]
+    return f"{Path(frame.f_code.co_filename).name}:{line}"
+
+
+def reason(error: BaseException) -> str:
+    """Say why the system or a parser refused something, without Python's own notation."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def unforeseen(error: Exception) -> str:
-    """One line that says where a programming error was met."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(at.filename).name}:{at.lineno}"
-    return f"internal: {type(error).__name__} at {where}: {error}"
+    """Say in one line where a programming error was met."""
+    return f"internal: {type(error).__name__} at {place(error)}: {error}"
 
 
 def report(message: str, *, label: str = "error", style: str = "bold red") -> None:

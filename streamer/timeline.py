@@ -123,6 +123,8 @@ class StreamInfo:
     height: int
 
 
+Timestamp = Instant
+
 ShotEnd = Literal["cut", "gradual", "forced", "window", "gap", "end"]
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 
 
 @dataclass

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from confluent_kafka import Producer
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
 
+T = TypeVar("T")
+
 _KEPT: Final = 32
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 3.0
 _NOISE: Final = re.compile(r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state .*\)$")
 _CLOSED: Final = re.compile("Broken pipe|Connection reset|closed by peer")
 # What brokers say about the certificate of a client, or about having none.
@@ -39,6 +46,40 @@ _RIGHTS: Final = frozenset(
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
 )
+
+UNKNOWN: Final = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
+    }
+)
+"""There is no such topic or partition, or a broker that has just started does not know it yet."""
+
+_PASSING: Final = UNKNOWN | {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.LISTENER_NOT_FOUND,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
 
 ErrorKind = Literal["unreachable", "tls", "login", "rights", "replicas", "size", "clock", "other"]
 """What goes wrong with brokers, in few words: a metric's label."""
@@ -63,6 +104,45 @@ def is_refusal(error: KafkaError) -> bool:
     """Whether a login lacks a right."""
     # A producer that may not begin says so only in words.
     return error.code() in _RIGHTS or "authorization failed" in error.str()
+
+
+def passing(error: KafkaError) -> bool:
+    """Whether brokers that start, or change leaders, give this answer for a while only."""
+    return bool(error.retriable()) or error.code() in _PASSING
+
+
+def ask(
+    question: Callable[[], T],
+    seconds: float,
+    client_errors: ClientErrors,
+    may_pass: Callable[[KafkaError], bool] = passing,
+) -> T:
+    """Ask brokers for metadata, offsets or a change until they answer, with growing pauses.
+
+    Args:
+        question: A call of librdkafka that has a time limit of its own.
+        seconds: Until when it is asked again.
+        client_errors: Of the client that asks; nothing is asked again once they are certain.
+        may_pass: Which answers may be others later.
+
+    Raises:
+        KafkaException: The latest answer, or one that cannot pass.
+        TimeoutError: There was none.
+    """
+
+    def again(error: BaseException) -> bool:
+        if isinstance(error, KafkaException):
+            cause = error.args[0]
+            client_errors.counts[error_kind(cause)] += 1
+            return not client_errors.certain and may_pass(cause)
+        return isinstance(error, TimeoutError) and not client_errors.certain
+
+    return Retrying(
+        retry=retry_if_exception(again),
+        stop=stop_before_delay(seconds),
+        wait=wait_exponential(_FIRST_PAUSE, max=_LONGEST_PAUSE),
+        reraise=True,
+    )(question)
 
 
 def error_kind(error: KafkaError) -> ErrorKind:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.connectors.kafka.client import ClientErrors, client_settings
+from streamer.connectors.kafka.client import UNKNOWN, ClientErrors, client_settings, passing
 from streamer.connectors.kafka.message import from_record
 from streamer.connectors.kafka.rights import not_allowed
 from streamer.connectors.kafka.topic import TopicProbe
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
+    from streamer.connectors.kafka.topic import TopicFacts
 
 _BEGINNING: Final = -2
-# Errors that a consumer recovers from by itself.
-_PASSING: Final = frozenset(
+# Errors that a consumer recovers from by itself, besides those that pass.
+_OWN: Final = frozenset(
     {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
         KafkaError._AUTO_OFFSET_RESET,
         KafkaError._PARTITION_EOF,
         KafkaError._MAX_POLL_EXCEEDED,
@@ -43,12 +40,6 @@ _MOVED: Final = frozenset(
         KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError._NO_OFFSET,
         KafkaError._STATE,
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._WAIT_COORD,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
     }
 )
 
@@ -102,8 +93,7 @@ class EventReader:
             SinkError: There is no such topic, nobody answers, or a login is refused or lacks a
                 right.
         """
-        groups = () if self._group is None else (self._group,)
-        facts = TopicProbe(self._address, self._section, "READ", groups).look()
+        facts = self._look()
         settings: dict[str, Any] = client_settings(
             self._address, self._section, self._client_errors
         )
@@ -152,7 +142,7 @@ class EventReader:
             self._opened.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             cause = error.args[0]
-            if cause.code() not in _MOVED:
+            if cause.code() not in _MOVED and not passing(cause):
                 raise SinkError(f"{self._address}: not committed: {self._words(cause)}") from error
             self._warn(f"{self._address}: not committed: {cause.str()}; some events may repeat")
 
@@ -173,7 +163,10 @@ class EventReader:
         if error is not None:
             # Who reads without a group needs no right to one.
             alone = self._group is None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
-            if error.code() not in _PASSING and not alone:
+            if error.code() in UNKNOWN:
+                # A broker that has just started says so too: does the topic exist?
+                self._look()
+            elif not passing(error) and error.code() not in _OWN and not alone:
                 raise SinkError(f"{self._address}: {self._words(error)}")
             self._notice()
             return None
@@ -188,6 +181,10 @@ class EventReader:
         except ValueError as problem:
             return Record(partition, offset, None, str(problem))
         return Record(partition, offset, event, None)
+
+    def _look(self) -> TopicFacts:
+        groups = () if self._group is None else (self._group,)
+        return TopicProbe(self._address, self._section, "READ", groups).look()
 
     def _words(self, error: KafkaError) -> str:
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamer.connectors.kafka.client import (
+    UNKNOWN,
     ClientErrors,
     client_settings,
     error_kind,
@@ -18,18 +19,20 @@ from streamer.connectors.kafka.client import (
 )
 from streamer.connectors.kafka.message import OVERHEAD_BYTES, to_message
 from streamer.connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.topic import missing
 from streamer.errors import SinkError, StreamerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudevents.core.bindings.kafka import KafkaMessage
     from confluent_kafka import Message
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
     from streamer.connectors.kafka.client import ErrorKind
     from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
-    from streamer.connectors.sinks.spool import Spool, Stored
+    from streamer.connectors.sinks.spool import Spool
 
 IN_FLIGHT: Final = 512
 """Most events handed to the client and not yet acknowledged."""
@@ -174,7 +177,16 @@ class Sender:
         room = IN_FLIGHT - len(self._flying)
         for stored in self._spool.after(self._cursor, room) if room else ():
             try:
-                self._hand_over(producer, stored)
+                message = to_message(stored.line)
+            # Strange lines raise whatever the parsers of JSON, times and attributes do.
+            except Exception as error:  # noqa: BLE001
+                said = f"{self._spool.path}: event {stored.number}: not an event: {error}"
+                self._warn(f"{said}; it is kept in the table refused")
+                self._spool.refuse(stored.number, said)
+                self._cursor = stored.number
+                continue
+            try:
+                self._hand_over(producer, stored.number, message)
             except BufferError:
                 self._flying.discard(stored.number)
                 return
@@ -183,8 +195,7 @@ class Sender:
                 self._failed.append((stored.number, error.args[0]))
             self._cursor = stored.number
 
-    def _hand_over(self, producer: Producer, stored: Stored) -> None:
-        number, message = stored.number, to_message(stored.line)
+    def _hand_over(self, producer: Producer, number: int, message: KafkaMessage) -> None:
         flying = self._flying
         flying.add(number)
 
@@ -217,7 +228,11 @@ class Sender:
                 waiting = self._spool.state.events
                 self._warn(f"{self._address}: events are taken again; {waiting} wait")
         failed, self._failed = self._failed, []
-        final = [error for _, error in failed if error.code() not in _AGAIN]
+        final = [
+            error
+            for _, error in failed
+            if error.code() not in _AGAIN and not self._forgotten(error)
+        ]
         if final:
             kept = f"it is kept in {self._spool.path}, table refused"
             if final[0].code() not in _REFUSED:
@@ -242,10 +257,20 @@ class Sender:
             raise SinkError(f"{self._address}: {reason}; {self._left()}")
         self._warn(f"{self._address}: {reason}; a new producer goes on")
 
+    def _forgotten(self, error: KafkaError) -> bool:
+        """Whether a broker that has just started only did not know the topic yet."""
+        if error.code() not in UNKNOWN:
+            return False
+        try:
+            self._probe.look(_LOOK)
+        except SinkError:
+            return self._probe.silent
+        return True
+
     def _words(self, error: KafkaError) -> str:
         if is_refusal(error):
             return not_allowed("topic", self._address.topic, ("WRITE",))
-        return in_words(error)
+        return missing(self._address) if error.code() in UNKNOWN else in_words(error)
 
     def _left(self) -> str:
         return f"{self._spool.state.events} events wait in {self._spool.path}"
@@ -285,6 +310,8 @@ def _producer_settings(section: KafkaSection, facts: TopicFacts | None) -> dict[
         "batch.size": limit,
         # As the Java clients and aiokafka do, so that a key is in one partition whoever writes.
         "partitioner": "murmur2_random",
+        # One that a broker makes by itself has a single partition.
+        "allow.auto.create.topics": False,
         "linger.ms": 5,
         "queue.buffering.max.kbytes": 64 << 10,
     }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
+from streamer.files import sync_folder, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,6 +91,8 @@ class FileSink:
         """
         if self._descriptor is not None:
             return
+        if wrong := unusable(self._path):
+            raise SinkError(f"{self.name}: {wrong}")
         try:
             descriptor = self._open()
         except OSError as error:
@@ -99,7 +102,7 @@ class FileSink:
             if self._regular:
                 with _locked(descriptor):
                     self._mend(descriptor)
-                _sync_folder(self._path)
+                sync_folder(self._path.parent)
         except OSError as error:
             os.close(descriptor)
             raise SinkError(f"{self.name}: cannot be written: {error.strerror}") from error
@@ -194,17 +197,6 @@ class FileSink:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 _write(descriptor, b"\n", self.name)
-
-
-def _sync_folder(path: Path) -> None:
-    """A file that is new survives a power cut only when its folder is on the disk too."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        # Not every file system knows this for folders.
-        with contextlib.suppress(OSError):
-            os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

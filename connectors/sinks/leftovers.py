@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from streamer.connectors.sinks.spool import ENDING, is_busy
+from streamer.connectors.sinks.spool import (
+    DAMAGE,
+    ENDING,
+    NUMBERS,
+    connect,
+    is_busy,
+    read_about,
+)
+from streamer.errors import SinkError, StateError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_NUMBERS: Final = """
-SELECT target, stream, (SELECT count(*) FROM events), (SELECT total(length(line)) FROM events),
-    (SELECT count(*) FROM refused) FROM about
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +51,53 @@ def leftovers(folder: Path) -> list[Leftover]:
 
     Args:
         folder: One that is not there holds nothing.
+
+    Raises:
+        SinkError: The folder cannot be read.
     """
-    return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    try:
+        return [_look(path) for path in sorted(folder.glob(f"*{ENDING}"))]
+    except OSError as error:
+        raise SinkError(f"{folder}: cannot be read: {reason(error)}") from error
+
+
+def remove_leftover(found: Leftover, *, force: bool = False) -> None:
+    """Remove a spool.
+
+    Args:
+        found: As `leftovers` gave it.
+        force: Also where it holds events, or cannot be read.
+
+    Raises:
+        SinkError: A process uses it, it holds events, or it cannot be removed.
+    """
+    if found.busy:
+        raise SinkError(f"{found.path}: is in use by another process")
+    if not force and (found.events or found.refused or found.problem):
+        what = found.problem or f"holds {found.events + found.refused} events"
+        raise SinkError(f"{found.path}: {what}; streamer spool remove --force loses them")
+    try:
+        for ending in ("", "-wal", "-shm", "-journal", ".reserve"):
+            found.path.with_name(found.path.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise SinkError(f"{found.path}: cannot be removed: {reason(error)}") from error
 
 
 def _look(path: Path) -> Leftover:
     try:
-        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as database:
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with closing(connect(path)) as database:
             # Whoever makes one may have been killed before it had tables.
-            made = database.execute("PRAGMA user_version").fetchone() != (0,)
-            row = database.execute(_NUMBERS).fetchone() if made else None
-    except sqlite3.Error as error:
+            if database.execute("PRAGMA user_version").fetchone() == (0,):
+                return Leftover(path, busy=False)
+            about = read_about(database, path)
+            events, size, refused = database.execute(NUMBERS).fetchone()
+    except DAMAGE as error:
         if is_busy(error):
             return Leftover(path, busy=True)
-        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {error}")
-    if row is None:
+        words = "damaged" if isinstance(error, UnicodeDecodeError) else reason(error)
+        return Leftover(path, busy=False, problem=f"{path}: cannot be read: {words}")
+    except StateError as error:
+        return Leftover(path, busy=False, problem=str(error))
+    if about is None:
         return Leftover(path, busy=False)
-    return Leftover(path, False, str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]))
+    return Leftover(path, False, about.target, about.stream, events, int(size), refused)

@@ -1,58 +1,55 @@
-"""Composes many films: plans them, renders them in several processes, writes them whole."""
+"""Compose annotated synthetic films: plan, render in several processes, write atomically."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from streamer.errors import ComposeError
-from streamer.models.compose.annotations import (
+from streamer.lines import reason
+from streamer.models.compose.draw import draw_style, sound_track
+from streamer.models.compose.library import Library, Side, scan
+from streamer.models.compose.plan import (
+    FilmPlan,
+    SoundTrack,
+    Style,
     describe,
     write_description,
     write_scenes,
     write_shots,
 )
-from streamer.models.compose.film import write_film
-from streamer.models.compose.library import scan
-from streamer.models.compose.plan import FilmPlan
+from streamer.models.compose.render import write_film
 from streamer.models.compose.screenplay import Bounds, Screenwriter
 from streamer.models.compose.soundtrack import SoundWriter
-from streamer.models.compose.style import draw_style, sound_track
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from streamer.models.compose.library import Library, Side
-    from streamer.models.compose.plan import SoundTrack, Style
+from streamer.processes import spawned_pool
 
 SUFFIXES = (".mp4", ".scenes.csv", ".shots.csv", ".json")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be composed.
+    """Films to compose.
 
     Attributes:
         media: Media folder.
-        out: Folder that receives the films.
-        movies: How many.
-        minutes: Least length of each; a film ends with the scene it is in, at most three
-            shots later.
-        seed: Decides everything that is left to chance.
+        out: Folder for the films.
+        movies: Number of films.
+        minutes: Least length of each; a film ends at most three shots later.
+        seed: Seed of all random choices.
         side: Side of the split, or None for all media.
         width: Pixels, even, at least 64.
         height: Pixels, even, at least 64.
         rate: Frames a second.
-        sound: Layers heard in all films, or None to draw it for each.
-        title: Name of the only film; without it films are named by side, seed and number.
-        style: What holds for all films, or None to draw it for each.
+        sound: Layers heard in all films, or None to draw them for each.
+        title: Name of the only film; otherwise films are named by side, seed and number.
+        style: Style of all films, or None to draw one for each.
         median_shots: Half of the scenes have fewer shots.
         most_shots: No scene has more.
         pace: Factor on the length of shots; they stay within 1 … 12 s.
@@ -75,7 +72,7 @@ class Order:
     pace: float = 1.0
 
     def check(self) -> None:
-        """Refuses what cannot be composed.
+        """Check the values.
 
         Raises:
             ComposeError: A value is out of range.
@@ -96,7 +93,7 @@ class Order:
             raise ComposeError("a scene has between 3 and 40 shots")
 
     def terms(self) -> dict[str, object]:
-        """What the films depend on besides the media, as plain JSON values."""
+        """Return the parameters of the films besides the media, as plain JSON values."""
         terms: dict[str, object] = {
             "minutes": self.minutes,
             "split": self.side,
@@ -113,7 +110,7 @@ class Order:
         return terms
 
     def name(self, index: int) -> str:
-        """Base name of one film's files."""
+        """Return the base name of one film's files."""
         if self.title is not None:
             return self.title
         side = f"-{self.side}" if self.side else ""
@@ -121,12 +118,12 @@ class Order:
 
 
 def plan_film(order: Order, library: Library, index: int) -> FilmPlan:
-    """Draws one film completely, without reading a picture or a sound.
+    """Plan one film completely, without reading a picture or a sound.
 
     Args:
-        order: What is to be composed.
-        library: The side of the media to draw from.
-        index: Which of the order's films.
+        order: Films to compose.
+        library: Side of the media to draw from.
+        index: Index of the film in the order.
     """
     seed = (order.seed, index)
     style = order.style or draw_style(
@@ -161,7 +158,7 @@ def plan_film(order: Order, library: Library, index: int) -> FilmPlan:
 def compose_film(
     order: Order, index: int, advance: Callable[[int], None] | None = None
 ) -> FilmPlan:
-    """Composes one film and its annotation; either all its files appear or none.
+    """Compose one film and its annotations; its files appear together or not at all.
 
     Raises:
         ComposeError: A source cannot be read or a file cannot be written.
@@ -179,15 +176,15 @@ def compose_film(
         for suffix, draft in drafts.items():
             draft.replace(order.out / f"{film.name}{suffix}")
     except OSError as error:
-        raise ComposeError(f"{order.out}: cannot be written: {error}") from error
+        raise ComposeError(f"{order.out}: cannot be written: {reason(error)}") from error
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
     return film
 
 
-def found(order: Order, index: int) -> Literal["missing", "same", "other"]:
-    """Whether a film lies in the folder already, and whether this order made it.
+def existing_film(order: Order, index: int) -> Literal["missing", "same", "other"]:
+    """Tell whether a film exists in the folder, and whether it was made with this order's terms.
 
     Raises:
         ComposeError: The description beside it is unreadable.
@@ -209,12 +206,12 @@ def _compose_one(order: Order, index: int) -> int:
 
 
 def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = None) -> list[str]:
-    """Composes all films of an order; those whose description exists already are kept.
+    """Compose all films of an order; films whose description exists are kept.
 
     Args:
-        order: What is to be composed.
-        jobs: Processes; the films do not depend on it.
-        done: Told the name of each film as it is finished.
+        order: Films to compose.
+        jobs: Number of processes; the films do not depend on it.
+        done: Called with the name of each finished film.
 
     Returns:
         The names of all films, in order.
@@ -226,8 +223,8 @@ def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = No
     scan(order.media).side(order.side)
     missing = []
     for index in range(order.movies):
-        # The description is put in place last: where it lies, the film is whole.
-        state = found(order, index)
+        # The description is moved into place last: where it exists, the film is complete.
+        state = existing_film(order, index)
         if state == "other":
             path = order.out / f"{order.name(index)}.json"
             raise ComposeError(f"{path}: composed with other options; choose another folder")
@@ -241,8 +238,7 @@ def compose(order: Order, jobs: int = 1, done: Callable[[str], None] | None = No
             if done is not None:
                 done(order.name(index))
     elif missing:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(missing)), context) as pool:
+        with spawned_pool(min(jobs, len(missing))) as pool:
             for future in as_completed(pool.submit(_compose_one, order, i) for i in missing):
                 index = future.result()
                 if done is not None:

@@ -1,18 +1,17 @@
-"""Real pictures and sounds on disk, found, named by what must not be split, and divided."""
+"""Scan a media folder for pictures and sounds, and split them into training and test."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from streamer.errors import ComposeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from streamer.lines import reason
 
 Side = Literal["train", "test"]
 TRAIN_SHARE = 0.75
@@ -27,10 +26,10 @@ class Place:
 
     Attributes:
         name: The folder's name.
-        unit: What must stay on one side of a split: the group of look-alikes, or the place.
+        unit: What must stay on one side of the split: the group of look-alikes, or the place.
         views: Pictures of the place, in their natural order.
-        indoor: Whether it lies under a roof; None when nobody said.
-        night: Whether the pictures were taken in the dark.
+        indoor: Whether it is indoors; None where the index does not say.
+        night: Whether the pictures were taken at night.
     """
 
     name: str
@@ -42,9 +41,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One face: portraits, each with a matte of the same size.
+    """One person: portraits, each with a matte of the same size.
 
-    Somebody without a portrait is heard and never seen.
+    A person without a portrait is heard and never seen.
     """
 
     name: str
@@ -52,13 +51,13 @@ class Person:
 
     @property
     def unit(self) -> str:
-        """A person is never split."""
+        """Name of the person, who is never split."""
         return self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One sound file; files of one ``unit`` were cut from one recording or one speaker."""
+    """One sound file; files of one ``unit`` come from one recording or one speaker."""
 
     path: Path
     unit: str
@@ -66,7 +65,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Everything that films are composed from. Only places are indispensable."""
+    """Media that films are composed from; only places are required."""
 
     places: tuple[Place, ...]
     people: tuple[Person, ...] = ()
@@ -76,10 +75,10 @@ class Library:
     effects: tuple[Recording, ...] = ()
 
     def side(self, side: Side | None) -> Library:
-        """The part of the library on one side of the split, or all of it for None.
+        """Return the part of the library on one side of the split, or all of it for None.
 
         Raises:
-            ComposeError: No place lies on that side.
+            ComposeError: No place is on that side.
         """
         if side is None:
             return self
@@ -97,18 +96,18 @@ class Library:
 
 
 def side_of(kind: str, unit: str) -> Side:
-    """Which side a unit falls on: a pure function of its name, so every run agrees.
+    """Assign a unit to a side by a hash of its name, the same in every run.
 
     Args:
         kind: Name of the collection, so that equal names in two of them are independent.
-        unit: What must not be divided between training and test.
+        unit: What must not be split between training and test.
     """
     digest = hashlib.sha256(f"{kind}/{unit}".encode()).digest()
     return "train" if int.from_bytes(digest[:8]) / 2**64 < TRAIN_SHARE else "test"
 
 
 def scan(root: Path) -> Library:
-    """Reads a media folder.
+    """Read a media folder.
 
     Args:
         root: Folder with ``places`` and, optionally, ``faces``, ``speech``, ``ambience``,
@@ -146,7 +145,7 @@ def _places(root: Path) -> tuple[Place, ...]:
         try:
             loaded = json.loads((root / "index.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise ComposeError(f"{root / 'index.json'}: unreadable: {error}") from error
+            raise ComposeError(f"{root / 'index.json'}: unreadable: {reason(error)}") from error
         if not isinstance(loaded, dict) or not all(isinstance(v, dict) for v in loaded.values()):
             raise ComposeError(f"{root / 'index.json'}: expected one object per place")
         index = loaded

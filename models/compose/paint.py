@@ -1,28 +1,27 @@
-"""Draws one shot: a view of a place, seen by a moving camera, with people in front.
+"""Paint the pictures of one shot: a view of a place, a moving camera, people in front.
 
-Everything that is the same in all frames of a shot is done once, in RGB, on a canvas that holds
-all the camera sees. A frame then costs one resampling of the canvas, in planar YUV 4:2:0, so
-that nothing has to be converted for the encoder.
+Everything that is the same in all frames of a shot is done once, in RGB, on a canvas of all that
+the camera sees. A frame then costs one resampling of the canvas, in planar YUV 4:2:0, which the
+encoder takes without conversion.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps, ImageStat
+from numpy.typing import NDArray
 
-from streamer.errors import ComposeError
+from streamer.errors import ComposeError, extra
+from streamer.lines import reason
+from streamer.models.compose.library import Library
+from streamer.models.compose.plan import Box, Figure, FilmPlan, Look, ShotPlan
 
-if TYPE_CHECKING:
-    from pathlib import Path
+with extra("train"):
+    from PIL import Image, ImageFilter, ImageOps, ImageStat
 
-    from numpy.typing import NDArray
-
-    from streamer.models.compose.library import Library
-    from streamer.models.compose.plan import Box, Figure, FilmPlan, Look, ShotPlan
 
 CANVAS_LIMIT = 1.6
 DARKEST = 58.0
@@ -35,7 +34,7 @@ LARGEST_IMAGE = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """Luma and both chroma planes (half size) of a picture."""
+    """Luma and both chroma planes (of half size) of a picture."""
 
     luma: Image.Image
     blue: Image.Image
@@ -44,14 +43,14 @@ class Planes:
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """A picture to be laid over another: its planes, and mattes of both their sizes."""
+    """Planes of a picture to paste over another, with mattes of both plane sizes."""
 
     planes: Planes
     matte: Image.Image
     half_matte: Image.Image
 
     def scaled(self, factor: float) -> Cutout:
-        """The same in another size; sides stay even."""
+        """Scale to another size; sides stay even."""
         width = max(2, round(self.matte.width * factor / 2) * 2)
         height = max(2, round(self.matte.height * factor / 2) * 2)
         full, half = (width, height), (width // 2, height // 2)
@@ -67,14 +66,14 @@ class Cutout:
         )
 
     def paste_onto(self, under: Planes, x: int, y: int) -> None:
-        """Lays it over other planes, its left upper corner at ``(x, y)``."""
+        """Paste it over other planes, its left upper corner at ``(x, y)``."""
         under.luma.paste(self.planes.luma, (x, y), self.matte)
         under.blue.paste(self.planes.blue, (x // 2, y // 2), self.half_matte)
         under.red.paste(self.planes.red, (x // 2, y // 2), self.half_matte)
 
 
 def load_picture(path: Path, mode: str = "RGB") -> Image.Image:
-    """Reads a picture of bounded size.
+    """Read a picture of bounded size.
 
     Raises:
         ComposeError: It is missing, damaged or too large.
@@ -85,11 +84,11 @@ def load_picture(path: Path, mode: str = "RGB") -> Image.Image:
                 raise ComposeError(f"{path}: more than {LARGEST_IMAGE} pixels")
             return picture.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ComposeError(f"{path}: not a readable picture: {error}") from error
+        raise ComposeError(f"{path}: not a readable picture: {reason(error)}") from error
 
 
 def grade(picture: Image.Image, look: Look) -> Image.Image:
-    """Applies colour grading: saturation and gains, then one tone curve."""
+    """Apply colour grading: saturation and gains, then one tone curve."""
     s = look.saturation
     weights = (0.299, 0.587, 0.114)
     matrix = []
@@ -105,18 +104,18 @@ def grade(picture: Image.Image, look: Look) -> Image.Image:
 
 
 def to_planes(picture: Image.Image) -> Planes:
-    """Converts an RGB picture of even size to video-range planes."""
+    """Convert an RGB picture of even size to video-range planes."""
     luma, blue, red = picture.convert("YCbCr").point(VIDEO_RANGE).split()
     return Planes(luma, blue.reduce(2), red.reduce(2))
 
 
 class ShotPainter:
-    """Draws any frame of one shot, also a little before its start and after its end.
+    """Paints any frame of one shot, also a little before its start and after its end.
 
     Args:
-        film: The film it belongs to.
+        film: The film.
         shot: The shot.
-        library: Where places and people are looked up.
+        library: Media with its places and people.
 
     Raises:
         ComposeError: A picture cannot be read.
@@ -141,10 +140,10 @@ class ShotPainter:
         self._still: Planes | None = None
 
     def paint(self, frame: int) -> NDArray[np.uint8]:
-        """One frame.
+        """Paint one frame.
 
         Args:
-            frame: Counted from the shot's first frame; may lie outside the shot.
+            frame: Index from the shot's first frame; may be outside the shot.
 
         Returns:
             Planar YUV 4:2:0 in video range.
@@ -210,7 +209,7 @@ class ShotPainter:
         if self._shot.blur:
             radius = self._shot.blur * self._width / 1000
             canvas = canvas.filter(ImageFilter.GaussianBlur(radius))
-        # As a camera would, open up in the dark before the tone curve crushes it.
+        # Raise the exposure of dark views as a camera would, before the tone curve.
         expected = sum(ImageStat.Stat(canvas).mean) * sum(self._shot.look.gains) / 9
         if expected < DARKEST:
             exposure = min(DARKEST / max(expected, 1.0), 4.0)
@@ -219,7 +218,7 @@ class ShotPainter:
         self._planes = to_planes(canvas)
         red, green, blue = (v + 20.0 for v in ImageStat.Stat(canvas).mean)
         grey = (red + green + blue) / 3
-        # People take on some of the brightness and the tint of where they stand.
+        # Match brightness and tint of people to the place.
         level = min(max((grey / 110.0) ** 0.3, 0.6), 1.1)
         gains = [level * (c / grey) ** 0.4 for c in (red, green, blue)]
         self._ambient_light = (
@@ -286,7 +285,7 @@ class ShotPainter:
         picture, matte = load_picture(portrait[0]), load_picture(portrait[1], "L")
         if matte.size != picture.size:
             matte = matte.resize(picture.size)
-        # Portraits carry a rim of their bright studio wall.
+        # Portraits have a rim of their bright studio background.
         matte = matte.filter(ImageFilter.MinFilter(5))
         height = max(8, round(figure.height * self._visible / 2) * 2)
         width = max(8, round(height * picture.width / picture.height / 2) * 2)
@@ -316,7 +315,7 @@ class ShotPainter:
             + 0.5 * math.sin(2 * math.pi * (0.53 * seconds + 3.1 * figure.phase))
         )
         first = self._box_at(0)
-        # What stands nearer than the place shifts the same way, but less than the crop does.
+        # Figures shift and grow with the camera, but less than the crop does.
         drift = 0.4 * (first[0] - box[0]) / self._planes.luma.width
         growth = 1.0 + 0.7 * ((first[2] - first[0]) / (box[2] - box[0]) - 1.0)
         if abs(growth - 1.0) > 0.004:
@@ -334,7 +333,7 @@ class ShotPainter:
 
 
 def dye(picture: Image.Image, cloth: tuple[float, float, float]) -> Image.Image:
-    """Colours white clothes in the lower part of a portrait; skin and hair stay as they are."""
+    """Colour white clothes in the lower part of a portrait, without skin and hair."""
     if cloth == (1.0, 1.0, 1.0):
         return picture
     pixels = np.asarray(picture, np.float32)

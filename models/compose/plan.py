@@ -1,11 +1,16 @@
-"""What a film will be, before a picture is drawn: frozen values from writer to renderer."""
+"""Describe a film before it is rendered, and write its annotations."""
 
 from __future__ import annotations
 
+import csv
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
+
+from streamer.models.compose.library import Library, Side
 
 TransitionKind = Literal["start", "cut", "dissolve", "fade_black", "fade_white", "wipe"]
 SceneKind = Literal["dialogue", "action", "quiet", "montage", "parallel"]
@@ -15,11 +20,11 @@ SoundTrack = Literal["full", "none", "silent", "music_only", "speech_only"]
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """How a shot begins.
+    """Transition at the start of a shot.
 
     Attributes:
         kind: ``cut`` is immediate; the others are gradual. No film is written with a ``wipe``;
-            they are there to judge shot detectors by.
+            they serve to test shot detectors.
         before: Frames of the previous shot that already belong to the transition.
         after: Frames of this shot that still belong to it. The shot's first frame is the one
             from which its own picture dominates.
@@ -32,7 +37,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What the camera sees of a view: its centre and how much it is enlarged.
+    """Crop of a view seen by the camera.
 
     Attributes:
         x: Centre, 0 … 1 of the view's width.
@@ -47,13 +52,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A camera move from one box to another, eased, with a hand's tremor on top.
+    """Camera move from one box to another, eased, with the tremor of a hand-held camera.
 
     Attributes:
         begin: Box at the shot's first frame.
         end: Box at its last frame.
         shake: Amplitude of the tremor as a fraction of the picture's width.
-        phases: Where the tremor's four oscillations start, in turns.
+        phases: Initial phases of the tremor's four oscillations, in turns.
     """
 
     begin: Box
@@ -68,14 +73,14 @@ class Figure:
 
     Attributes:
         person: Name of the person.
-        portrait: Which portrait.
+        portrait: Index of the portrait.
         x: Centre, 0 … 1 of the picture's width.
         height: Height of the portrait in picture heights.
-        mirrored: Whether it looks the other way.
+        mirrored: Whether the portrait is mirrored.
         cloth: Colour that white clothes are dyed with, 0 … 1 each.
         back: Whether it is only a dark, blurred back at the edge (over the shoulder).
         sway: Amplitude of its movement as a fraction of the picture's width.
-        phase: Where that movement starts, in turns.
+        phase: Initial phase of that movement, in turns.
     """
 
     person: str
@@ -144,13 +149,13 @@ class ShotPlan:
 
     @property
     def end(self) -> int:
-        """The frame after its last one."""
+        """Frame after its last one."""
         return self.first + self.frames
 
 
 @dataclass(frozen=True, slots=True)
 class ScenePlan:
-    """One scene: a run of shots in one place (or places cut against each other), time, cast."""
+    """One scene: a run of shots with the same place (or intercut places), time and cast."""
 
     kind: SceneKind
     first: int
@@ -162,20 +167,20 @@ class ScenePlan:
 
     @property
     def end(self) -> int:
-        """The frame after its last one."""
+        """Frame after its last one."""
         return self.first + self.frames
 
 
 @dataclass(frozen=True, slots=True)
 class SoundEvent:
-    """One sound laid onto the film's time line.
+    """One sound on the film's time line.
 
     Attributes:
-        layer: What kind of sound.
+        layer: Kind of sound.
         path: The file.
         unit: Its recording or speaker.
         start: Seconds from the film's start; may be negative at the opening.
-        seconds: How long; the recording is repeated when it is shorter.
+        seconds: Length; a shorter recording is looped.
         offset: Seconds into the recording, modulo its length.
         level: Loudness in dB relative to full scale (RMS).
         fade_in: Seconds.
@@ -206,7 +211,7 @@ class SoundEvent:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What holds for a whole film.
+    """Style of a whole film.
 
     Attributes:
         crf: Constant rate factor of H.264, 0 … 51; more is worse.
@@ -215,7 +220,7 @@ class Style:
         shape: Width by height of the visible picture; bars hide the rest.
         squeeze: Horizontal stretch of the places.
         grain: Standard deviation of film grain in luma steps.
-        sound: Which layers are heard.
+        sound: Layers heard.
         sound_codec: ``aac`` or ``mp3``.
         sample_rate: Hz.
         bit_rate: Bits a second of the sound.
@@ -241,15 +246,15 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class FilmPlan:
-    """A film, complete except for the pixels and samples.
+    """Complete description of a film, before any picture or sound is rendered.
 
     Attributes:
         name: Base name of its files.
-        seed: What every random choice in rendering derives from.
+        seed: Seed of every random choice in rendering.
         width: Pixels, even.
         height: Pixels, even.
         rate: Frames a second, exactly.
-        style: What holds throughout.
+        style: Style of the film.
         scenes: In order; they tile the film.
         shots: In order; they tile the film.
         sounds: By start.
@@ -271,5 +276,120 @@ class FilmPlan:
         return self.shots[-1].end
 
     def seconds(self, frame: int) -> Fraction:
-        """Exact time of a frame."""
+        """Return the exact time of a frame."""
         return frame / self.rate
+
+
+FORMAT = 1
+
+
+def write_scenes(film: FilmPlan, path: Path) -> None:
+    """Write one row a scene: ``start,end`` in seconds of the film."""
+    rows = ([_seconds(film, s.first), _seconds(film, s.end)] for s in film.scenes)
+    _write(path, ("start", "end"), rows)
+
+
+def write_shots(film: FilmPlan, path: Path) -> None:
+    """Write one row a shot: ``start,end,scene,transition,before,after``.
+
+    ``transition`` is the kind at the start of the shot; a gradual one begins ``before`` seconds
+    before ``start`` and ends ``after`` seconds after it.
+    """
+    rows = (
+        [
+            _seconds(film, s.first),
+            _seconds(film, s.end),
+            str(s.scene),
+            s.transition.kind,
+            _seconds(film, s.transition.before),
+            _seconds(film, s.transition.after),
+        ]
+        for s in film.shots
+    )
+    _write(path, ("start", "end", "scene", "transition", "before", "after"), rows)
+
+
+def describe(film: FilmPlan, library: Library, side: Side | None) -> dict[str, object]:
+    """Describe a film and its media as plain JSON values.
+
+    Args:
+        film: The plan.
+        library: Side of the media that it was drawn from.
+        side: Name of that side; None where the media were not split.
+    """
+    places = {s.place for s in film.shots}
+    people = {f.person for s in film.shots for f in s.figures}
+    return {
+        "format": FORMAT,
+        "name": film.name,
+        "seed": list(film.seed),
+        "split": side,
+        "width": film.width,
+        "height": film.height,
+        "rate": f"{film.rate.numerator}/{film.rate.denominator}",
+        "frames": film.frames,
+        "style": _describe_style(film.style),
+        "units": {
+            "places": sorted({p.unit for p in library.places if p.name in places}),
+            "people": sorted({p.unit for p in library.people if p.name in people}),
+            **{
+                name: sorted({e.unit for e in film.sounds if e.layer == name})
+                for name in ("speech", "ambience", "music", "effects")
+            },
+        },
+        "places": sorted(places),
+        "scenes": [
+            {
+                "start": _seconds(film, s.first),
+                "end": _seconds(film, s.end),
+                "shots": s.shots,
+                "kind": s.kind,
+                "relation": s.relation,
+                "places": list(s.places),
+                "people": list(s.people),
+            }
+            for s in film.scenes
+        ],
+        "sounds": [
+            {
+                "layer": e.layer,
+                "file": e.path.name,
+                "start": round(e.start, 3),
+                "end": round(e.end, 3),
+                "level": round(e.level, 2),
+            }
+            for e in film.sounds
+        ],
+    }
+
+
+def _describe_style(style: Style) -> dict[str, object]:
+    return {
+        "crf": style.crf,
+        "preset": style.preset,
+        "shape": round(style.shape, 4),
+        "grain": round(style.grain, 3),
+        "sound": style.sound,
+        "sound_codec": style.sound_codec,
+        "sample_rate": style.sample_rate,
+        "bit_rate": style.bit_rate,
+        "stereo": style.stereo,
+        "cutoff": style.cutoff,
+        "gain": round(style.gain, 3),
+    }
+
+
+def write_description(facts: Mapping[str, object], path: Path) -> None:
+    """Write facts as JSON with sorted keys."""
+    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def _seconds(film: FilmPlan, frame: int) -> str:
+    return f"{float(film.seconds(frame)):.6f}"
+
+
+def _write(path: Path, header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

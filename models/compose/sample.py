@@ -1,28 +1,26 @@
-"""The demo's sample film, from photographs, voices and music that Debian packages ship."""
+"""Compose the demo's sample film from photographs, voices and music of Debian packages."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
+import wave
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
-from streamer.errors import ComposeError
-from streamer.models.compose.compose import Order, compose_film, found
+from streamer.errors import ComposeError, extra
+from streamer.models.compose.compose import Order, compose_film, existing_film
 from streamer.models.compose.paint import load_picture
 from streamer.models.compose.plan import Style
-from streamer.models.compose.tone import TONES, draw_tone, write_wave
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
+with extra("train"):
+    from PIL import Image
 
 PHOTOGRAPHS = Path("/usr/share/backgrounds")
 MUSIC = Path("/usr/share/asterisk/moh")
@@ -79,14 +77,14 @@ VOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """Something that the sample needs and the Debian package that ships it."""
+    """Something the sample needs, and the Debian package that provides it."""
 
     package: str
     present: bool
 
 
 def missing_packages() -> list[str]:
-    """Debian packages that have to be installed before the sample can be composed."""
+    """List the Debian packages that are missing to compose the sample."""
     needed = (
         Ingredient("espeak-ng", shutil.which("espeak-ng") is not None),
         Ingredient(
@@ -102,15 +100,15 @@ def missing_packages() -> list[str]:
 def compose_sample(
     out: Path, width: int = 640, height: int = 360, advance: Callable[[int], None] | None = None
 ) -> Path:
-    """Composes ``sample.mp4`` with ``sample.scenes.csv`` and the other annotations.
+    """Compose ``sample.mp4`` with ``sample.scenes.csv`` and the other annotations.
 
-    A complete sample of the same kind is kept.
+    A complete sample of the same size is kept.
 
     Args:
-        out: Folder that receives the files.
+        out: Folder for the files.
         width: Pixels, even.
         height: Pixels, even.
-        advance: Told the number of pictures done.
+        advance: Called with the number of pictures done.
 
     Returns:
         The film.
@@ -149,7 +147,7 @@ def compose_sample(
     )
     order.check()
     film = out / "sample.mp4"
-    if film.exists() and found(order, 0) == "same":
+    if film.exists() and existing_film(order, 0) == "same":
         return film
     missing = missing_packages()
     if missing:
@@ -165,7 +163,7 @@ def compose_sample(
 
 
 def build_media(root: Path) -> None:
-    """Fills a media folder: views cut from photographs, spoken text, music, room tone.
+    """Fill a media folder with views cut from photographs, spoken text, music and room tone.
 
     Raises:
         ComposeError: A photograph is unreadable or the synthesiser fails.
@@ -187,7 +185,7 @@ def build_media(root: Path) -> None:
 
 
 def speak(text: str, voice: str, pitch: int, path: Path) -> None:
-    """Writes synthesised speech.
+    """Write synthesised speech.
 
     Raises:
         ComposeError: The synthesiser fails or takes too long.
@@ -202,14 +200,14 @@ def speak(text: str, voice: str, pitch: int, path: Path) -> None:
 
 
 def cut_views(photograph: Image.Image, count: int = 6) -> list[Image.Image]:
-    """Cuts a photograph into views that differ as camera set-ups of one place do.
+    """Cut a photograph into views that differ as camera set-ups of one place do.
 
-    The first is the whole, in the shape of 3 : 2; the others are its parts that hold most
-    detail, far enough apart not to repeat one another.
+    The first is the whole, cropped to 3 : 2; the others are its parts with most detail, far
+    enough apart not to repeat one another.
 
     Args:
         photograph: At least some hundred pixels wide.
-        count: Views wanted.
+        count: Number of views.
     """
     width = min(photograph.width, photograph.height * 3 / 2)
     views = [((photograph.width - width) / 2, (photograph.height - width / 1.5) / 2, width)]
@@ -247,3 +245,73 @@ def cut_views(photograph: Image.Image, count: int = 6) -> list[Image.Image]:
 def _detail(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     down, across = np.gradient(luma)
     return np.asarray(np.sqrt(np.abs(down) + np.abs(across)), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A colour of noise and how it swells.
+
+    Attributes:
+        low: Frequency in Hz below which it fades.
+        high: Frequency in Hz above which it fades.
+        slope: Exponent of its spectrum over frequency; negative attenuates high frequencies.
+        swell: Depth of the slow swelling, 0 … 1.
+        period: Seconds of one swell.
+        hum: Frequency in Hz of a faint hum; 0 is none.
+    """
+
+    low: float
+    high: float
+    slope: float
+    swell: float
+    period: float
+    hum: float = 0.0
+
+
+TONES: dict[str, Tone] = {
+    "wind": Tone(60, 900, -1.0, 0.8, 5.0),
+    "surf": Tone(150, 6000, -0.6, 0.9, 8.0),
+    "stream": Tone(500, 7000, -0.2, 0.15, 1.1),
+    "room": Tone(40, 400, -1.2, 0.05, 7.0, hum=100.0),
+    "hall": Tone(80, 1500, -1.5, 0.1, 11.0),
+    "engine": Tone(50, 700, -1.4, 0.2, 0.7, hum=75.0),
+}
+
+
+def draw_tone(tone: Tone, seconds: float, rate: int, seed: int) -> NDArray[np.float32]:
+    """Synthesise noise with the spectrum and the swelling of a tone, peaking at 0.5.
+
+    Args:
+        tone: Spectrum and swelling.
+        seconds: Length.
+        rate: Samples a second.
+        seed: Seed of the noise.
+    """
+    size = round(seconds * rate)
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    frequency = np.fft.rfftfreq(size, 1 / rate)
+    safe = np.maximum(frequency, 1.0)
+    shape = (safe / 1000.0) ** tone.slope
+    shape *= 1.0 / (1.0 + (tone.low / safe) ** 4) / (1.0 + (safe / tone.high) ** 4)
+    noise = np.fft.irfft(spectrum * shape, size)
+    noise /= noise.std()
+    time = np.arange(size) / rate
+    phases = rng.random(3)
+    wave_sum = sum(
+        np.sin(2 * np.pi * (time / (tone.period * k) + p))
+        for k, p in zip((1.0, 1.618, 2.39), phases, strict=True)
+    )
+    noise *= 1.0 + tone.swell * wave_sum / 3.0
+    if tone.hum:
+        noise += 0.8 * np.sin(2 * np.pi * tone.hum * time)
+    return np.asarray(0.5 * noise / np.abs(noise).max(), np.float32)
+
+
+def write_wave(samples: NDArray[np.float32], rate: int, path: Path) -> None:
+    """Write mono 16-bit PCM."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -1,30 +1,40 @@
-"""Writes the pictures of a film: which scenes, which shots, who stands where.
-
-A scene is a run of shots that share place, time and people; a change of any of them starts
-another (paper, section I). What makes that hard to see is put in on purpose: two views of one
-place cut against each other, two places cut against each other inside one scene, one place
-kept across a scene change, places that return.
-"""
+"""Draw the scenes and shots of a film: which views, who stands where, who speaks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
 
-from streamer.models.compose.angles import Angles, Setting
-from streamer.models.compose.draw import Deck, between, chance, log_normal, pick, weighted
-from streamer.models.compose.library import Person
-from streamer.models.compose.plan import ScenePlan, ShotPlan, Transition
-from streamer.models.compose.staging import WIDE, draw_move
-from streamer.models.compose.style import film_look, scene_look, shot_look
+from numpy.random import Generator
 
-if TYPE_CHECKING:
-    from fractions import Fraction
-
-    from numpy.random import Generator
-
-    from streamer.models.compose.library import Library, Place
-    from streamer.models.compose.plan import SceneKind, TransitionKind
+from streamer.models.compose.draw import (
+    CLOSE,
+    MEDIUM,
+    WIDE,
+    Deck,
+    between,
+    chance,
+    draw_move,
+    film_look,
+    log_normal,
+    over_the_shoulder,
+    pick,
+    scene_look,
+    shot_look,
+    stand,
+    weighted,
+)
+from streamer.models.compose.library import Library, Person, Place
+from streamer.models.compose.plan import (
+    Figure,
+    Look,
+    SceneKind,
+    ScenePlan,
+    ShotPlan,
+    Transition,
+    TransitionKind,
+)
 
 SHOT_SECONDS = (1.0, 12.0)
 SCENE_SHOTS = (3, 40)
@@ -46,10 +56,10 @@ PACE: dict[SceneKind, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a film is and how its scenes and shots are drawn.
+    """Length of a film, its scenes and its shots.
 
     Attributes:
-        frames: Length to reach; the film ends within three shots after it.
+        frames: Least length; the film ends within three shots after it.
         rate: Frames a second.
         median_shots: Half of the scenes have fewer shots.
         most_shots: No scene has more shots.
@@ -68,7 +78,7 @@ class Screenwriter:
 
     Args:
         library: One side of the media.
-        rng: Source of chance.
+        rng: Random generator.
         bounds: Length and pace.
     """
 
@@ -88,11 +98,11 @@ class Screenwriter:
 
     @property
     def cast(self) -> tuple[Person, ...]:
-        """Everybody who may appear."""
+        """Everyone who may appear."""
         return tuple(self._cast)
 
     def write(self) -> tuple[tuple[ScenePlan, ...], tuple[ShotPlan, ...]]:
-        """Scenes and shots, both tiling the film."""
+        """Draw scenes and shots, both tiling the film."""
         before: Setting | None = None
         while not self._shots or self._shots[-1].end < self._bounds.frames:
             setting = self._setting(before)
@@ -125,7 +135,7 @@ class Screenwriter:
             other = self._places.deal(first)
             if other not in indices:
                 indices.append(other)
-        # The scene's main place is the one a later scene returns to or stays in.
+        # A later scene returns to, or stays in, the scene's first place.
         self._used.append(first)
         places = tuple(library.places[i] for i in indices)
         people = self._company(kind, relation, before)
@@ -159,7 +169,7 @@ class Screenwriter:
             "montage": weighted(rng, {0: 0.6, 1: 0.4}),
         }[kind]
         pool = list(self._cast)
-        # Staying in one place counts as a new scene because the people are others.
+        # Staying in one place is a new scene only because the people are others.
         if relation == "same_place" and before is not None:
             others = [p for p in pool if p not in before.people]
             pool = others or pool
@@ -266,5 +276,146 @@ class Screenwriter:
 
 
 def unseen(library: Library) -> tuple[Person, ...]:
-    """One person without a face for every speaker, for media without portraits."""
+    """Make a person without portraits for every speaker, for media without faces."""
     return tuple(Person(f"voice:{unit}", ()) for unit in sorted({r.unit for r in library.speech}))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What stays the same in all shots of a scene."""
+
+    kind: SceneKind
+    relation: Literal["opening", "new_place", "same_place", "return"]
+    places: tuple[Place, ...]
+    people: tuple[Person, ...]
+    cloths: tuple[tuple[float, float, float], ...]
+    look: Look
+    pace: float
+    views: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Angle:
+    """One camera set-up inside a scene."""
+
+    place: int
+    view: int
+    zoom: float
+    figures: tuple[Figure, ...]
+    talker: str | None
+
+
+class Angles:
+    """Draws the set-ups of one scene so that consecutive shots never look the same.
+
+    Args:
+        rng: Random generator.
+        setting: The scene.
+    """
+
+    def __init__(self, rng: Generator, setting: Setting) -> None:
+        self._rng = rng
+        self._setting = setting
+        self._last: tuple[int, int, str | None] | None = None
+        self._turn = int(rng.integers(max(len(setting.people), 1)))
+        self._place = 0
+        self._run = int(rng.integers(1, 4))
+        self._heights = tuple(between(rng, 0.85, 1.35) for _ in setting.people)
+        self._shoulders = chance(rng, 0.4)
+
+    def next(self, index: int) -> Angle:
+        """Draw the set-up of the scene's shot ``index``."""
+        kind, rng = self._setting.kind, self._rng
+        if kind in ("parallel", "montage") and index > 0:
+            self._run -= 1
+            if self._run <= 0:
+                self._place = (self._place + 1) % len(self._setting.places)
+                self._run = int(rng.integers(1, 4 if kind == "parallel" else 3))
+        if not self._setting.people:
+            return self._empty()
+        if index == 0 and chance(rng, 0.55):
+            return self._empty(WIDE)
+        if kind == "dialogue":
+            return self._conversation()
+        if kind == "parallel":
+            return self._one(self._place % len(self._setting.people), talking=True)
+        if chance(rng, 0.5):
+            return self._empty()
+        return self._one(int(rng.integers(len(self._setting.people))), talking=chance(rng, 0.25))
+
+    def _empty(self, zoom: float | None = None) -> Angle:
+        rng = self._rng
+        views = self._setting.views[self._place]
+        fresh = [v for v in views if self._last is None or (self._place, v) != self._last[:2]]
+        view = pick(rng, fresh or views)
+        self._last = (self._place, view, None)
+        return Angle(self._place, view, zoom or pick(rng, (WIDE, MEDIUM, CLOSE)), (), None)
+
+    def _one(self, who: int, talking: bool) -> Angle:
+        rng, setting = self._rng, self._setting
+        if not setting.people[who].portraits:
+            return replace(self._empty(), talker=setting.people[who].name if talking else None)
+        if self._last is not None and self._last[2] == setting.people[who].name:
+            return self._empty()
+        view = self._side(who)
+        figure = stand(
+            rng,
+            setting.people[who],
+            setting.cloths[who],
+            (0.36, 0.64, 0.5)[who % 3],
+            self._heights[who],
+        )
+        self._last = (self._place, view, setting.people[who].name)
+        talker = setting.people[who].name if talking else None
+        return Angle(self._place, view, pick(rng, (MEDIUM, CLOSE)), (figure,), talker)
+
+    def _side(self, who: int) -> int:
+        views = self._setting.views[self._place]
+        return views[who % len(views)]
+
+    def _conversation(self) -> Angle:
+        rng, setting = self._rng, self._setting
+        speaker = self._turn
+        self._turn = (self._turn + 1 + int(rng.integers(max(len(setting.people) - 1, 1)))) % len(
+            setting.people
+        )
+        talker = setting.people[speaker].name
+        shape = weighted(
+            rng, {"single": 0.66, "reaction": 0.14, "group": 0.12, "empty": 0.06, "pause": 0.02}
+        )
+        if shape == "empty" or not setting.people[speaker].portraits:
+            return replace(self._empty(), talker=None if shape == "pause" else talker)
+        if shape == "group" and len(setting.people) > 1:
+            return self._group(talker)
+        shown = speaker
+        if shape == "reaction":
+            shown = (speaker + 1) % len(setting.people)
+        if self._last is not None and self._last[2] == setting.people[shown].name:
+            shown = (shown + 1) % len(setting.people)
+        if self._last is not None and self._last[2] == setting.people[shown].name:
+            return self._empty()
+        angle = self._one(shown, talking=False)
+        figures = angle.figures
+        if self._shoulders and len(setting.people) > 1 and figures:
+            other = (shown + 1) % len(setting.people)
+            edge = 0.88 if figures[0].x < 0.5 else 0.12
+            figures = (
+                *figures,
+                over_the_shoulder(rng, setting.people[other], setting.cloths[other], edge),
+            )
+        return Angle(
+            angle.place, angle.view, angle.zoom, figures, None if shape == "pause" else talker
+        )
+
+    def _group(self, talker: str) -> Angle:
+        rng, setting = self._rng, self._setting
+        views = setting.views[self._place]
+        view = views[-1] if self._last is None or self._last[1] != views[-1] else views[0]
+        spots = (0.28, 0.72) if len(setting.people) == 2 else (0.2, 0.5, 0.8)
+        height = between(rng, 0.55, 0.8)
+        figures = tuple(
+            stand(rng, person, cloth, x, height)
+            for person, cloth, x in zip(setting.people, setting.cloths, spots, strict=False)
+        )
+        self._last = (self._place, view, "*")
+        return Angle(self._place, view, WIDE, figures, talker)

@@ -1,26 +1,28 @@
-"""Writes the sound of a film onto its pictures.
+"""Plan the sound of a film.
 
-Sound follows the scenes without giving them away: dialogue leads or trails the cut, ambience
-changes a moment before or after the picture, music ends with a scene, bridges to the next, is
+Sound follows the scenes without marking their boundaries exactly: dialogue leads or trails the cut,
+ambience changes before or after the picture, music ends with a scene, continues into the next, is
 absent, or changes in the middle of one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from fractions import Fraction
+
+from numpy.random import Generator
 
 from streamer.models.compose.draw import Deck, between, chance, pick, weighted
-from streamer.models.compose.plan import SoundEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from fractions import Fraction
-
-    from numpy.random import Generator
-
-    from streamer.models.compose.library import Library, Recording
-    from streamer.models.compose.plan import Layer, SceneKind, ScenePlan, ShotPlan, SoundTrack
+from streamer.models.compose.library import Library, Recording
+from streamer.models.compose.plan import (
+    Layer,
+    SceneKind,
+    ScenePlan,
+    ShotPlan,
+    SoundEvent,
+    SoundTrack,
+)
 
 MUSIC_LIKELY: dict[SceneKind, float] = {
     "dialogue": 0.3,
@@ -60,11 +62,11 @@ class SoundWriter:
     """Draws the sounds of a film.
 
     Args:
-        library: The side of the media that the pictures came from.
-        rng: Source of chance.
+        library: Side of the media that the pictures come from.
+        rng: Random generator.
         rate: Frames a second.
-        track: Which layers are heard.
-        cast: Names of everybody who may speak, so that each keeps one voice.
+        track: Layers heard.
+        cast: Names of everyone who may speak, so that each keeps one voice.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class SoundWriter:
     def write(
         self, scenes: Sequence[ScenePlan], shots: Sequence[ShotPlan]
     ) -> tuple[SoundEvent, ...]:
-        """All sounds, by start."""
+        """Draw all sounds, sorted by start."""
         edges = self._edges(scenes)
         quiet = self._silences(len(scenes))
         self._score(scenes, quiet)
@@ -124,7 +126,7 @@ class SoundWriter:
         }
 
     def _edges(self, scenes: Sequence[ScenePlan]) -> list[float]:
-        """Where the sound of each scene begins: at, before (J) or after (L) its first picture."""
+        """Draw the start of each scene's sound: at, before (J) or after (L) its first picture."""
         rng = self._rng
         edges = [0.0]
         for scene in scenes[1:]:
@@ -135,7 +137,7 @@ class SoundWriter:
         return [*edges, self._seconds(scenes[-1].end)]
 
     def _silences(self, scenes: int) -> frozenset[int]:
-        """Scenes without any sound of their own: in a quarter of the films, one or two in a row."""
+        """Draw scenes without own sound: in a quarter of the films, one or two in a row."""
         rng = self._rng
         if scenes < 6 or not chance(rng, 0.25):
             return frozenset()
@@ -226,7 +228,7 @@ class SoundWriter:
             return
         runs = [(scene.places[0], start, end)]
         if len(scene.places) > 1 and chance(rng, 0.6):
-            # Cutting between two places, the sound goes along with the picture.
+            # Between intercut places, the sound changes with the picture.
             runs = []
             for shot in shots:
                 at = max(self._seconds(shot.first), start)
@@ -257,7 +259,7 @@ class SoundWriter:
             )
 
     def _lay_speech(self, scene: ScenePlan, shots: Sequence[ShotPlan], loudness: float) -> None:
-        """One line for every run of shots with one speaker; its ends miss the cuts."""
+        """Add one line for every run of shots with one speaker; its ends do not match the cuts."""
         rng = self._rng
         runs: list[tuple[str, int, int]] = []
         for shot in shots:
@@ -268,7 +270,7 @@ class SoundWriter:
             else:
                 runs.append((shot.talker, shot.first, shot.end))
         if not runs and scene.people and scene.kind in ("quiet", "montage") and chance(rng, 0.3):
-            # A narrator, who may go on into the next scene.
+            # A narrator, whose line may continue into the next scene.
             runs = [(pick(rng, scene.people), scene.first, scene.end)]
         speed = {talker: rng.normal(1.0, 0.015) for talker in sorted({r[0] for r in runs})}
         free = self._seconds(scene.first) - 1.5
@@ -281,7 +283,7 @@ class SoundWriter:
             start = max(
                 self._seconds(first) + lead,
                 free + between(rng, 0.0, 0.25),
-                # Scenes may overlap in sound; nobody talks over their own line.
+                # Scenes may overlap in sound, but not two lines of one speaker.
                 self._silent_after.get(voice.unit, 0.0),
             )
             end = self._seconds(last) + trail

@@ -14,18 +14,23 @@ Four forms are read, told apart by their content:
 from __future__ import annotations
 
 import csv
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from streamer.errors import DatasetError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 _MAX_BYTES: Final = 16 << 20
+# Python would take a million digits, exponents and the digits of every script.
+_WHOLE: Final = re.compile(r"[0-9]{1,12}")
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +115,18 @@ def parse_time(text: str, frame_rate: Fraction | None) -> Fraction:
     if len(fields) == 4:
         if frame_rate is None:
             raise ValueError("a timecode with frames needs a frame rate")
-        frames = Fraction(int(fields[3])) / frame_rate
-        return _clock(fields[:3]) + frames
+        if not _WHOLE.fullmatch(fields[3]):
+            raise ValueError("not a time")
+        return _clock(fields[:3]) + int(fields[3]) / frame_rate
     return _clock(fields)
 
 
 def _clock(fields: Sequence[str]) -> Fraction:
-    if not 1 <= len(fields) <= 3 or any("/" in f or "e" in f.lower() for f in fields):
+    if not 1 <= len(fields) <= 3 or not all(_SECONDS.fullmatch(field) for field in fields):
         raise ValueError("not a time")
     total = Fraction(0)
     for field in fields:
         total = total * 60 + Fraction(field)
-    if total < 0:
-        raise ValueError("a time is not negative")
     return total
 
 
@@ -132,12 +136,15 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
             raise DatasetError(f"{path}: larger than any annotation ({_MAX_BYTES >> 20} MiB)")
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read: {reason(error)}") from error
     delimiter = "," if lines and "," in lines[0] else None
     rows = []
     for number, line in enumerate(lines, 1):
-        cells = next(csv.reader([line]), []) if delimiter else line.split()
+        try:
+            cells = next(csv.reader([line]), []) if delimiter else line.split()
+        except csv.Error as error:
+            raise DatasetError(f"{path}:{number}: not CSV: {error}") from error
         if cells and cells != ["end"] and not cells[0].startswith("#"):
             rows.append((number, cells))
     if not rows:
@@ -161,10 +168,9 @@ def _two(
 
 
 def _frames(path: Path, line: int, cells: list[str], rate: Fraction) -> tuple[Fraction, Fraction]:
-    try:
-        return int(cells[0]) / rate, (int(cells[1]) + 1) / rate
-    except (ValueError, IndexError) as error:
-        raise DatasetError(f"{path}:{line}: not a first and a last frame") from error
+    if len(cells) < 2 or not all(_WHOLE.fullmatch(cell) for cell in cells[:2]):
+        raise DatasetError(f"{path}:{line}: not a first and a last frame")
+    return int(cells[0]) / rate, (int(cells[1]) + 1) / rate
 
 
 def _movienet(
@@ -176,7 +182,7 @@ def _movienet(
     starts = [_frames(path, line, cells, rate)[0] for line, cells in shots]
     found = []
     for line, cells in labels:
-        if len(cells) < 2 or cells[1] not in {"0", "1"} or not cells[0].isdecimal():
+        if len(cells) < 2 or cells[1] not in {"0", "1"} or not _WHOLE.fullmatch(cells[0]):
             raise DatasetError(f"{path}:{line}: not a shot number and a label 0 or 1")
         shot = int(cells[0]) + 1
         if cells[1] == "1" and shot < len(starts):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamer.models.dataset.movie import Movie
-    from streamer.models.experts.projection import Projection
+    from streamer.models.experts.tokens import Projection
 
 
 @dataclass(frozen=True, slots=True)

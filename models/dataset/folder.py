@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.lines import reason
 from streamer.models.dataset.movie import AspectTokens, Movie
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def read_movie(path: Path) -> Movie:
             extractors = _extractors(name, file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no iterator
     except (SafetensorError, OSError, TypeError) as error:
-        raise DatasetError(f"movie {name}: cannot be read: {error}") from error
+        raise DatasetError(f"movie {name}: cannot be read: {reason(error)}") from error
     return _validated(name, tensors, extractors)
 
 
@@ -162,7 +163,7 @@ def _summaries(path: Path) -> dict[str, AspectSummary]:
             extractors = _extractors(name, file.metadata() or {})
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no iterator
     except (SafetensorError, OSError) as error:
-        raise DatasetError(f"movie {name}: cannot be read: {error}") from error
+        raise DatasetError(f"movie {name}: cannot be read: {reason(error)}") from error
     return {
         key: AspectSummary(shape[-1], extractors.get(key, "unknown"))
         for key, shape in shapes.items()

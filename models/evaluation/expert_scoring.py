@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from streamer.models.dataset.sequences import sequence_shots, window_starts
-from streamer.models.experts.windows import boundary_windows
+from streamer.models.experts.tokens import boundary_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +57,10 @@ def score_expert(
         windows, both = boundary_windows(
             torch.cat(vectors)[index][None], torch.cat(there)[index][None], expert.reach
         )
-        relations[aspect], present[aspect] = expert.relate(aspect, windows[0]), both[0]
+        relations[aspect], present[aspect] = expert.boundary_features(aspect, windows[0]), both[0]
     starts = window_starts(boundaries, length, lookahead)
     picked = torch.from_numpy(starts[:, None] + np.arange(length) + margin).to(device)
-    judged = expert.judge(
+    judged = expert.score(
         {aspect: values[picked] for aspect, values in relations.items()},
         {aspect: values[picked] for aspect, values in present.items()},
     )

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import average_precision_score
+
+from streamer.errors import extra
+
+with extra("train"):
+    from sklearn.metrics import average_precision_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

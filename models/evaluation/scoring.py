@@ -154,7 +154,7 @@ def relate_shots(model: Moae, vectors: Tensor, present: Tensor) -> Relations:
     values, there = [], []
     for begin in range(0, count, _SEQUENCES_AT_ONCE):
         rows = index[begin : begin + _SEQUENCES_AT_ONCE]
-        part, both = model.relate(vectors[rows], present[rows])
+        part, both = model.boundary_features(vectors[rows], present[rows])
         values.append(part)
         there.append(both)
     return Relations(torch.cat(values), torch.cat(there), margin)

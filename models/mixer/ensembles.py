@@ -1,37 +1,37 @@
-"""Plain ways to combine experts, which a mixture has to beat (paper, section III-A, Exp. II)."""
+"""Ensembles that a mixture has to beat (paper, section III-A, experiment II)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+from numpy.typing import NDArray
 
-from streamer.errors import ConfigError, DatasetError
+from streamer.errors import ConfigError, DatasetError, extra
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+with extra("train"):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
 
-    from numpy.typing import NDArray
 
 MAJORITY_VOTING: Final = "Majority Voting"
 UNWEIGHTED_AVERAGING: Final = "Unweighted Averaging"
 STACKING_LR: Final = "Stacking LR"
 STACKING_SVC: Final = "Stacking SVC"
 CLASS_WEIGHT: Final = 10.0
-"""Of a scene boundary, 1 for others, as in the training of the experts."""
+"""Weight of a scene boundary, 1 for others, as in the training of the experts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """What ``E`` experts say of ``n`` boundaries.
+    """Outputs of ``E`` experts for ``n`` boundaries.
 
     Attributes:
-        probability: Of a boundary, ``(n, E)``; without meaning where an expert is absent.
+        probability: Probability of a boundary, ``(n, E)``; undefined where an expert is absent.
         present: Bool ``(n, E)``.
     """
 
@@ -40,32 +40,32 @@ class Votes:
 
     @classmethod
     def joined(cls, parts: Sequence[Votes]) -> Votes:
-        """Votes on several movies, end to end."""
+        """Concatenate the votes on several movies."""
         return cls(
             np.concatenate([part.probability for part in parts]),
             np.concatenate([part.present for part in parts]),
         )
 
     def mean(self) -> NDArray[np.float64]:
-        """Mean probability of the experts that are there, ``(n,)``; 0 where none is."""
+        """Average the probabilities of the experts present, ``(n,)``; 0 where none is."""
         count = np.maximum(self.present.sum(axis=1), 1)
         mean: NDArray[np.float64] = (self.probability * self.present).sum(axis=1) / count
         return mean
 
     def filled(self) -> NDArray[np.float64]:
-        """Probabilities with absent experts at the mean of the others *(choice)*, ``(n, E)``."""
+        """Replace absent experts by the mean of the others *(choice)*, ``(n, E)``."""
         return np.where(self.present, self.probability, self.mean()[:, None])
 
 
 class Ensemble(Protocol):
-    """A way to combine votes that needs no hidden embeddings."""
+    """Combination of votes that needs no hidden embeddings."""
 
     @property
     def threshold(self) -> float | None:
-        """At or above which a score is a boundary; None where training movies have to decide."""
+        """Score from which on a boundary is reported; None: fitted on training movies."""
 
     def score(self, votes: Votes) -> NDArray[np.float64]:
-        """Scores boundaries, within [0, 1]; 0 where no expert is there.
+        """Score boundaries within [0, 1]; 0 where no expert is present.
 
         Shape:
             ``(n,)``
@@ -74,7 +74,7 @@ class Ensemble(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MajorityVoting:
-    """Share of the experts present that see a boundary; more than half of them decide.
+    """Share of the experts present that vote for a boundary; more than half decide.
 
     Attributes:
         votes_from: Each expert votes for a boundary at or above its own threshold, ``(E,)``.
@@ -84,7 +84,7 @@ class MajorityVoting:
 
     @property
     def threshold(self) -> float:
-        """Just above one half: a draw is no majority *(choice)*."""
+        """Value just above one half: a draw is no majority *(choice)*."""
         return float(np.nextafter(0.5, 1.0))
 
     def score(self, votes: Votes) -> NDArray[np.float64]:
@@ -99,7 +99,7 @@ class UnweightedAveraging:
 
     @property
     def threshold(self) -> None:
-        """To be chosen."""
+        """None: fitted on training movies."""
         return
 
     def score(self, votes: Votes) -> NDArray[np.float64]:
@@ -112,8 +112,8 @@ class Stacking:
 
     Classes weigh 1:10. The support vector machine gets features of unit variance and is linear:
     with an RBF kernel it orders movies it was not fitted on badly, seen by cross validation over
-    training movies. Everything else is scikit-learn's default *(choices)*. The decision function
-    is squashed by a logistic curve, which keeps the order and puts its own decision at 0.5.
+    training movies. Everything else is scikit-learn's default *(choices)*. A logistic curve
+    maps the decision function to a score: order is kept, its own threshold becomes 0.5.
 
     Args:
         estimator: Fitted; has ``decision_function``.
@@ -124,7 +124,7 @@ class Stacking:
 
     @property
     def threshold(self) -> None:
-        """To be chosen."""
+        """None: fitted on training movies."""
         return
 
     def score(self, votes: Votes) -> NDArray[np.float64]:
@@ -139,13 +139,13 @@ class Stacking:
 def fit_ensemble(
     name: str, votes: Votes, labels: NDArray[np.bool_], thresholds: Sequence[float]
 ) -> Ensemble:
-    """Makes an ensemble; stacking learns from votes on movies that the experts have not seen.
+    """Fit an ensemble; stacking learns from votes on movies unseen by the experts.
 
     Args:
         name: Printed name of a row of Table III.
-        votes: On training movies.
-        labels: Their truth, ``(n,)``.
-        thresholds: At which each expert alone decides, ``(E,)``; for majority voting.
+        votes: Votes on training movies.
+        labels: Ground truth, ``(n,)``.
+        thresholds: Each expert's own threshold, ``(E,)``; for majority voting.
 
     Raises:
         ConfigError: No ensemble has this name.

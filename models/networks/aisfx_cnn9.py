@@ -1,4 +1,4 @@
-"""aiSFX CNN9 for the PANNs slot: the kind of sound, from a network of the PANNs family.
+"""aiSFX CNN9 for the panns slot: kind of sound, from a network of the PANNs family.
 
 Ma & Lerch 2022 (ISMIR), a CNN in the style of Kong et al. 2020 (arXiv:1912.10211), trained on
 commercial sound-effect libraries, not on AudioSet.
@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm
-from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters
+from streamer.models.networks.mel import MelSpectrogram, frames_to_samples, mel_filters
 
 RATE = 44100
 _WIDTH, _HOP = 2048, 1024
 _FRAMES, _BANDS = 100, 96
 _CHANNELS = (1, 64, 128, 256, 512)
 _PEAK = 10 ** (-6 / 20)
-# Largest log-mel value of the authors' training set.
+# Maximum log-mel value of the authors' training set.
 _LARGEST = 9.457798957824707
 
 
@@ -38,14 +38,9 @@ class AisfxCnn9(nn.Module):
         ``(batch, 103424)`` → ``(batch, 512)``
     """
 
-    window: torch.Tensor
-    filters: torch.Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        filters = mel_filters(RATE, _WIDTH, _BANDS, scale="htk")
-        self.register_buffer("window", torch.hann_window(_WIDTH, device="cpu"), persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
+        self.mel = MelSpectrogram(_WIDTH, _HOP, mel_filters(RATE, _WIDTH, _BANDS, scale="htk"))
         blocks = [
             nn.Sequential(
                 ConvNorm(inputs, outputs, 3, padding=(1, 1)),
@@ -56,10 +51,10 @@ class AisfxCnn9(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         peak = samples.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)
-        power = magnitudes(samples / peak * _PEAK, self.window, _HOP, _WIDTH).square()
-        x = (torch.log10(power @ self.filters * 1e4 + 1.0) / _LARGEST)[:, None]
+        mel = self.mel(samples / peak * _PEAK)
+        x = (torch.log10(mel * 1e4 + 1.0) / _LARGEST)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         for index, block in enumerate(self.blocks):
             x = block(x if index == 0 else functional.max_pool2d(x, 2))
@@ -74,4 +69,5 @@ NETWORK = Architecture(
     dim=_CHANNELS[-1],
     max_rows=4,
     channels_last=True,
+    autocast=torch.bfloat16,
 )

@@ -1,41 +1,45 @@
-"""What the extractors have in common: checked weights, clean input, bounded batches."""
+"""Describe a pretrained network and wrap it as an extractor: checked weights, bounded batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.errors import WeightsCorrupt
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.layers import fold_all
-from streamer.models.networks.precision import half
 
-# Lossy decoders overshoot full scale by a little; only what is certainly wrong is cut.
-_LOUDEST = 8.0
-# A GPU wants this many times the rows of a CPU in one pass.
+MIN_COSINE: Final = 0.999
+"""Least cosine between a token in mixed precision and the float32 one."""
+
+# Lossy decoders overshoot full scale a little; clamp only what is certainly wrong.
+_MAX_AMPLITUDE = 8.0
+# Rows of a forward pass on a GPU, as a multiple of those on a CPU.
 _GPU_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """All there is to say about a network apart from its weights.
+    """Declaration of a network: everything but its weights.
 
     Attributes:
-        name: Honest name, the same in the settings, the weight store and the events.
+        name: Name in the settings, the weight store and the events.
         slots: Aspects it can fill.
-        module: Makes the torch module: cleaned pieces → ``(batch, dim)``, rows independent.
-        input: What a piece looks like; a picture network's interval is set by the settings.
+        module: Makes the torch module: clean pieces → ``(batch, dim)``, rows independent.
+        input: Format of a piece; a picture network's interval is set by the settings.
         dim: Length of a token.
-        max_rows: Rows of one forward pass on a CPU: what its caches hold best.
+        max_rows: Rows of one forward pass on a CPU, chosen to fit its caches.
         channels_last: Whether convolutions run faster in that memory layout on a CPU.
-        weights: It has weights that the store holds; a module without, or one that brings its
-            own, is used as ``module`` makes it.
+        weights: Whether the store holds its weights; otherwise ``module`` makes it ready to use.
+        autocast: Type of mixed precision on a GPU, None for float32. Float16 has the finer
+            steps, bfloat16 the range that power spectra need; tokens must stay within
+            ``MIN_COSINE`` of float32.
     """
 
     name: str
@@ -46,6 +50,11 @@ class Architecture:
     max_rows: int
     channels_last: bool
     weights: bool = True
+    autocast: torch.dtype | None = None
+
+    def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
+        """Return the type of mixed precision on a device; None for float32, as on a CPU."""
+        return self.autocast if device.type == "cuda" else None
 
     def build(
         self,
@@ -54,19 +63,16 @@ class Architecture:
         device: torch.device,
         interval: Fraction,
         *,
-        few_bits: bool = True,
+        mixed_precision: bool = True,
     ) -> TorchExtractor:
-        """Puts weights into the network and wraps it as an extractor.
+        """Load weights into the network and wrap it as an extractor.
 
         Args:
             aspect: Slot it fills.
-            tensors: Its weights by name, float32; none when it has no ``weights``.
-            device: Where it runs.
+            tensors: Its weights by name, float32; empty for a network without ``weights``.
+            device: Device it runs on.
             interval: Seconds between key frames; pictures only.
-            few_bits: Cast it where it bears that, see `streamer.models.networks.precision`.
-
-        Returns:
-            The extractor.
+            mixed_precision: Use ``autocast`` on a GPU.
 
         Raises:
             WeightsCorrupt: The tensors are not this network's.
@@ -87,13 +93,10 @@ class Architecture:
             accepts = replace(accepts, interval=interval)
         return TorchExtractor(
             aspect=aspect,
-            network=self.name,
-            input=accepts,
-            dim=self.dim,
+            architecture=replace(self, input=accepts),
             module=module,
             device=device,
-            max_rows=self.max_rows if device.type == "cpu" else self.max_rows * _GPU_ROWS,
-            half=half(self.name, device) if few_bits else None,
+            autocast=self.autocast_dtype(device) if mixed_precision else None,
             stream=_own_stream(device),
         )
 
@@ -104,38 +107,52 @@ class TorchExtractor:
 
     Attributes:
         aspect: Slot it fills.
-        network: Honest name of the network.
-        input: What a piece looks like.
-        dim: Length of a token.
+        architecture: Declaration of the network.
         module: Pieces as float32 ``(batch, window)``, or uint8 ``(batch, 3, height, width)`` or
             ``(batch, frames, 1, height, width)`` → ``(batch, dim)``; rows independent.
-        device: Where the module is.
-        max_rows: Rows a forward pass takes at most; bounds memory whatever the batch.
-        half: What the module is cast to where it can be; None for float32 throughout.
-        stream: Where its work is queued on a GPU, beside that of other networks.
+        device: Device of the module.
+        autocast: Type of mixed precision; None for float32.
+        stream: CUDA stream of its own, so that networks run concurrently on a GPU.
     """
 
     aspect: str
-    network: str
-    input: PictureInput | ClipInput | SoundInput
-    dim: int
+    architecture: Architecture
     module: nn.Module
     device: torch.device
-    max_rows: int
-    half: torch.dtype | None = None
+    autocast: torch.dtype | None = None
     stream: torch.cuda.Stream | None = None
 
     @property
+    def network(self) -> str:
+        """Name of the network."""
+        return self.architecture.name
+
+    @property
+    def input(self) -> PictureInput | ClipInput | SoundInput:
+        """Format of a piece."""
+        return self.architecture.input
+
+    @property
+    def dim(self) -> int:
+        """Length of a token."""
+        return self.architecture.dim
+
+    @property
     def kind(self) -> Literal["picture", "clip", "sound"]:
-        """What the pieces are."""
+        """Kind of the pieces."""
         if isinstance(self.input, PictureInput):
             return "picture"
         return "clip" if isinstance(self.input, ClipInput) else "sound"
 
-    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
-        """Embeds a batch; see `streamer.aspects.extractor.Extractor.embed`.
+    @property
+    def max_rows(self) -> int:
+        """Most rows of one forward pass; bounds memory for any batch."""
+        return self.architecture.max_rows * (1 if self.device.type == "cpu" else _GPU_ROWS)
 
-        NaN samples count as silence; samples are cut 18 dB above full scale, infinite ones too.
+    def embed(self, pieces: torch.Tensor) -> torch.Tensor:
+        """Embed a batch; see `streamer.extractor.Extractor.embed`.
+
+        NaN samples count as silence; samples are clamped 18 dB above full scale.
 
         Args:
             pieces: Batch on any device.
@@ -159,21 +176,22 @@ class TorchExtractor:
 
     def _forward(self, pieces: torch.Tensor) -> torch.Tensor:
         if self.device.type == "cuda" and not pieces.is_cuda:
-            # From pinned memory the copy runs beside what the GPU is doing.
+            # A copy from pinned memory overlaps with computation on the GPU.
             pieces = pieces.pin_memory()
         pieces = pieces.to(self.device, non_blocking=True)
         if pieces.is_floating_point():
-            pieces = pieces.nan_to_num(0.0, _LOUDEST, -_LOUDEST).clamp_(-_LOUDEST, _LOUDEST)
-        tokens = self._cast(pieces)
-        if self.half is not None:
-            # What does not fit into few bits is rare, and done again in many.
+            pieces = pieces.nan_to_num(0.0, _MAX_AMPLITUDE, -_MAX_AMPLITUDE)
+            pieces = pieces.clamp_(-_MAX_AMPLITUDE, _MAX_AMPLITUDE)
+        tokens = self._autocast(pieces)
+        if self.autocast is not None:
+            # Rows that overflow the smaller type are rare: repeat them in float32.
             rows = ~tokens.isfinite().all(dim=1)
             if bool(rows.any()):
                 tokens[rows] = self.module(pieces[rows.to(self.device)]).float().cpu()
         return tokens
 
-    def _cast(self, pieces: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+    def _autocast(self, pieces: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             tokens: torch.Tensor = self.module(pieces)
         return tokens.float().cpu()
 
@@ -196,7 +214,7 @@ class TorchExtractor:
 def _own_stream(device: torch.device) -> torch.cuda.Stream | None:
     if device.type != "cuda":
         return None
-    # The weights were queued on the device's common stream.
+    # The weights were queued on the device's default stream.
     torch.cuda.synchronize(device)
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch does not type it
 
@@ -208,13 +226,13 @@ def _channels_last(module: nn.Module) -> None:
 
 
 def load_weights(module: nn.Module, network: str, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Strictly assigns weights to a module made on ``meta``.
+    """Assign weights to a module made on ``meta``; names, shapes and types must match.
 
     Buffers that are not weights are made on the CPU with ``persistent=False``.
 
     Args:
-        module: Where they go.
-        network: What to call it in an error.
+        module: The module.
+        network: Name of the network in errors.
         tensors: Its weights by name, float32.
 
     Raises:

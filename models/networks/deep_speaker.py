@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm
 from streamer.models.networks.mel import frames_to_samples, hertz_to_mel, magnitudes, mel_to_hertz
@@ -30,7 +30,7 @@ _EPSILON = 1e-3
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions with a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class _Residual(nn.Module):
 
 
 class DeepSpeaker(nn.Module):
-    """Sound → a unit vector of the voice in it.
+    """Sound → a unit vector of the voice.
 
     Front end: the window pre-emphasised by 0.97, 25 ms frames every 10 ms without a window function
     (no padding: 25,840 samples hold exactly 160 frames), power / 512, 64 triangular bands between
     whole bins spaced evenly over mels; the bands of every frame are brought to mean 0 and
-    deviation 1, so that loudness does not matter. No logarithm.
+    deviation 1, so that loudness has no effect. No logarithm.
 
     Shape:
         ``(batch, 25840)`` → ``(batch, 512)``
@@ -72,7 +72,7 @@ class DeepSpeaker(nn.Module):
         self.affine = nn.Linear(_CHANNELS[-1] * _BANDS // 16, _DIM)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         before = functional.pad(samples[:, :-1], (1, 0))
         power = magnitudes(samples - _EMPHASIS * before, self.window, _HOP, _FFT).square() / _FFT
         energy = power @ self.filters
@@ -86,7 +86,7 @@ class DeepSpeaker(nn.Module):
             x = stem(x).clamp(0, _MOST)
             for residual in residuals:
                 x = residual(x)
-        # The dense layer was trained on channels that vary fastest.
+        # The dense layer expects channels to vary fastest.
         pooled = x.permute(0, 2, 3, 1).flatten(2).mean(1)
         return functional.normalize(self.affine(pooled), dim=1)
 
@@ -106,17 +106,17 @@ def _convolution(inputs: int, outputs: int, kernel: int, *, stride: int) -> Conv
 
 
 def _filters() -> torch.Tensor:
-    """Triangles whose corners lie on whole bins, as in python_speech_features."""
+    """Make triangular filters with corners on whole bins, as python_speech_features does."""
     ends = hertz_to_mel(np.array([0.0, RATE / 2]), "htk")
     corners = mel_to_hertz(np.linspace(ends[0], ends[1], _BANDS + 2), "htk")
-    # A hair more: the last corner is a whole bin but for rounding.
+    # The epsilon makes up for rounding of the last corner, which is a whole bin.
     bins = np.floor((_FFT + 1) * corners / RATE + 1e-9)
-    place = np.arange(_FFT // 2 + 1)[:, None]
+    position = np.arange(_FFT // 2 + 1)[:, None]
     low, middle, high = bins[:-2], bins[1:-1], bins[2:]
-    rising = (place - low) / np.maximum(middle - low, 1)
-    falling = (high - place) / np.maximum(high - middle, 1)
-    rising = np.where((place >= low) & (place < middle), rising, 0.0)
-    falling = np.where((place >= middle) & (place < high), falling, 0.0)
+    rising = (position - low) / np.maximum(middle - low, 1)
+    falling = (high - position) / np.maximum(high - middle, 1)
+    rising = np.where((position >= low) & (position < middle), rising, 0.0)
+    falling = np.where((position >= middle) & (position < high), falling, 0.0)
     return torch.from_numpy((rising + falling).astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 for the place slot: what a picture shows and how its middle layer looks.
+"""EfficientNet-Lite0 for the place slot: content of a picture, and statistics of a middle layer.
 
 Tan & Le 2019 (arXiv:1905.11946), the Lite variant: ReLU6, no squeeze-and-excitation. Trained on
 ImageNet-1k, not on Places365.
@@ -12,7 +12,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from streamer.aspects.extractor import PictureInput
+from streamer.extractor import PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm, same_padding
 
@@ -44,7 +44,7 @@ _STAGES = (
 
 
 class _Block(nn.Module):
-    """Inverted residual: widen, filter per channel, narrow; skip where the shape allows."""
+    """Inverted residual: expand, filter per channel, project; skip where the shape allows."""
 
     def __init__(self, inputs: int, outputs: int, expand: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class EfficientNetLite0(nn.Module):
     """Pictures → ``[final 1280 | block 8 mean 80 | block 8 standard deviation 80]``.
 
     Pixels become ``(value - 127) / 128``. The eighth of the sixteen blocks (14 × 14, 80 channels)
-    keeps colour and texture that the classification layer has thrown away.
+    keeps colour and texture that the classification layer discards.
 
     Shape:
         uint8 ``(batch, 3, 224, 224)`` → ``(batch, 1440)``
@@ -104,7 +104,7 @@ class EfficientNetLite0(nn.Module):
         self.head = ConvNorm(channels, _HEAD, 1, epsilon=_EPSILON, activation="relu6")
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Embeds pictures."""
+        """Embed pictures."""
         x = ((pictures.float() - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         middle = x
@@ -124,4 +124,5 @@ NETWORK = Architecture(
     dim=_HEAD + 2 * _MIDDLE,
     max_rows=4,
     channels_last=True,
+    autocast=torch.float16,
 )

@@ -1,4 +1,4 @@
-"""INA's speech / music / noise network for the STFT slot: what kind of sound this is.
+"""INA's speech / music / noise network for the stft slot: kind of sound.
 
 The convolutional network of inaSpeechSegmenter (Doukhan et al., ICASSP 2018), which reads a short
 log spectrogram; not trained on AVA-ActiveSpeaker, on which the paper's spectrogram network was.
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm, Foldable
 from streamer.models.networks.mel import (
@@ -46,19 +46,19 @@ class _Dense(Foldable):
         return functional.relu_(x if self.norm is None else self.norm(x))
 
     def fold(self) -> None:
-        """Moves the normalisation into the linear layer."""
+        """Move the normalisation into the linear layer."""
         if self.norm is not None:
             self.linear = fuse_linear_bn_eval(self.linear, self.norm)
             self.norm = None
 
 
 class InaSmn(nn.Module):
-    """Sound → the 256 values under the classifier.
+    """Sound → the 256 inputs of the classifier.
 
     Front end: 25 ms frames every 10 ms (symmetric Hann, no padding: 11,120 samples hold exactly
     68 frames), each pre-emphasised by 0.97 on its own, power, 24 triangular bands spaced evenly
     over HTK mels between 100 and 8000 Hz, natural logarithm; the lower 21 bands are brought to
-    mean 0 and deviation 1 over the whole window, so that loudness does not matter.
+    mean 0 and deviation 1 over the whole window, so that loudness has no effect.
 
     Shape:
         ``(batch, 11120)`` → ``(batch, 256)``
@@ -80,7 +80,7 @@ class InaSmn(nn.Module):
         self.dense = nn.Sequential(*(_Dense() for _ in range(4)))
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         x = self._patch(samples)[:, None].contiguous(memory_format=torch.channels_last)
         first, second, third, fourth = self.convolutions
         # The released network pads its poolings as TensorFlow's "same" does: 62 rows by one on
@@ -102,10 +102,9 @@ class InaSmn(nn.Module):
 
 
 def band_filters() -> torch.Tensor:
-    """The front end's triangles, float32 ``(257, 24)``.
+    """Make the front end's filters, float32 ``(257, 24)``.
 
-    As the released network was trained: the last bin on the falling side of each triangle is
-    left out.
+    The released network was trained without the last bin on the falling side of each triangle.
     """
     filters = mel_filters(RATE, _FFT, _BANDS, low=_LOW, high=_HIGH, scale="htk")
     ends = hertz_to_mel(np.array([_LOW, _HIGH]), "htk")
@@ -123,4 +122,5 @@ NETWORK = Architecture(
     dim=_DIM,
     max_rows=16,
     channels_last=True,
+    autocast=torch.bfloat16,
 )

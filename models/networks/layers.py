@@ -1,4 +1,4 @@
-"""Building blocks the networks share, and their folding for inference."""
+"""Share blocks between networks, and fold normalisation into convolutions for inference."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Activation = Literal["none", "relu", "relu6"]
 
 
 class Foldable(nn.Module):
-    """A block that can be rewritten into a faster equal for inference."""
+    """Block that can be rewritten into a faster equivalent for inference."""
 
     def fold(self) -> None:
-        """Rewrites the block in place once its weights are in; a second call does nothing."""
+        """Rewrite the block in place after its weights are loaded; a second call does nothing."""
         raise NotImplementedError
 
 
 class ConvNorm(Foldable):
-    """Convolution → batch normalisation → activation, padded on each side as told.
+    """Convolution → batch normalisation → activation, with padding for each side.
 
     Args:
         inputs: Input channels.
@@ -31,8 +31,8 @@ class ConvNorm(Foldable):
         padding: Zeros before and after each axis; TensorFlow's "same" is uneven at stride 2.
         groups: Groups of the convolution.
         bias: The convolution has a bias of its own besides the normalisation.
-        epsilon: Added to the variance; None: no normalisation (already folded in the weights).
-        activation: What follows.
+        epsilon: Added to the variance; None for no normalisation (folded in the weights).
+        activation: Activation at the end.
         axes: 1 for signals, 2 for pictures and spectrograms.
 
     Shape:
@@ -68,7 +68,7 @@ class ConvNorm(Foldable):
         self._activation = activation
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Applies the block."""
+        """Apply the block."""
         if self._pad:
             x = functional.pad(x, self._pad)
         x = self.conv(x)
@@ -81,28 +81,28 @@ class ConvNorm(Foldable):
         return x
 
     def fold(self) -> None:
-        """Moves the normalisation into the convolution."""
+        """Move the normalisation into the convolution."""
         if self.norm is not None:
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
             self.norm = None
 
 
 def same_padding(kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's "same" padding for an input whose sides the stride divides.
+    """Compute TensorFlow's "same" padding for an input whose sides the stride divides.
 
     Args:
         kernel: Side of the kernel.
         stride: Step.
 
     Returns:
-        Zeros before and after; the larger part comes after.
+        Zeros before and after the axis; the larger part comes after.
     """
     total = max(kernel - stride, 0)
     return total // 2, total - total // 2
 
 
 def fold_all(network: nn.Module) -> None:
-    """Folds every `Foldable` below ``network``; call after the weights are in.
+    """Fold every `Foldable` inside ``network``, after its weights are loaded.
 
     Args:
         network: In evaluation mode.
@@ -113,16 +113,16 @@ def fold_all(network: nn.Module) -> None:
 
 
 class Normed(Foldable):
-    """A block whose convolutions and normalisations keep the names they were published under.
+    """Block whose convolutions and normalisations keep their published names.
 
     Attributes:
-        pairs: Names of a convolution and of the normalisation right behind it.
+        pairs: Names of each convolution and of the normalisation that follows it.
     """
 
     pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def fold(self) -> None:
-        """Moves every normalisation into the convolution before it."""
+        """Move every normalisation into the convolution before it."""
         for first, second in self.pairs:
             norm = getattr(self, second)
             if isinstance(norm, nn.Identity):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import Normed
 from streamer.models.networks.mel import magnitudes
@@ -39,9 +39,9 @@ class LgssAudnet(Normed):
 
     Front end: the window moved and scaled to [-1, 1], frames of 512 every 128 samples (periodic
     Hann, centred and mirrored at the edges), decibels of the magnitude (80 below the loudest at
-    most), and of these three slices of 30 frames around the quarters: 257 × 90. Where the original
-    repeats a short shot until it lasts four seconds, the last window of a shot is filled up as for
-    every aspect.
+    most), and of these three slices of 30 frames around the quarters: 257 × 90. The
+    original repeats a short shot up to four seconds; here its last window is padded as for every
+    aspect.
 
     Shape:
         ``(batch, 64000)`` → ``(batch, 512)``
@@ -61,7 +61,7 @@ class LgssAudnet(Normed):
         self.fc = nn.Linear(inputs, _DIM)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         x = self._slices(samples)[:, None].contiguous(memory_format=torch.channels_last)
         for number, (convolution, norm) in enumerate(self.pairs, start=1):
             x = self.get_submodule(norm)(self.get_submodule(convolution)(x))
@@ -80,8 +80,8 @@ class LgssAudnet(Normed):
         decibels = 20.0 * torch.log10(magnitude.clamp_min(_FAINTEST))
         decibels = decibels.maximum(decibels.amax((1, 2), keepdim=True) - _RANGE)
         frames = decibels.shape[2]
-        # Four parts as even as can be, the longer ones first; a slice around the start of each
-        # but the first.
+        # Four nearly equal parts, the longer ones first; a slice around the start of each but the
+        # first.
         part, longer = divmod(frames, _SLICES + 1)
         starts = [part * n + min(n, longer) for n in range(1, _SLICES + 1)]
         half = _SLICE // 2

@@ -1,12 +1,15 @@
-"""Mel filter banks and short-time spectra, computed once and shared by the sound networks."""
+"""Compute mel spectrograms, as the sound networks expect them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+
+from streamer.extractor import SoundInput
 
 Scale = Literal["slaney", "htk"]
 
@@ -16,7 +19,7 @@ _LOG_STEP = np.log(6.4) / 27.0
 
 
 def hertz_to_mel(hertz: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
-    """Maps frequency to the mel scale.
+    """Convert frequencies to the mel scale.
 
     Args:
         hertz: Frequencies, 0 or more.
@@ -34,11 +37,11 @@ def hertz_to_mel(hertz: NDArray[np.float64], scale: Scale) -> NDArray[np.float64
 
 
 def mel_to_hertz(mels: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
-    """Inverse of `hertz_to_mel`.
+    """Convert mels to frequencies, the inverse of `hertz_to_mel`.
 
     Args:
         mels: Mels, 0 or more.
-        scale: As there.
+        scale: As in `hertz_to_mel`.
 
     Returns:
         Hertz, same shape.
@@ -61,7 +64,7 @@ def mel_filters(
     slopes: Literal["hertz", "mel"] = "hertz",
     unit_area: bool = True,
 ) -> torch.Tensor:
-    """Triangular filters that turn spectrum bins into mel bands.
+    """Make triangular filters from spectrum bins to mel bands.
 
     Args:
         rate: Samples a second.
@@ -70,8 +73,8 @@ def mel_filters(
         low: Lower edge of the first filter, Hz.
         high: Upper edge of the last filter, Hz; half the rate when None.
         scale: Spacing of the centres.
-        slopes: Whether the sides of a triangle are straight over hertz (librosa, torchaudio) or
-            over mels (TensorFlow; the bin at 0 Hz is then left out as TensorFlow does).
+        slopes: Whether triangles are linear over hertz (librosa, torchaudio) or over mels
+            (TensorFlow, which also leaves out the bin at 0 Hz).
         unit_area: Divide each filter by half its width in hertz.
 
     Returns:
@@ -99,24 +102,22 @@ def mel_filters(
 
 
 def frames_to_samples(frames: int, width: int, hop: int) -> int:
-    """Samples that hold exactly ``frames`` unpadded analysis frames.
+    """Count the samples that hold exactly ``frames`` unpadded analysis frames.
 
     Args:
         frames: Number of frames, 1 or more.
         width: Samples in a frame.
         hop: Samples from one frame to the next.
 
-    Returns:
-        Length of the shortest such signal.
     """
     return width + (frames - 1) * hop
 
 
 def magnitudes(samples: torch.Tensor, window: torch.Tensor, hop: int, n_fft: int) -> torch.Tensor:
-    """Magnitude spectra of every whole frame; nothing is padded at the edges.
+    """Compute the magnitude spectra of all whole frames, without padding.
 
     Args:
-        samples: Sound.
+        samples: Waveforms.
         window: Weights of a frame, at most ``n_fft`` long.
         hop: Samples from one frame to the next.
         n_fft: Length of the transform; a shorter frame is followed by zeros.
@@ -130,3 +131,67 @@ def magnitudes(samples: torch.Tensor, window: torch.Tensor, hop: int, n_fft: int
     frames = samples.unfold(-1, window.shape[0], hop) * window
     spectra: torch.Tensor = torch.fft.rfft(frames, n=n_fft)
     return spectra.abs()
+
+
+class MelSpectrogram(nn.Module):
+    """Mel spectrogram of unpadded frames under a periodic Hann window.
+
+    Args:
+        width: Samples in a frame.
+        hop: Samples from one frame to the next.
+        filters: From `mel_filters`; their number of bins sets the length of the transform.
+        power: Square the magnitudes.
+
+    Shape:
+        ``(batch, samples)`` → ``(batch, frames, bands)``
+    """
+
+    window: torch.Tensor
+    filters: torch.Tensor
+
+    def __init__(self, width: int, hop: int, filters: torch.Tensor, *, power: bool = True) -> None:
+        super().__init__()
+        self._hop = hop
+        self._n_fft = 2 * (len(filters) - 1)
+        self._power = power
+        self.register_buffer("window", torch.hann_window(width, device="cpu"), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Transform windows of sound."""
+        spectra = magnitudes(samples, self.window, self._hop, self._n_fft)
+        return (spectra.square() if self._power else spectra) @ self.filters
+
+
+# The front end that VGGish and YAMNet share.
+_RATE, _WIDTH, _HOP, _FFT = 16000, 400, 160, 512
+_FRAMES, _BANDS = 96, 64
+
+AUDIOSET_INPUT: Final = SoundInput(_RATE, frames_to_samples(_FRAMES, _WIDTH, _HOP), _FRAMES * _HOP)
+"""Windows of 0.96 s, as AudioSet's networks take them."""
+
+
+class AudiosetMel(MelSpectrogram):
+    """Log-mel patch of VGGish and YAMNet, one channel of ``ln(mel + offset)``.
+
+    25 ms frames every 10 ms (15,600 samples hold exactly 96 frames), magnitudes, 64 HTK mel bands
+    between 125 and 7500 Hz.
+
+    Args:
+        offset: Keeps silence finite.
+
+    Shape:
+        ``(batch, 15600)`` → ``(batch, 1, 96, 64)``, channels last
+    """
+
+    def __init__(self, offset: float) -> None:
+        filters = mel_filters(
+            _RATE, _FFT, _BANDS, low=125.0, high=7500.0, scale="htk", slopes="mel", unit_area=False
+        )
+        super().__init__(_WIDTH, _HOP, filters, power=False)
+        self._offset = offset
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Transform windows of sound."""
+        mel = super().forward(samples)
+        return torch.log(mel + self._offset)[:, None].contiguous(memory_format=torch.channels_last)

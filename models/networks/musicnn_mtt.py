@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import Foldable
-from streamer.models.networks.mel import frames_to_samples, magnitudes, mel_filters
+from streamer.models.networks.mel import MelSpectrogram, frames_to_samples, mel_filters
 
 RATE = 16000
 _WIDTH, _HOP = 512, 256
@@ -28,7 +28,7 @@ _MIDDLE = 64
 class _PeakConv(Foldable):
     """Convolution → ReLU → normalisation → maximum over frequency, "same" in time.
 
-    ReLU and a positive scale keep order and a negative one turns it round, so only the largest
+    ReLU and a positive scale keep the order and a negative scale reverses it, so only the largest
     (or smallest) band needs them. Filters with a negative scale are negated at load, such that
     one maximum serves all.
 
@@ -51,7 +51,7 @@ class _PeakConv(Foldable):
         return peak
 
     def fold(self) -> None:
-        """Negates the filters whose scale is negative."""
+        """Negate the filters whose scale is negative."""
         wanted = torch.where(self.norm.weight < 0, -1.0, 1.0)
         turn = wanted * self.signs[:, 0]
         self.conv.weight.mul_(turn[:, None, None, None])
@@ -74,7 +74,7 @@ class _TimeConv(nn.Module):
 
 
 class Musicnn(nn.Module):
-    """Sound → the normalised 200-d layer under Musicnn's tags.
+    """Sound → the normalised 200-d layer before Musicnn's tags.
 
     Front end: frames of 512 every 256 samples (periodic Hann, no padding: 48,128 samples hold
     exactly 187 frames), power, 96 Slaney mel bands, ``log10(10⁴ mel + 1)``.
@@ -83,13 +83,9 @@ class Musicnn(nn.Module):
         ``(batch, 48128)`` → ``(batch, 200)``
     """
 
-    window: torch.Tensor
-    filters: torch.Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(_WIDTH, device="cpu"), persistent=False)
-        self.register_buffer("filters", mel_filters(RATE, _WIDTH, _BANDS), persistent=False)
+        self.mel = MelSpectrogram(_WIDTH, _HOP, mel_filters(RATE, _WIDTH, _BANDS))
         self.input_norm = nn.BatchNorm2d(1, eps=_EPSILON)
         self.front = nn.ModuleList(_PeakConv(*shape) for shape in _FRONT)
         front = sum(filters for filters, _, _ in _FRONT)
@@ -102,9 +98,8 @@ class Musicnn(nn.Module):
         self.dense_norm = nn.BatchNorm1d(_DIM, eps=_EPSILON)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
-        mel = magnitudes(samples, self.window, _HOP, _WIDTH).square() @ self.filters
-        x = self.input_norm(torch.log10(1e4 * mel + 1.0)[:, None])
+        """Embed windows."""
+        x = self.input_norm(torch.log10(1e4 * self.mel(samples) + 1.0)[:, None])
         levels = [torch.cat([peak(x) for peak in self.front], dim=1)]
         levels.append(self.middle[0](levels[0]))
         for layer in self.middle[1:]:
@@ -123,4 +118,5 @@ NETWORK = Architecture(
     dim=_DIM,
     max_rows=2,
     channels_last=False,
+    autocast=torch.bfloat16,
 )

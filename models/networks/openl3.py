@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import Normed
 from streamer.models.networks.mel import magnitudes
@@ -29,7 +29,7 @@ _POOL = (32, 24)
 
 
 class _Front(nn.Module):
-    """The published filter bank; the two banks of sines beside it are what an FFT computes."""
+    """Published filter bank; an FFT replaces its two banks of sines."""
 
     window: torch.Tensor
 
@@ -50,7 +50,7 @@ class Openl3(Normed):
     """Sound → 512 maxima of the embedding layer.
 
     Front end: frames of 2048 every 242 samples (periodic Hann, zeros around the window as in
-    training), power, 256 mel bands, root, decibels below the window's loudest value, 80 at most.
+    training), power, 256 mel bands, root, decibels relative to the window's maximum, 80 at most.
 
     Shape:
         ``(batch, 48000)`` → ``(batch, 512)``
@@ -69,7 +69,7 @@ class Openl3(Normed):
         self.audio_embedding_layer = nn.Conv2d(_CHANNELS[-1], _DIM, 3, padding=1)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         x = self.batch_normalization_1(self.speclayer(samples)[:, None])
         x = x.contiguous(memory_format=torch.channels_last)
         for number, (convolution, norm) in enumerate(self.pairs, start=1):

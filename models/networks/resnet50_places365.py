@@ -14,15 +14,15 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from streamer.aspects.extractor import PictureInput
+from streamer.extractor import PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import Normed
 
-# Pictures are brought to 256 x 256, of which the network sees the middle.
+# Pictures are scaled to 256 x 256; the network gets the middle.
 _SIDE, _CROP = 256, 224
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
-# Channels inside a stage's blocks, and how many blocks it has.
+# Inner channels of a stage's blocks, and their number.
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 _WIDER = 4
 
@@ -52,7 +52,7 @@ class _Bottleneck(Normed):
         return functional.relu_(y + (x if self.downsample is None else self.downsample(x)))
 
     def fold(self) -> None:
-        """Moves every normalisation into the convolution before it."""
+        """Move every normalisation into the convolution before it."""
         super().fold()
         if self.downsample is not None and len(self.downsample) == 2:
             convolution, norm = self.downsample
@@ -62,7 +62,7 @@ class _Bottleneck(Normed):
 
 
 class Resnet50Places365(Normed):
-    """Pictures → the 2048 averages under the classifier.
+    """Pictures → the 2048 averages before the classifier.
 
     Front end: the middle 224 × 224 of a picture stretched to 256 × 256, less ImageNet's mean,
     divided by its deviation.
@@ -92,7 +92,7 @@ class Resnet50Places365(Normed):
             self.add_module(f"layer{index}", nn.Sequential(*stage))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Embeds pictures."""
+        """Embed pictures."""
         edge = (_SIDE - _CROP) // 2
         x = pictures[:, :, edge : edge + _CROP, edge : edge + _CROP].float()
         x = ((x - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""SoundNet-8 up to its fifth layer for the OpenL3 slot: the sound of scenes.
+"""SoundNet-8 up to its fifth layer for the openl3 slot: the sound of scenes.
 
-Aytar et al. 2016 (arXiv:1610.09001), taught by image networks on Flickr videos: audio-visual
-transfer as in OpenL3, but not OpenL3. The deeper layers of the released weights hardly respond
+Aytar et al. 2016 (arXiv:1610.09001), distilled from image networks on Flickr videos: audio-visual
+transfer like OpenL3, but not OpenL3. The deeper layers of the released weights hardly respond
 and are left out.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamer.aspects.extractor import SoundInput
+from streamer.extractor import SoundInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm
 
@@ -69,7 +69,7 @@ class SoundNetConv5(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         x = (samples * _FULL_SCALE)[:, None]
         for spec, layer in zip(_LAYERS, self.layers, strict=True):
             x = layer(x)
@@ -86,4 +86,5 @@ NETWORK = Architecture(
     dim=2 * _LAYERS[-1].channels,
     max_rows=8,
     channels_last=False,
+    autocast=torch.float16,
 )

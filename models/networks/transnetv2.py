@@ -1,4 +1,4 @@
-"""TransNetV2: where one shot turns into the next, from 100 small pictures at once.
+"""TransNetV2: detect shot transitions in windows of 100 small pictures.
 
 Souček & Lokoč 2020 (arXiv:2008.04838), the released weights; tensors keep the names of the authors'
 torch port. Cuts, dissolves and fades; few wipes.
@@ -32,7 +32,7 @@ _BINS = 8
 
 
 class _Separable(nn.Module):
-    """A convolution over the picture, then one over time with gaps."""
+    """Convolution over space, then a dilated one over time."""
 
     def __init__(self, inputs: int, outputs: int, rate: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class _Separable(nn.Module):
 
 
 class _Dilated(Foldable):
-    """Four time scales side by side, normalised together."""
+    """Four parallel time scales, normalised together."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _Dilated(Foldable):
         return y
 
     def fold(self) -> None:
-        """Moves the normalisation into the four convolutions over time."""
+        """Move the normalisation into the four convolutions over time."""
         norm = self.bn
         if not isinstance(norm, nn.BatchNorm3d):
             return
@@ -83,7 +83,7 @@ class _Dilated(Foldable):
 
 
 class _Stage(nn.Module):
-    """Two dilated blocks with a shortcut; the picture halves."""
+    """Two dilated blocks with a shortcut, then pooling to half the resolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -96,8 +96,8 @@ class _Stage(nn.Module):
         return functional.avg_pool3d(y, (1, 2, 2))
 
 
-class _Neighbours(nn.Module):
-    """How like the pictures around it every picture is, 50 to either side."""
+class _Similarity(nn.Module):
+    """Similarity of every picture to the 50 before and after it."""
 
     def __init__(self, projected: int | None) -> None:
         super().__init__()
@@ -105,19 +105,19 @@ class _Neighbours(nn.Module):
         self.fc = nn.Linear(_SEEN, _DIM)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features ``(batch, time, dim)`` → ``(batch, time, 128)``."""
+        """Compare features ``(batch, time, dim)``, giving ``(batch, time, 128)``."""
         if self.projection is not None:
             x = self.projection(x)
         x = functional.normalize(x, dim=2)
         time, reach = x.shape[1], _SEEN // 2
-        likeness = functional.pad(x @ x.transpose(1, 2), (reach, reach))
+        similarity = functional.pad(x @ x.transpose(1, 2), (reach, reach))
         place = torch.arange(time, device=x.device)[:, None] + torch.arange(_SEEN, device=x.device)
-        around = likeness.gather(2, place.expand(len(x), -1, -1))
+        around = similarity.gather(2, place.expand(len(x), -1, -1))
         return functional.relu(self.fc(around))
 
 
 class TransNetV2(nn.Module):
-    """Pictures → how certainly each is the last before a cut, or part of a transition.
+    """Pictures → probability that each is the last before a cut, or part of a transition.
 
     Shape:
         uint8 ``(batch, 100, 27, 48, 3)`` → ``(batch, 100)`` in [0, 1]
@@ -130,13 +130,13 @@ class TransNetV2(nn.Module):
             _Stage(inputs, filters)
             for (inputs, _), filters in zip(pairwise(channels), _STAGES, strict=True)
         )
-        self.frame_sim_layer = _Neighbours(sum(channels[1:]))
-        self.color_hist_layer = _Neighbours(None)
+        self.frame_sim_layer = _Similarity(sum(channels[1:]))
+        self.color_hist_layer = _Similarity(None)
         self.fc1 = nn.Linear(channels[-1] * 3 * 6 + 2 * _DIM, _DENSE)
         self.cls_layer1 = nn.Linear(_DENSE, 1)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Looks at windows."""
+        """Score windows."""
         x = pictures.permute(0, 4, 1, 2, 3).float() / 255.0
         levels = []
         for stage in self.SDDCNN:
@@ -155,7 +155,7 @@ class TransNetV2(nn.Module):
 
 
 def _histograms(pictures: torch.Tensor) -> torch.Tensor:
-    """Counts of 8 × 8 × 8 colours, ``(batch, time, 512)``."""
+    """Count 8 × 8 × 8 colours, ``(batch, time, 512)``."""
     red, green, blue = (pictures.flatten(2, 3) >> 5).long().unbind(3)
     colour = (red * _BINS + green) * _BINS + blue
     counts = torch.zeros(*colour.shape[:2], _BINS**3, device=pictures.device)
@@ -163,11 +163,11 @@ def _histograms(pictures: torch.Tensor) -> torch.Tensor:
 
 
 class ShotNetwork:
-    """The network with its weights, for one window at a time.
+    """TransNetV2 with its weights, for one window at a time.
 
     Args:
         tensors: Its weights by name.
-        device: Where it runs.
+        device: Device it runs on.
 
     Raises:
         WeightsCorrupt: The tensors are not this network's.
@@ -183,13 +183,13 @@ class ShotNetwork:
         self._device = device
 
     def predict(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Looks at one window.
+        """Score one window.
 
         Args:
             pictures: RGB.
 
         Returns:
-            How certainly each picture is the last before a cut, or part of a transition.
+            Probability that each picture is the last before a cut, or part of a transition.
 
         Shape:
             ``(100, 27, 48, 3)`` → ``(100,)``

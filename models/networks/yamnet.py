@@ -1,7 +1,7 @@
-"""YAMNet for the VGGish slot: sound events in 0.96 s.
+"""YAMNet for the vggish slot: sound events in 0.96 s.
 
 MobileNet v1 over a log-mel patch, trained on AudioSet by Google. The released tensors have batch
-normalisation folded in and are rounded to 8 bits per output channel; they run here in float.
+normalisation folded in and are quantised to 8 bits per output channel; they run here in float.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from streamer.models.networks.audioset_mel import INPUT, AudiosetMel
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.layers import ConvNorm, same_padding
+from streamer.models.networks.mel import AUDIOSET_INPUT, AudiosetMel
 
 _DIM = 1024
 
@@ -34,7 +34,7 @@ _LAYERS = (
 
 
 class Yamnet(nn.Module):
-    """Sound → the 1024 averages under YAMNet's classifier.
+    """Sound → the 1024 averages before YAMNet's classifier.
 
     Front end: `AudiosetMel`, ``ln(mel + 0.001)``.
 
@@ -54,7 +54,7 @@ class Yamnet(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Embeds windows."""
+        """Embed windows."""
         pooled: torch.Tensor = self.layers(self.mel(samples)).mean((2, 3))
         return pooled
 
@@ -76,8 +76,9 @@ NETWORK = Architecture(
     name="yamnet",
     slots=("vggish",),
     module=Yamnet,
-    input=INPUT,
+    input=AUDIOSET_INPUT,
     dim=_DIM,
     max_rows=16,
     channels_last=True,
+    autocast=torch.float16,
 )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.errors import ConfigError, DatasetError
 from streamer.files import write_atomically
+from streamer.models.catalogue import PLACE
 from streamer.models.evaluation.metrics import MovieMetrics, measure_movie
 from streamer.models.relations.crossval import (
     Described,
@@ -25,7 +26,6 @@ from streamer.models.relations.crossval import (
     root_histograms,
 )
 from streamer.models.relations.features import similarity_width
-from streamer.models.rows import PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

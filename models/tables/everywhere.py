@@ -63,7 +63,7 @@ def judge_everywhere(models: Mapping[str, Moae], relations: Relations) -> Everyw
     with torch.inference_mode():
         for begin in range(0, count, _SEQUENCES_AT_ONCE):
             rows = slice(begin, begin + _SEQUENCES_AT_ONCE)
-            judged = first.judge(*relations.sequences(starts[rows], length))
+            judged = first.score_experts(*relations.sequences(starts[rows], length))
             probability[rows] = judged[1].cpu().numpy()
             present[rows] = judged[2].cpu().numpy()
             for name, model in models.items():

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from streamer.models.rows import find_row
+from streamer.errors import extra
+from streamer.models.catalogue import find_row
 from streamer.models.tables.fold import STUDIED
 from streamer.models.tables.results import OFFLINE
+
+with extra("train"):
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from streamer.models.catalogue import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row, find_row
 from streamer.models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from streamer.models.evaluation.scoring import score_relations
 from streamer.models.mixer.ensembles import Votes, fit_ensemble
 from streamer.models.relations.crossval import Described, Experts, System, judge_fold
-from streamer.models.rows import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS, Row, find_row
 from streamer.models.tables.everywhere import Everywhere, decided, judge_everywhere
 from streamer.models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
 from streamer.models.training.alpha import choose_alphas
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from streamer.models.dataset.corpus import Corpus
     from streamer.models.dataset.folder import AspectSummary, DatasetFolder
-    from streamer.models.experts.projection import Projection
+    from streamer.models.experts.tokens import Projection
     from streamer.models.mixture import Moae
     from streamer.models.training.experts import ExpertOutcome
     from streamer.models.training.inner import InnerFolds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from streamer.models.rows import ROWS
+from streamer.models.catalogue import ROWS
 from streamer.models.tables.fold import STUDIED
 from streamer.models.tables.results import METRICS, Scores
 

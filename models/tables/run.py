@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from streamer.errors import ConfigError, DatasetError
 from streamer.files import write_atomically
-from streamer.models.rows import ROWS
+from streamer.models.catalogue import ROWS
 from streamer.models.tables.fold import STUDIED, available_rows, run_fold
 from streamer.models.tables.folds import check_folds, count_boundaries, make_folds, named_fold
 from streamer.models.tables.frames import film_of, frames_at

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from streamer.models.catalogue import find_row
 from streamer.models.dataset.sequences import window_starts
 from streamer.models.evaluation.metrics import average_precision
-from streamer.models.rows import find_row
 from streamer.models.training.inner import deal_groups
 from streamer.models.training.mixer import train_mixers
 
@@ -97,7 +97,7 @@ def _scores(
     parts: dict[str, list[NDArray[np.float64]]] = {name: [np.zeros(0)] for name in mixtures}
     for begin in range(0, len(starts), _SEQUENCES_AT_ONCE):
         cut = relations.sequences(starts[begin : begin + _SEQUENCES_AT_ONCE], length)
-        judged = judge.judge(*cut)
+        judged = judge.score_experts(*cut)
         for name, mixture in mixtures.items():
             score = mixture.mix(*judged).score[:, length - 1 - lookahead]
             parts[name].append(score.cpu().numpy().astype(np.float64))

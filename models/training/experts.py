@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from streamer.models.catalogue import find_row
 from streamer.models.evaluation.expert_scoring import score_expert
 from streamer.models.evaluation.metrics import average_precision
-from streamer.models.experts.build import build_expert
-from streamer.models.experts.spectrogram import SPECTROGRAM_DIM
+from streamer.models.experts.expert import build_expert
+from streamer.models.experts.layers import SPECTROGRAM_DIM
 from streamer.models.experts.tokens import TokenBatch
-from streamer.models.rows import find_row
 from streamer.models.training.batches import epoch_batches, holes, reversed_some, sign_flips
 from streamer.models.training.loop import Progress, Schedule, run_epochs
 from streamer.models.training.loss import expert_loss

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from streamer.models.catalogue import find_row
 from streamer.models.dataset.corpus import join_batches
 from streamer.models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from streamer.models.evaluation.scoring import Relations, relate_shots, score_relations
-from streamer.models.mixer.constraints import confidence_constraint, variance_constraint
-from streamer.models.rows import find_row
+from streamer.models.mixer.mixer import confidence_constraint, variance_constraint
 from streamer.models.training.batches import epoch_batches, holes
 from streamer.models.training.loop import Progress, Schedule, run_epochs
 from streamer.models.training.loss import mixture_loss
@@ -215,7 +215,7 @@ def _judge(
     settings: TrainingSettings,
     random: np.random.Generator,
 ) -> list[tuple[Tensor, ...]]:
-    """Judges batches by frozen experts, with aspects dropped; see ``Moae.judge``.
+    """Judges batches by frozen experts, with aspects dropped; see ``Moae.score_experts``.
 
     Several batches at once: what an expert says of a sequence depends on no other.
     """
@@ -236,7 +236,7 @@ def _judge(
             order.append(rows)
         judge = judges.get(movies[0], model)
         with torch.no_grad():
-            parts.append(judge.judge(torch.cat(values), torch.cat(present)))
+            parts.append(judge.score_experts(torch.cat(values), torch.cat(present)))
     back = torch.cat(order).argsort().to(model.device)
     columns = [torch.split(torch.cat(column)[back], sizes) for column in zip(*parts, strict=True)]
     return list(zip(*columns, strict=True))

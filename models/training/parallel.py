@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING
 
 import torch
 
+from streamer.models.catalogue import find_row
 from streamer.models.dataset.corpus import load_corpus
-from streamer.models.rows import find_row
 from streamer.models.training.experts import ExpertJob, ExpertOutcome, train_expert
+from streamer.processes import spawned_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,18 +49,14 @@ def train_experts(
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         told: queue.Queue[tuple[str, Progress]] = manager.Queue()
-        with ProcessPoolExecutor(min(workers, len(jobs)), context, _one_thread) as pool:
+        with spawned_pool(min(workers, len(jobs)), _one_thread) as pool:
             futures = [pool.submit(_train_told, corpus, job, told) for job in jobs]
             pending = set(futures)
-            try:
-                while pending:
-                    done, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
-                    _drain(told, report)
-                    for future in done:
-                        future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            while pending:
+                done, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+                _drain(told, report)
+                for future in done:
+                    future.result()
             return [future.result() for future in futures]
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
 from streamer.models.dataset.corpus import Corpus, build_corpus, load_corpus, save_corpus
-from streamer.models.experts.projection import Moments, Projection
-from streamer.models.experts.spectrogram import SPECTROGRAM_DIM
+from streamer.models.experts.layers import SPECTROGRAM_DIM
+from streamer.models.experts.tokens import Moments, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

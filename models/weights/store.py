@@ -1,4 +1,4 @@
-"""The cache of converted weights: checked on every load, written in one step."""
+"""Cache converted weights on disk: checked on every load, written atomically."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.files import write_atomically
-from streamer.models.weights.manifest import Pinned, Release, pinned
-from streamer.models.weights.published import PUBLISHED, published
+from streamer.lines import reason
+from streamer.models.weights.manifest import PUBLISHED, Pinned, Release, pinned, published
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +29,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def default_home() -> Path:
-    """Folder of everything this program caches.
-
-    Returns:
-        ``$STREAMER_HOME``, or ``~/.cache/streamer``.
-    """
+    """Return the cache folder: ``$STREAMER_HOME``, or ``~/.cache/streamer``."""
     configured = os.environ.get("STREAMER_HOME")
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "streamer"
 
@@ -56,7 +52,7 @@ class WeightStore:
         self._configured: PackageIndex | None = None
 
     def path(self, network: str) -> Path:
-        """Where a network's weights are or would be.
+        """Return the file that holds, or would hold, a network's weights.
 
         Args:
             network: Name in the settings.
@@ -71,7 +67,7 @@ class WeightStore:
         return self._folder / f"{network}-{self._expected(network)[:12]}.safetensors"
 
     def present(self, network: str) -> bool:
-        """Whether the weights are in the cache, right or damaged.
+        """Tell whether the weights are in the cache, intact or damaged.
 
         Args:
             network: Name in the settings.
@@ -88,7 +84,7 @@ class WeightStore:
             return False
 
     def load(self, network: str) -> dict[str, torch.Tensor]:
-        """Reads and checks a network's weights.
+        """Load and check a network's weights.
 
         Args:
             network: Name in the settings.
@@ -106,7 +102,7 @@ class WeightStore:
         return parse(self._read(network))
 
     def verify(self, network: str) -> None:
-        """Checks a network's weights without using them.
+        """Check a network's weights without using them.
 
         Args:
             network: Name in the settings.
@@ -119,18 +115,18 @@ class WeightStore:
         self._read(network)
 
     def pull(self, network: str, progress: Progress | None = None) -> Path:
-        """Makes sure a network's weights are in the cache and right.
+        """Ensure that a network's weights are in the cache and intact.
 
         Args:
             network: Name in the settings.
-            progress: Told about the download, if there is one.
+            progress: Called with the bytes downloaded so far and in all.
 
         Returns:
             The file.
 
         Raises:
             ConfigError: There is no such network.
-            WeightsUnavailable: The release file could not be had, or the cache not written.
+            WeightsUnavailable: The release file cannot be downloaded, or the cache not written.
             WeightsMissing: They have to be added by hand, and have not been.
             WeightsCorrupt: The release file is not the pinned one or cannot be read; or they were
                 added by hand and are damaged.
@@ -145,25 +141,25 @@ class WeightStore:
         return self.path(network)
 
     def add(self, network: str, files: Sequence[Path], digests: Sequence[str]) -> Path:
-        """Takes over weights that somebody else publishes; nothing in them is run.
+        """Convert files that a user downloaded into the cache; nothing in them is run.
 
         Args:
             network: One whose weights are added by hand.
-            files: Its published files, in the order of `Published.files`.
-            digests: The sha256 that each should have, in hexadecimal.
+            files: Its published files, in the order of `Pinned.files`.
+            digests: Expected sha256 of each, in hexadecimal.
 
         Returns:
             The converted file.
 
         Raises:
             ConfigError: There is no such network, or the number of files is not right.
-            WeightsMissing: A file cannot be read, or a network it builds on has not been pulled.
-            WeightsCorrupt: A file is another one, or its tensors are not the network's; names the
+            WeightsMissing: A file cannot be read, or a network it shares with is not pulled.
+            WeightsCorrupt: A checksum differs, or the tensors are not the network's; names the
                 first wrong one.
             WeightsUnavailable: The cache cannot be written.
         """
         from streamer.models.weights.convert import serialise
-        from streamer.models.weights.layouts import adopt, read_state, take_over
+        from streamer.models.weights.published import adopt, read_state, take_over
 
         entry = published(network)
         if not len(files) == len(digests) == len(entry.files):
@@ -187,7 +183,7 @@ class WeightStore:
         }
         path = self._folder / f"{network}-{record['sha256'][:12]}.safetensors"
         self._write(path, data)
-        # Last: what the record names is there.
+        # Last, so that a record always names an existing file.
         text = json.dumps(record, indent=2, sort_keys=True) + "\n"
         self._write(self._record(network), text.encode())
         return path
@@ -196,7 +192,7 @@ class WeightStore:
         return self._folder / f"{network}.added.json"
 
     def _expected(self, network: str) -> str:
-        """The sha256 that the converted file should have."""
+        """Return the sha256 that the converted file should have."""
         if network not in PUBLISHED:
             return pinned(network).sha256
         path = self._record(network)
@@ -230,13 +226,11 @@ class WeightStore:
                 f"weights of {network} are not in {self._folder}; run `streamer weights pull`"
             ) from None
         except OSError as error:
-            raise WeightsMissing(f"weights of {network} cannot be read: {error}") from error
+            raise WeightsMissing(f"weights of {network} cannot be read: {reason(error)}") from error
         if hashlib.sha256(data).hexdigest() != self._expected(network):
-            again = f"`streamer weights pull {network}`"
-            if network in PUBLISHED:
-                again = PUBLISHED[network].hint
+            entry = PUBLISHED.get(network) or pinned(network)
             raise WeightsCorrupt(
-                f"weights of {network} ({path}) are damaged: {_first_wrong(data)}; run {again}"
+                f"weights of {network} ({path}) are damaged: {_first_wrong(data)}; run {entry.hint}"
             )
         return data
 
@@ -257,7 +251,7 @@ class WeightStore:
             return _checked(entry, convert(entry, files))
 
     def _release(self, release: Release, folder: Path, progress: Progress) -> Path:
-        """The release file where it lies, or fetched into ``folder``."""
+        """Find the release file locally, or download it into ``folder``."""
         index = None if self._offline else self._index()
         folders: list[Path] = [self._mirror] if self._mirror else []
         for known in folders + list(index.folders if index else ()):
@@ -275,11 +269,11 @@ class WeightStore:
         try:
             write_atomically(path, data)
         except OSError as error:
-            raise WeightsUnavailable(f"cannot write {path}: {error}") from error
+            raise WeightsUnavailable(f"cannot write {path}: {reason(error)}") from error
 
 
 def _given(file: Path, digest: str) -> bytes:
-    """A file somebody fetched, once its checksum is right."""
+    """Read a file that a user downloaded and check its checksum."""
     if not _SHA256.fullmatch(digest.lower()):
         raise ConfigError(f"{digest} is not a sha256: 64 hexadecimal digits")
     try:
@@ -305,7 +299,7 @@ def _checked(entry: Pinned, data: bytes) -> bytes:
 
 
 def _first_wrong(data: bytes) -> str:
-    """What is wrong with a safetensors file of ours, as precisely as its own digests tell."""
+    """Describe the damage of a cached file by the tensor digests in its metadata."""
     from streamer.models.weights.convert import DIGESTS, digest
 
     try:

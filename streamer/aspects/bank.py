@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from streamer.aspects.extractor import Extractor
     from streamer.aspects.sound_place import SoundPlace
     from streamer.config.sections import AspectsSection
+    from streamer.extractor import Extractor
     from streamer.timeline import Picture, Shot, Sound
 
 

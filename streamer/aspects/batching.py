@@ -14,7 +14,7 @@ import torch
 from streamer.errors import ExtractionError
 
 if TYPE_CHECKING:
-    from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
+    from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 
 Told = Callable[[str, int, float], None]
 """Called with the aspect, the rows of a pass and the seconds that its oldest part had waited."""

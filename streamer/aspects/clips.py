@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from streamer.aspects.extractor import ClipInput, Extractor
 from streamer.aspects.lane import Lane, close_all
 from streamer.aspects.resize import Resizer
+from streamer.extractor import ClipInput, Extractor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

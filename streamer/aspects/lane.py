@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.extractor import Extractor
 
 
 @dataclass(slots=True)

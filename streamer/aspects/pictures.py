@@ -6,10 +6,10 @@ from collections import defaultdict
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.aspects.extractor import Extractor, PictureInput
 from streamer.aspects.keyframes import KeyFrames
 from streamer.aspects.lane import Lane, close_all
 from streamer.aspects.resize import Resizer
+from streamer.extractor import Extractor, PictureInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

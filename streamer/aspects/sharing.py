@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.extractor import Extractor
 
 
 class SharedExtractors:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from streamer.aspects.clean import clean
-from streamer.aspects.extractor import Extractor, SoundInput
 from streamer.aspects.lane import Lane, close_all
 from streamer.aspects.sound_place import PlaceFinder
 from streamer.aspects.track import SoundTrack
 from streamer.aspects.windows import full_windows, last_window
+from streamer.extractor import Extractor, SoundInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import deque
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from av import AudioFrame, AudioResampler
+from av import AudioResampler
 
 from streamer.aspects.sound_place import SoundPlace
+from streamer.samples import packed, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from av import AudioFrame
     from numpy.typing import NDArray
 
     from streamer.timeline import Sound
@@ -169,10 +171,5 @@ class SoundTrack:
 
 
 def _without(frame: AudioFrame, samples: int) -> AudioFrame:
-    """A block without its first samples."""
-    values: NDArray[Any] = frame.to_ndarray()
-    first = samples if frame.format.is_planar else samples * frame.layout.nb_channels
-    rest = np.ascontiguousarray(values[:, first:])
-    made = AudioFrame.from_ndarray(rest, frame.format.name, frame.layout.name)
-    made.sample_rate = frame.sample_rate
-    return made
+    """Cut the first samples off a block."""
+    return packed(samples_of(frame)[samples:], frame.layout.name, frame.sample_rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamer.aspects.extractor import SoundInput
+    from streamer.extractor import SoundInput
 
 
 def full_windows(length: int, spec: SoundInput) -> int:

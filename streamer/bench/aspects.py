@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.timeline import Instant, Picture, Shot, Sound
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.extractor import Extractor
 
 SHOT_SECONDS: Final = 4
 _ROUNDS: Final = 3
@@ -184,12 +184,12 @@ def measure_streams(extractors: Sequence[Extractor], streams: int) -> float:
 
 
 def cosine(extractor: Extractor, rows: int = 16) -> float | None:
-    """Least cosine between tokens in few bits and in float32; None where it is float32 anyway."""
-    if not isinstance(extractor, TorchExtractor) or extractor.half is None:
+    """Return the least cosine of tokens in mixed precision and float32; None for float32 alone."""
+    if not isinstance(extractor, TorchExtractor) or extractor.autocast is None:
         return None
     pieces = make_pieces(extractor, rows)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        full = replace(extractor, half=None).embed(pieces)
+        full = replace(extractor, autocast=None).embed(pieces)
     return float(torch.cosine_similarity(full, extractor.embed(pieces), dim=1).min())
 
 

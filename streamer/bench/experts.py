@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from streamer.segment.causal import CausalSegmenter
+from streamer.window.scorer import CausalScorer
 
 if TYPE_CHECKING:
     from streamer.models.mixture import Moae
@@ -27,7 +27,7 @@ def measure_experts(model: Moae, shots: int = 500, tokens: int = 4) -> tuple[flo
         Median and 95th percentile, milliseconds a shot.
     """
     random = np.random.default_rng(0)
-    segmenter = CausalSegmenter(model)
+    segmenter = CausalScorer(model)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times = []

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
-from streamer.bench.streams import Stopwatch
-from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
+from streamer.bench.streams import Stopwatch, follow, make_run
+from streamer.live.reconnect import SourceFactory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +42,8 @@ def measure_latency(film: Path, settings: Settings, engine: Engine) -> Delays:
         engine: Loaded networks.
     """
     watch = Stopwatch()
-    connect = Connector(str(film), settings.source)
-    StreamRun("bench", connect, settings, engine, [watch], watch).run()
+    connect = SourceFactory(str(film), settings.source)
+    follow(make_run("bench", connect, settings, engine), watch)
     if len(watch.delays) < 2:
         raise ValueError("too few shots to measure")
     cuts = quantiles(watch.delays, n=100, method="inclusive")

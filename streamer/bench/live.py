@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
-from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play, watched
-from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
+from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, follow, make_run, measured, play
+from streamer.live.reconnect import SourceFactory
 from streamer.pipeline.engine import share
 
 if TYPE_CHECKING:
@@ -73,8 +72,8 @@ def measure_streams(
     """
     with share(engine, settings.runtime) as shared:
         watches = [Stopwatch(settle=settle) for _ in range(streams)]
-        runs = watched(watches, str(film), settings, engine, shared)
-        cpu, wall = play(runs, seconds)
+        runs = measured(streams, str(film), settings, engine, shared)
+        cpu, wall = play(runs, watches, seconds)
     delays = [delay for watch in watches for delay in watch.delays]
     lags = [lag for watch in watches for lag in watch.lags]
     if len(delays) < 2 or len(lags) < 2:
@@ -106,18 +105,18 @@ def measure_outage(
     Returns:
         Median and largest seconds from the server being back to the new epoch.
     """
-    waits = [_outage(film, settings, engine, outage, seed) for seed in range(rounds)]
+    waits = [_outage(film, settings, engine, outage) for _ in range(rounds)]
     return median(waits), max(waits)
 
 
-def _outage(film: Path, settings: Settings, engine: Engine, outage: float, seed: int) -> float:
+def _outage(film: Path, settings: Settings, engine: Engine, outage: float) -> float:
     data = film.read_bytes()
     watch = Stopwatch()
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
-    connect = Connector(f"http://127.0.0.1:{port}/live", settings.source)
-    run = StreamRun("bench", connect, settings, engine, [watch], watch, seed=seed)
-    thread = threading.Thread(target=run.run, daemon=True)
+    connect = SourceFactory(f"http://127.0.0.1:{port}/live", settings.source)
+    run = make_run("bench", connect, settings, engine)
+    thread = threading.Thread(target=follow, args=(run, watch), daemon=True)
     thread.start()
     with server:
         _send(server, data[: len(data) // 2 // 188 * 188])

@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from streamer.aspects.extractor import ClipInput, PictureInput
+from streamer.extractor import ClipInput, PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.registry import architecture, names
 

@@ -14,9 +14,9 @@ from av import VideoFrame
 
 from streamer.config.sections import ShotsSection
 from streamer.models.compose.compose import Order, plan_film
-from streamer.models.compose.frames import Pictures
 from streamer.models.compose.library import scan
 from streamer.models.compose.plan import Transition, TransitionKind
+from streamer.models.compose.render import Pictures
 from streamer.shots.detector import make_detector
 from streamer.timeline import Instant, Picture
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from streamer.live.connector import Connector
+from streamer.events.payload import Gap
+from streamer.live.delivery import deliver
+from streamer.live.reconnect import SourceFactory
 from streamer.live.stream import StreamRun
-from streamer.pipeline.observer import Unwatched
+from streamer.pipeline.progress import Delivered, Progress
+from streamer.pipeline.segmentation import StreamSegmentation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
 
     from streamer.aspects.sharing import SharedExtractors
     from streamer.config.settings import Settings
-    from streamer.events.payload import BoundaryData, DiscontinuityData
+    from streamer.connectors.sources.source import Source
+    from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.observer import Progress
+    from streamer.pipeline.progress import Notice
 
 SETTLE_SECONDS: Final = 10.0
 """At the beginning, when all streams start at once; lag in it does not count."""
@@ -31,7 +35,7 @@ _STOP_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True)
-class Stopwatch(Unwatched):
+class Stopwatch:
     """Keeps what happens to one stream; also a sink that takes everything.
 
     Attributes:
@@ -56,22 +60,20 @@ class Stopwatch(Unwatched):
     skipped: Mapping[str, int] = field(default_factory=dict)
     back: float | None = None
 
-    def progressed(self, progress: Progress) -> None:
-        """Keeps lag and level."""
-        self.skipped = progress.skipped
-        if time.monotonic() - self.began > self.settle:
-            self.lags.append(progress.lag)
-            self.levels.append(progress.thinning)
-
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
-        """Keeps where and how late."""
-        self.found.append(boundary.seconds)
-        if delay is not None:
-            self.delays.append(delay)
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        """Notes when."""
-        self.back = time.monotonic()
+    def __call__(self, event: EventData | Notice) -> None:
+        """Take an event or notice of the stream."""
+        match event:
+            case Progress():
+                self.skipped = event.skipped
+                if time.monotonic() - self.began > self.settle:
+                    self.lags.append(event.lag)
+                    self.levels.append(event.thinning)
+            case Delivered(boundary, delay):
+                self.found.append(boundary.seconds)
+                if delay is not None:
+                    self.delays.append(delay)
+            case Gap():
+                self.back = time.monotonic()
 
     def open(self) -> None:
         """Nothing to open."""
@@ -91,42 +93,61 @@ def stream_name(number: int) -> str:
     return f"bench-{number}"
 
 
-def watched(
-    watches: Sequence[Stopwatch],
+def make_run(
+    stream: str,
+    connect: Callable[[], Source],
+    settings: Settings,
+    engine: Engine,
+) -> StreamRun:
+    """Make a stream of a source, not started."""
+    return StreamRun(
+        stream,
+        connect,
+        settings,
+        StreamSegmentation(stream, engine.model, settings.segment),
+        extractors=engine.extractors,
+        shot_network=engine.shot_network,
+    )
+
+
+def measured(
+    count: int,
     location: str,
     settings: Settings,
     engine: Engine,
     shared: SharedExtractors,
 ) -> list[StreamRun]:
-    """Streams of one source that share networks, one for each stopwatch; not started.
+    """Make streams of one source that share networks; not started.
 
     Args:
-        watches: Observer and only sink of a stream each.
+        count: How many.
         location: What every one of them reads.
         settings: Of all.
         engine: Loaded networks.
         shared: The same networks, for many streams at once.
     """
     return [
-        StreamRun(
+        make_run(
             stream_name(number),
-            Connector(location, settings.source),
+            SourceFactory(location, settings.source),
             settings,
             replace(engine, extractors=shared.views(stream_name(number))),
-            [watch],
-            watch,
         )
-        for number, watch in enumerate(watches)
+        for number in range(count)
     ]
 
 
 def play(
-    runs: Sequence[StreamRun], seconds: float, also: Callable[[float], None] | None = None
+    runs: Sequence[StreamRun],
+    watches: Sequence[Stopwatch],
+    seconds: float,
+    also: Callable[[float], None] | None = None,
 ) -> tuple[float, float]:
-    """Runs streams on a thread each, and stops those that have not ended in time.
+    """Run streams on a thread each, and stop those that have not ended in time.
 
     Args:
         runs: Not started yet.
+        watches: Watcher and only sink of each stream.
         seconds: After which all are stopped.
         also: Called ten times a second with the seconds since the beginning.
 
@@ -138,7 +159,10 @@ def play(
     """
     errors: list[Exception] = []
     before, began = _cpu(), time.monotonic()
-    threads = [threading.Thread(target=_guarded, args=(run, errors), daemon=True) for run in runs]
+    threads = [
+        threading.Thread(target=_guarded, args=(*pair, errors), daemon=True)
+        for pair in zip(runs, watches, strict=True)
+    ]
     for thread in threads:
         thread.start()
     while (passed := time.monotonic() - began) < seconds and any(map(_lives, threads)):
@@ -159,9 +183,14 @@ def _lives(thread: threading.Thread) -> bool:
     return thread.is_alive()
 
 
-def _guarded(run: StreamRun, errors: list[Exception]) -> None:
+def follow(run: StreamRun, watch: Stopwatch) -> None:
+    """Run a stream to its end, with a stopwatch as watcher and only sink."""
+    deliver(run.events(), [watch], watchers=[watch])
+
+
+def _guarded(run: StreamRun, watch: Stopwatch, errors: list[Exception]) -> None:
     try:
-        run.run()
+        follow(run, watch)
     except Exception as error:  # noqa: BLE001  (it crosses to the measuring thread)
         errors.append(error)
 

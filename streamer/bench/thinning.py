@@ -7,9 +7,16 @@ from statistics import fmean, median, quantiles
 from typing import TYPE_CHECKING, Final
 
 from streamer.bench.feed import serve
-from streamer.bench.streams import SETTLE_SECONDS, Stopwatch, play, stream_name, watched
-from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
+from streamer.bench.streams import (
+    SETTLE_SECONDS,
+    Stopwatch,
+    follow,
+    make_run,
+    measured,
+    play,
+    stream_name,
+)
+from streamer.live.reconnect import SourceFactory
 from streamer.pipeline.engine import share
 
 if TYPE_CHECKING:
@@ -67,7 +74,7 @@ def full_quality(film: Path, settings: Settings, engine: Engine) -> list[float]:
         engine: Loaded networks.
     """
     watch = Stopwatch()
-    StreamRun("whole", Connector(str(film), settings.source), settings, engine, [], watch).run()
+    follow(make_run("whole", SourceFactory(str(film), settings.source), settings, engine), watch)
     return watch.found
 
 
@@ -101,7 +108,7 @@ def measure_thinning(
     """
     watches = [Stopwatch(settle=settle) for _ in range(streams)]
     with serve(film) as address, share(engine, settings.runtime) as shared:
-        runs = watched(watches, address, settings, engine, shared)
+        runs = measured(len(watches), address, settings, engine, shared)
         ended: list[float] = []
         eased: list[float] = []
         counts: list[int] = []
@@ -119,7 +126,7 @@ def measure_thinning(
                 eased.append(passed - ended[0])
                 runs[0].stop()
 
-        play(runs, seconds + easing, ease)
+        play(runs, watches, seconds + easing, ease)
     pairs = list(zip(watches, counts, strict=False))
     lags = [lag for watch, count in pairs for lag in watch.lags[:count]]
     levels = [level for watch, count in pairs for level in watch.levels[:count]]

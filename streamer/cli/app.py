@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from streamer import __version__
+from streamer.cli.given import dashed_file, names_input, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +30,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "devices": (SEGMENT, "List microphones, cameras and screens."),
     "worker": (SEGMENT, "Take part in a fleet that shares streams by way of Kafka."),
     "streams": (SEGMENT, "Add, remove and list the streams that a fleet reads."),
+    "topics": (SEGMENT, "Create the Kafka topics that events go to."),
     "consume": (SEGMENT, "Print the events of a Kafka topic, each once."),
     "spool": (SEGMENT, "List and send events that still wait for Kafka."),
     "sample": (SEGMENT, "Compose the demo's sample film with known scene times."),
     "compare": (SEGMENT, "Show true scene times beside those found."),
     "schema": (SEGMENT, "Print the JSON Schema of an event."),
     "weights": (WEIGHTS, "Pull, list and verify the pretrained networks."),
+    "plugins": (WEIGHTS, "List sources, sinks, aspects and shot detectors."),
     "compose": (LEARN, "Compose annotated synthetic films."),
     "extract": (LEARN, "Turn annotated films into a dataset of shot features."),
     "train": (LEARN, "Train experts and mixer."),
@@ -43,6 +46,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "calibrate": (LEARN, "Choose the decision threshold on training movies."),
     "bench": (LEARN, "Measure speed and memory."),
 }
+
+HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 EPILOG: Final = "\n\n".join(
     (
@@ -65,20 +70,26 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, help=text, rich_help_panel=panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Replaces the table's entry by the real command."""
+        """Replaces the table's entry by the real command; an input alone means ``tail``."""
+        if args[0] not in COMMANDS and names_input(args[0]):
+            # What begins with a dash came behind "--", and would be taken for an option.
+            plain = ["--", *args] if args[0].startswith("-") and args[0] != "-" else args
+            return "tail", load("tail"), plain
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS else command, rest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shell:
-    """What the options before the command say; ``typer.Context.obj`` of every command.
+    """Hold what concerns the end of every command; its ``typer.Context.obj``.
 
     Attributes:
         debug: Tracebacks and debug log lines are wanted.
+        json_logs: Standard error holds JSON lines; set by commands that know their settings.
     """
 
     debug: bool = False
+    json_logs: bool = False
 
 
 def load(name: str) -> Any:
@@ -97,11 +108,18 @@ def load(name: str) -> Any:
         group.command(name)(getattr(module, name))
     command = get_command(group)
     command.name = name
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.context_settings = {**(each.context_settings or {}), **HELP}
+        tidy(each)
     return command
 
 
 app = typer.Typer(
-    cls=LazyGroup, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+    cls=LazyGroup,
+    context_settings=HELP,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
 )
 
 
@@ -126,7 +144,7 @@ def streamer(
     ] = False,
 ) -> None:
     """Live scene boundaries in video: where one scene ends and the next begins."""
-    context.obj = Shell(debug=debug)
+    context.ensure_object(Shell).debug = debug
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
 
@@ -141,32 +159,42 @@ def run(arguments: Sequence[str]) -> int:
         The exit code: 0, one of `streamer.errors`, 2 for wrong usage, 70 for an internal error,
         130 after an interrupt.
     """
-    from streamer.cli.errors import INTERRUPTED, USAGE, handle
+    from streamer.cli.errors import INTERRUPTED, USAGE, complain, handle, in_own_words
     from streamer.cli.output import checked_output
     from streamer.connectors.sinks.sink import ConsumerGone
-    from streamer.lines import report
+    from streamer.logs import LibraryLogs, ProcessLog
 
     words, debug = _debug_first(arguments)
+    shell = Shell(debug, "--json-logs" in words)
+    log = ProcessLog("warning", json_logs=shell.json_logs, debug=debug)
     try:
-        with checked_output():
-            result = get_command(app).main(words, prog_name="streamer", standalone_mode=False)
+        with LibraryLogs(log.warning, debug=debug), checked_output():
+            result = get_command(app).main(
+                words, prog_name="streamer", standalone_mode=False, obj=shell
+            )
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
-        report(f"{error.format_message().rstrip('.')}. See {command} --help")
+        message = f"{in_own_words(error).rstrip('.')}. See {command} --help"
+        if file := dashed_file(words):
+            message = f"a name that begins with - goes behind --: streamer tail -- {file}"
+        complain(message, USAGE, json_logs=shell.json_logs)
         return USAGE
     except ConsumerGone:
         return 0
     except typer.Abort:
         return INTERRUPTED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 # the last line of defence
-        return handle(error, debug=debug, json_logs="--json-logs" in words)
+        return handle(error, debug=debug, json_logs=shell.json_logs)
     return result if isinstance(result, int) else 0
 
 
 def main() -> None:
     """Entry point of the ``streamer`` command."""
     from streamer.cli.output import drop_output
+    from streamer.logs import LibraryLogs
 
+    # What libraries say of a process that ends is of no use to anybody, and would be raw.
+    LibraryLogs(lambda line: None).keep()
     code = run(sys.argv[1:])
     if code:
         drop_output()

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.extractor import Extractor
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
 
@@ -137,7 +137,7 @@ def aspects(
     seconds: Annotated[int, typer.Option(min=8, help="So much of the film.")] = 60,
     every: Annotated[bool, typer.Option("--all", help="The slots that are off, too.")] = False,
 ) -> None:
-    """Measure each aspect, all of them together, and what batches and few bits change."""
+    """Measure each aspect, all of them together, and what batches and mixed precision change."""
     from streamer.bench import aspects as measure
     from streamer.config.sections import AspectsSection, RuntimeSection
     from streamer.models.weights.store import WeightStore
@@ -170,7 +170,7 @@ def aspects(
         _show("aspects: live streams, a key frame a second", {"streams": f"{streams:.0f}"})
         close = {each.network: measure.cosine(each) for each in extractors}
         _show(
-            "aspects: least cosine of few bits to float32",
+            "aspects: least cosine of mixed precision to float32",
             {name: "float32" if value is None else f"{value:.6f}" for name, value in close.items()},
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,7 +20,9 @@ def calibrate(
     lookahead: Annotated[
         int | None, typer.Option(min=0, help="Boundaries to wait for; becomes the default.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is computed.")
+    ] = "cpu",
 ) -> None:
     """Chooses the threshold with the highest mean F1 and writes it into the checkpoint."""
     from rich.console import Console

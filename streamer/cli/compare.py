@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import sys
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.given import frame_rate as given_rate
 from streamer.errors import DatasetError
+from streamer.lines import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,23 +73,6 @@ def match(true: Sequence[float], found: Sequence[Found], tolerance: float) -> li
     return sorted(rows, key=_when)
 
 
-def read_scenes(path: Path) -> list[float]:
-    """Reads where scenes begin, the first one left out.
-
-    Args:
-        path: CSV with the header ``start,end`` and seconds.
-
-    Raises:
-        DatasetError: It cannot be read or is not such a file.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            starts = [_number(path, reader_line) for reader_line in _rows(path, file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
-    return sorted(starts)[1:]
-
-
 def read_events(lines: Iterable[str], name: str) -> list[Found]:
     """Reads the boundary events among JSON lines.
 
@@ -117,16 +101,25 @@ def read_events(lines: Iterable[str], name: str) -> list[Found]:
 
 def compare(
     events: Annotated[Path, typer.Argument(help="Output of `streamer tail`; - for stdin.")],
-    scenes: Annotated[Path, typer.Argument(help="CSV with start,end seconds of the true scenes.")],
+    scenes: Annotated[Path, typer.Argument(help="True scenes, in any form that extract reads.")],
     tolerance: Annotated[
         float, typer.Option(min=0.0, help="Seconds that a pair may lie apart.")
     ] = 3.0,
+    shots: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="MovieNet's shot file beside a label file.")
+    ] = None,
+    frame_rate: Annotated[
+        str | None, typer.Option(metavar="N[/D]", help="For frame numbers and timecodes.")
+    ] = None,
 ) -> None:
     """Prints true scene boundaries beside those found."""
     from rich.console import Console
     from rich.table import Table
 
-    true = read_scenes(scenes)
+    from streamer.models.dataset.annotations import read_boundaries
+
+    rate = None if frame_rate is None else given_rate(frame_rate, "--frame-rate")
+    true = [float(at) for at in read_boundaries(scenes, frame_rate=rate, shots=shots)]
     if str(events) == "-":
         if sys.stdin is None:
             raise DatasetError("standard input is closed")
@@ -136,7 +129,7 @@ def compare(
             with events.open(encoding="utf-8") as file:
                 found = read_events(file, str(events))
         except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{events}: cannot be read: {error}") from error
+            raise DatasetError(f"{events}: cannot be read: {reason(error)}") from error
     rows = match(true, found, tolerance)
 
     table = Table(title="Scene boundaries", title_justify="left")
@@ -152,23 +145,6 @@ def compare(
         f"{hits} of {len(true)} true boundaries found, "
         f"{len(found) - hits} false alarms (pairs within {tolerance:g} s)"
     )
-
-
-def _rows(path: Path, file: Iterable[str]) -> Iterable[dict[str, str | None]]:
-    reader = csv.DictReader(file)
-    if reader.fieldnames is None or "start" not in reader.fieldnames:
-        raise DatasetError(f"{path}: no header with start,end")
-    return reader
-
-
-def _number(path: Path, row: dict[str, str | None]) -> float:
-    try:
-        value = float(row["start"] or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DatasetError(f"{path}: start {row['start']!r} is not a number of seconds")
-    return value
 
 
 def _when(row: Row) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from streamer.cli.given import frame_rate
+
+_SIZE: Final = re.compile(r"([0-9]{1,6})[xX]([0-9]{1,6})")
 
 
 class Split(StrEnum):
@@ -64,7 +68,7 @@ def compose(
         side=None if split is None else split.value,
         width=width,
         height=height,
-        rate=parse_rate(fps),
+        rate=frame_rate(fps, "--fps"),
         sound=None if sound is None else sound.value,
     )
     columns = (
@@ -73,7 +77,9 @@ def compose(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+    console = Console(stderr=True)
+    still = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=still) as progress:
         task = progress.add_task("composing", total=movies)
         for name in run(order, jobs, lambda _: progress.advance(task)):
             typer.echo(out / f"{name}.mp4")
@@ -85,19 +91,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         typer.BadParameter: It is written otherwise.
     """
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    found = _SIZE.fullmatch(text)
+    if found is None:
         raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT", param_hint="--size")
-    return int(width), int(height)
-
-
-def parse_rate(text: str) -> Fraction:
-    """Reads ``25``, ``23.976`` or ``24000/1001`` exactly as written.
-
-    Raises:
-        typer.BadParameter: It is no number.
-    """
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise typer.BadParameter(f"{text!r} is not a number", param_hint="--fps") from error
+    return int(found[1]), int(found[2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,7 +39,9 @@ def evaluate(
         Path | None, typer.Option(help="Folder that receives evaluation.json and .csv.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is computed.")
+    ] = "cpu",
 ) -> None:
     """Measures a mixture, its experts and the baselines on the same movies."""
     import json

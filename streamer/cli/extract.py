@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.given import frame_rate as given_rate
+
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from streamer.config.settings import Settings
 
 
@@ -52,27 +55,40 @@ def extract(
       --frame-rate 24 --out dataset
     """
     from streamer.config.load import load_settings
+    from streamer.errors import DatasetError
 
     if scenes is not None and len(videos) > 1:
         raise typer.BadParameter("--scenes names one annotation; give one VIDEO with it")
-    rate = _frame_rate(frame_rate)
+    rate = None if frame_rate is None else given_rate(frame_rate, "--frame-rate")
     settings = _choose(load_settings(config, {}), aspects)
-    out.mkdir(parents=True, exist_ok=True)
+    for video in videos:
+        if not video.name:
+            raise typer.BadParameter("a film has a name", param_hint="VIDEO")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{out}: cannot be written: {error.strerror}") from error
     wanted = [v for v in videos if force or not (out / f"{v.stem}.safetensors").exists()]
     tasks = [(v, scenes or v.with_suffix(".scenes.csv"), shots, rate, out) for v in wanted]
     if jobs == 1:
         for task in tasks:
             typer.echo(_one(settings, *task), err=True)
         return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from streamer.processes import spawned_pool
 
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with spawned_pool(jobs, _shape_library_logs) as pool:
         single = settings.model_copy(
             update={"runtime": settings.runtime.model_copy(update={"threads": 1})}
         )
         for line in pool.map(_one, [single] * len(tasks), *zip(*tasks, strict=True)):
             typer.echo(line, err=True)
+
+
+def _shape_library_logs() -> None:
+    """Give what libraries log in a process of the pool the form that it has in this one."""
+    from streamer.logs import LibraryLogs, ProcessLog
+
+    LibraryLogs(ProcessLog("extract").warning).keep()
 
 
 def _choose(settings: Settings, aspects: str | None) -> Settings:
@@ -84,18 +100,6 @@ def _choose(settings: Settings, aspects: str | None) -> Settings:
         return settings.model_copy(update={"aspects": settings.aspects.only(tuple(names))})
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _frame_rate(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise typer.BadParameter(f"not a frame rate: {text}") from error
-    if not 1 <= rate <= 1000:
-        raise typer.BadParameter(f"not a frame rate: {text}")
-    return rate
 
 
 def _one(
@@ -121,7 +125,7 @@ def _one(
     store = WeightStore(offline=settings.runtime.offline)
     device = choose_device(settings.runtime)
     extractors = load_extractors(
-        settings.aspects, store, device, few_bits=settings.runtime.few_bits
+        settings.aspects, store, device, mixed_precision=settings.runtime.mixed_precision
     )
     network = load_shot_network(settings.shots, store, device)
     source = open_source(str(video), settings.source)

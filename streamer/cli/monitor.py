@@ -9,9 +9,10 @@ from streamer.config.listen import parse_listen
 from streamer.http.app import make_app
 from streamer.http.health import Checks
 from streamer.http.server import HttpServer
+from streamer.metrics.meter import StreamMeter
 from streamer.metrics.metrics import Metrics
-from streamer.metrics.observer import MeteredObserver
 from streamer.metrics.sinks import Stateful
+from streamer.pipeline.progress import Opened, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,28 +21,25 @@ if TYPE_CHECKING:
     from streamer.config.listen import Listen
     from streamer.config.sections import HttpSection
     from streamer.connectors.sinks.sink import Sink
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
-    from streamer.pipeline.observer import Observer, Progress
-    from streamer.pipeline.stages import Stage
-    from streamer.timeline import StreamInfo
+    from streamer.events.payload import EventData
+    from streamer.pipeline.progress import Notice
 
 
 class Monitor:
-    """Counts what a run does and, where an address is set, serves it.
+    """Measure a run, as one of its watchers, and serve its metrics and health.
 
     Ready means: the networks are loaded, input was taken lately, and no sink is stalled.
 
     Args:
         stream: The stream's name.
         settings: Where to serve, and how old progress may be.
-        inner: Who else watches the run.
     """
 
-    def __init__(self, stream: str, settings: HttpSection, inner: Observer) -> None:
+    def __init__(self, stream: str, settings: HttpSection) -> None:
         self.metrics = Metrics()
         self._stream, self._fresh = stream, settings.fresh_seconds
         self.metrics.stream(stream).up(False)
-        self._observer = MeteredObserver(inner, self.metrics.stream(stream))
+        self._meter = StreamMeter(self.metrics.stream(stream))
         self._checks = Checks()
         self._loaded = False
         self._sinks = 0
@@ -86,31 +84,11 @@ class Monitor:
             if isinstance(sink, Stateful):
                 self._watch(sink)
 
-    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        """The input is open."""
-        self._progressed = time.monotonic()
-        self._observer.opened(info, warnings)
-
-    def progressed(self, progress: Progress) -> None:
-        """Input was taken."""
-        self._progressed = time.monotonic()
-        self._observer.progressed(progress)
-
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
-        """A boundary was found."""
-        self._observer.decided(boundary, delay)
-
-    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
-        """The input went away."""
-        self._observer.lost(reason, detail, wait)
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        """The input is back."""
-        self._observer.returned(discontinuity)
-
-    def slow(self, stage: Stage, lag: float) -> None:
-        """The run falls behind."""
-        self._observer.slow(stage, lag)
+    def __call__(self, event: EventData | Notice) -> None:
+        """Take an event or notice of the stream."""
+        if isinstance(event, Opened | Progress):
+            self._progressed = time.monotonic()
+        self._meter(event)
 
     def _watch(self, sink: Stateful) -> None:
         self.metrics.watch_sink(self._stream, sink.name, lambda: sink.state)

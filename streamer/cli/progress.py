@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 
     from streamer.cli.statistics import Summary
     from streamer.config.sections import LoggingSection
-    from streamer.pipeline.observer import Progress
+    from streamer.pipeline.progress import Fault, Progress
 
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
+_FAULTS: Final[dict[Fault, str]] = {
+    "packet": "packets not decoded",
+    "picture": "pictures damaged",
+    "time": "frames out of order",
+}
 
 
 class Reporter(Protocol):
     """Tells how a run goes. All calls come from one thread."""
+
+    def loading(self, what: str) -> None:
+        """Say what is loaded before the first picture can be looked at."""
 
     def update(self, progress: Progress) -> None:
         """Says how far the run is; cheap enough to call for every picture."""
@@ -75,6 +83,9 @@ def make_reporter(stream: str, settings: LoggingSection) -> Reporter:
 
 class QuietReporter:
     """Says nothing; errors still end the run with their line."""
+
+    def loading(self, what: str) -> None:
+        """Says nothing."""
 
     def update(self, progress: Progress) -> None:
         """Says nothing."""
@@ -126,6 +137,15 @@ class LiveReporter(PlainReporter):
         )
         self._live.start()
 
+    def loading(self, what: str) -> None:
+        """Draw it as the line."""
+        from rich.text import Text
+
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(self._stream, style="bold")
+        line.append(f"  loading {what} …", style="dim")
+        self._live.update(line, refresh=True)
+
     def update(self, progress: Progress) -> None:
         """Redraws the line, at most ten times a second."""
         now = time.monotonic()
@@ -173,6 +193,11 @@ class JsonReporter:
         self._logger = logger
         self._quiet = quiet
         self._started = self._logged = time.monotonic()
+
+    def loading(self, what: str) -> None:
+        """Log ``loading``."""
+        if not self._quiet:
+            self._logger.info("loading", what=what)
 
     def update(self, progress: Progress) -> None:
         """Logs ``progress``."""
@@ -241,6 +266,10 @@ def summary_fields(summary: Summary) -> dict[str, object]:
         "latency_p95_seconds": summary.latency_p95,
         "cpu_seconds": round(summary.cpu_seconds, 3),
         "peak_memory_bytes": summary.peak_bytes,
+        "failed_packets": summary.faults.get("packet", 0),
+        "damaged_pictures": summary.faults.get("picture", 0),
+        "dropped_frames": summary.faults.get("time", 0),
+        "lost_sound_seconds": round(summary.lost_sound, 3),
     }
 
 
@@ -265,9 +294,19 @@ def summary_table(summary: Summary) -> RenderableType:
         ("latency p95", seconds(summary.latency_p95)),
         ("CPU", seconds(summary.cpu_seconds)),
         ("peak memory", f"{summary.peak_bytes / 2**20:,.0f} MiB"),
+        *_faults(summary),
     ):
         table.add_row(name, value)
     return table
+
+
+def _faults(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What was wrong with the input, as far as there was anything."""
+    for fault, words in _FAULTS.items():
+        if times := summary.faults.get(fault, 0):
+            yield words, f"{times:,}"
+    if summary.lost_sound:
+        yield "sound given up", f"{summary.lost_sound:.1f} s"
 
 
 def _clock(seconds: Fraction) -> str:

@@ -24,7 +24,9 @@ def sample(
     from streamer.models.compose.sample import compose_sample
 
     width, height = parse_size(size)
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
+    console = Console(stderr=True)
+    still = quiet or not console.is_terminal
+    with Progress(console=console, disable=still, transient=True) as progress:
         task = progress.add_task("composing the sample film", total=None)
         film = compose_sample(
             out, width, height, lambda frames: progress.update(task, completed=frames)

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from streamer.cli.app import Shell
     from streamer.config.settings import Settings
-    from streamer.serve.log import ServeLog
+    from streamer.logs import ProcessLog
     from streamer.serve.service import Service
 
 
@@ -59,6 +59,7 @@ def serve(
         "logging.debug": shell.debug or None,
     }
     settings = load_settings(config, overrides)
+    shell.json_logs = settings.logging.json_logs
     wanted = {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread starts, so that the wait below is the only one that gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
@@ -72,26 +73,30 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     from streamer.http.app import make_app
     from streamer.http.health import Checks
     from streamer.http.server import HttpServer
+    from streamer.logs import LibraryLogs, ProcessLog
     from streamer.metrics.metrics import Metrics
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine, share
     from streamer.serve.folder import state_folder
     from streamer.serve.health import watch
     from streamer.serve.host import ServeContext
-    from streamer.serve.log import ServeLog
     from streamer.serve.routes import Routes
     from streamer.serve.service import Service
 
     entries = load_streams(config)
-    log, metrics, checks = ServeLog(settings.logging), Metrics(), Checks()
+    logging = settings.logging
+    log = ProcessLog("serve", quiet=logging.quiet, json_logs=logging.json_logs, debug=logging.debug)
+    metrics, checks = Metrics(), Checks()
     with ExitStack() as stack:
+        stack.enter_context(LibraryLogs(log.warning, debug=logging.debug))
         folder = stack.enter_context(state_folder(settings.serve))
         engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
         shared = stack.enter_context(share(engine, settings.runtime, metrics.batches.passed))
         context = ServeContext(settings, metrics, folder, log.stream)
         service = Service(engine, shared, context)
+        stack.enter_context(service.guard.reporting())
         watch(checks, service, settings.http.fresh_seconds)
-        routes = Routes(service, settings.serve.token)
+        routes = Routes(service, settings.serve.token, metrics.refused)
         listen = parse_listen(settings.serve.listen)
         server = HttpServer(lambda: make_app(metrics, checks, routes.table()), listen)
         stack.callback(server.stop)
@@ -106,7 +111,7 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     return 0
 
 
-def _wait(config: Path, service: Service, log: ServeLog, wanted: set[signal.Signals]) -> None:
+def _wait(config: Path, service: Service, log: ProcessLog, wanted: set[signal.Signals]) -> None:
     from streamer.config.streams import load_streams
     from streamer.errors import ConfigError, StateError
     from streamer.serve.service import Busy

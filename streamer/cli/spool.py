@@ -54,9 +54,9 @@ def send(config: Config = None) -> int:
     """
     from streamer.config.load import load_settings
     from streamer.connectors.sinks.registry import open_sink
-    from streamer.connectors.sinks.use import SinkUse
     from streamer.errors import SinkError
     from streamer.lines import report
+    from streamer.plugins import SinkContext
 
     section = load_settings(config).kafka
     failed = False
@@ -67,7 +67,7 @@ def send(config: Config = None) -> int:
         if each.busy or not each.events:
             continue
         try:
-            sink = open_sink(each.target, SinkUse(each.stream, section))
+            sink = open_sink(each.target, SinkContext(each.stream, {"kafka": section}))
             try:
                 sink.flush()
             finally:
@@ -78,6 +78,33 @@ def send(config: Config = None) -> int:
             continue
         report(f"{each.events} events sent to {each.target}", label=each.stream, style="bold")
     return _code(failed)
+
+
+@app.command()
+def remove(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="As `streamer spool list` names them.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with events in it: they are lost.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Remove spools of brokers or topics that will never be there, such as mistyped ones.
+
+    Example:
+
+      streamer spool remove film-0123456789abcdef.spool
+    """
+    from streamer.connectors.sinks.leftovers import remove_leftover
+    from streamer.errors import SinkError
+
+    known = {each.path.name: each for each in _leftovers(config)}
+    for name in files:
+        if Path(name).name not in known:
+            raise SinkError(f"{name}: there is no such spool; `streamer spool list` names them")
+    for name in files:
+        remove_leftover(known[Path(name).name], force=force)
 
 
 def _code(failed: bool) -> int:

@@ -9,7 +9,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 from statistics import quantiles
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streamer.pipeline.progress import Fault, Progress
 
 # Percentiles are of the latest events only, so that a run of days costs no more than this.
 _KEPT: Final = 10_000
@@ -31,6 +36,8 @@ class Summary:
         peak_bytes: Largest resident size so far.
         latency_p50: Median seconds between a boundary and its event, None without events.
         latency_p95: The same, 95th percentile.
+        faults: What the input had wrong with it, see `streamer.pipeline.observer.Fault`.
+        lost_sound: Seconds of sound given up because no picture said in time where they belong.
     """
 
     stream: str
@@ -44,6 +51,8 @@ class Summary:
     peak_bytes: int
     latency_p50: float | None
     latency_p95: float | None
+    faults: Mapping[Fault, int] = field(default_factory=dict)
+    lost_sound: float = 0.0
 
     @property
     def realtime_factor(self) -> float:
@@ -63,24 +72,23 @@ class RunStatistics:
         """Notes the latency of a boundary event."""
         self._latencies.append(latency_seconds)
 
-    def summary(
-        self,
-        stream: str,
-        ended: str,
-        position: Fraction,
-        *,
-        shots: int,
-        scenes: int,
-        boundaries: int,
-    ) -> Summary:
-        """Closes the books; the arguments are those of `Summary`."""
+    def summary(self, stream: str, ended: str, progress: Progress) -> Summary:
+        """Close the books.
+
+        Args:
+            stream: The stream's name.
+            ended: Why it ended.
+            progress: How far it came.
+        """
         return Summary(
             stream=stream,
             ended=ended,
-            position=position,
-            shots=shots,
-            scenes=scenes,
-            boundaries=boundaries,
+            position=progress.position,
+            shots=progress.shots,
+            scenes=progress.scenes,
+            boundaries=progress.boundaries,
+            faults=dict(progress.faults),
+            lost_sound=progress.lost_sound,
             wall_seconds=time.monotonic() - self._started,
             cpu_seconds=_cpu_seconds() - self._cpu_before,
             peak_bytes=_peak_bytes(),

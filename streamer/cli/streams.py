@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,13 +33,28 @@ def add(
 ) -> None:
     """Have a stream read; one of that name is read anew, in a new epoch.
 
+    A path is made absolute: workers have other working folders. One that is not there on this
+    machine is a warning.
+
     Example:
 
       streamer streams add news rtsp://camera.example/news
     """
+    from streamer.connectors.sources.registry import path_of
     from streamer.fleet.request import StreamRequest
+    from streamer.lines import report
 
-    _register(config, broker).put(StreamRequest.make(name, location))
+    if location == "-":
+        raise typer.BadParameter("no worker has this standard input", param_hint="LOCATION")
+    path = path_of(location)
+    path = None if path is None else path.absolute()
+    _register(config, broker).put(StreamRequest.make(name, str(path or location)))
+    if path is not None and not os.path.lexists(path):
+        report(
+            f"{path}: no such file here; every worker has to see it",
+            label="warning",
+            style="bold yellow",
+        )
 
 
 @app.command()

@@ -47,6 +47,10 @@ def tail(
     realtime: Annotated[
         bool | None, typer.Option("--realtime", help="Play a file at the speed of life.")
     ] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live", help="A pipe is live: leave aspects out while it is behind."),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the networks run.")
     ] = None,
@@ -110,6 +114,7 @@ def tail(
         "source.follow": follow,
         "source.idle_timeout": idle_timeout,
         "source.realtime": realtime,
+        "source.live": live,
         "runtime.device": device,
         "segment.threshold": threshold,
         "segment.lookahead": lookahead,
@@ -123,6 +128,7 @@ def tail(
         "logging.debug": shell.debug or None,
     }
     settings = load_settings(config, overrides)
+    shell.json_logs = settings.logging.json_logs
     keep_level()
     return _run(source, settings)
 
@@ -146,34 +152,39 @@ def _run(location: str, settings: Settings) -> int:
 def _open(location: str, settings: Settings, interruption: Interruption) -> bool:
     from queue import SimpleQueue
 
-    from streamer.cli.beside import BesideProgress
-    from streamer.cli.monitor import Monitor
     from streamer.cli.progress import make_reporter
-    from streamer.cli.watch import Watch
-    from streamer.connectors.sinks.registry import open_sink
-    from streamer.connectors.sinks.use import SinkUse
     from streamer.connectors.sources.registry import open_source
     from streamer.events.names import default_stream_name
-    from streamer.live.connector import Connector
 
     stream = settings.stream.name or default_stream_name(location)
-    notices: SimpleQueue[str] = SimpleQueue()
-    use = SinkUse(stream, settings.kafka, notices.put)
-    printed = "-" if settings.output.file is None else str(settings.output.file)
     with ExitStack() as stack:
-        source = open_source(location, settings.source)
         reporter = make_reporter(stream, settings.logging)
         stack.callback(reporter.close)
+        # A path that cannot be read is told before anything is loaded.
+        source = open_source(location, settings.source)
+        # Importing what follows takes seconds, too.
+        reporter.loading("networks")
+
+        from streamer.cli.beside import BesideProgress
+        from streamer.cli.monitor import Monitor
+        from streamer.cli.watch import Watch
+        from streamer.connectors.sinks.registry import open_sink
+        from streamer.live.reconnect import SourceFactory
+        from streamer.plugins import SinkContext
+
+        notices: SimpleQueue[str] = SimpleQueue()
+        use = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
+        printed = "-" if settings.output.file is None else str(settings.output.file)
         watch = Watch(stream, reporter, notices)
-        stack.callback(watch.tell)
-        monitor = stack.enter_context(Monitor(stream, settings.http, watch))
+        stack.callback(watch.show_notices)
+        monitor = stack.enter_context(Monitor(stream, settings.http))
         sinks: list[Sink] = []
         # What is printed last was taken by the others before.
         for place in (*settings.output.sinks, printed):
             sinks.append(open_sink(place, use))
             stack.callback(sinks[-1].close)
         sinks[-1] = BesideProgress(sinks[-1], reporter)
-        connect = Connector(location, settings.source, source)
+        connect = SourceFactory(location, settings.source, source)
         return _watch(stream, connect, settings, sinks, watch, monitor, interruption)
 
 
@@ -188,16 +199,27 @@ def _watch(
 ) -> bool:
     from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.errors import SourceDamaged, SourceError
+    from streamer.live.delivery import deliver
     from streamer.live.stream import StreamRun
+    from streamer.logs import LibraryLogs
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
+    from streamer.pipeline.segmentation import StreamSegmentation
 
     engine = load_engine(settings, WeightStore(offline=settings.runtime.offline))
     monitor.loaded(sinks)
-    run = StreamRun(stream, connect, settings, engine, sinks, monitor)
+    run = StreamRun(
+        stream,
+        connect,
+        settings,
+        StreamSegmentation(stream, engine.model, settings.segment),
+        extractors=engine.extractors,
+        shot_network=engine.shot_network,
+    )
     interruption.stops(run.stop)
     try:
-        run.run()
+        with LibraryLogs(watch.note, debug=settings.logging.debug):
+            deliver(run.events(), sinks, emit=settings.output.emit, watchers=(monitor, watch))
     except SourceDamaged:
         if run.progress.shots:
             watch.finish(run.progress, "damaged input")

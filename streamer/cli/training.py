@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -57,7 +57,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Decides all that is left to chan
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Experts trained at a time; one a core when absent.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is computed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 
@@ -90,19 +90,30 @@ def training_settings(
     """
     from pydantic import ValidationError
 
+    from streamer.config.describe import in_words
     from streamer.errors import ConfigError
-    from streamer.models.experts.size import ExpertSize
+    from streamer.models.catalogue import find_row
+    from streamer.models.experts.expert import ExpertSize
     from streamer.models.training.settings import TrainingSettings
 
     chosen = ExpertSize.paper() if size is Size.paper else ExpertSize.compact()
+    try:
+        find_row(str(values.get("row", "MOAE")))
+    except ConfigError as error:
+        error.option = "row", str(error)
+        raise
     given = {"rates": tuple(rates)} if rates else {}
     given |= {"alphas": tuple(alphas)} if alphas else {}
     try:
         return TrainingSettings.model_validate({"size": chosen} | given | values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise ConfigError(f"{where}: {first['msg']}") from error
+        # A rule between several options names them itself.
+        where = str(first["loc"][0]) if first["loc"] else ""
+        where = {"rates": "lr", "mixer_rate": "mixer_lr"}.get(where, where)
+        wrong = ConfigError(in_words(first))
+        wrong.option = where, in_words(first)
+        raise wrong from error
 
 
 def training_place(device: str, jobs: int | None, size: Size) -> Place:
@@ -151,7 +162,8 @@ def training_progress(settings: TrainingSettings, quiet: bool, one_line: bool) -
         TimeElapsedColumn(),
     )
     console = Console(stderr=True)
-    with memory_errors(), Progress(*columns, console=console, disable=quiet) as progress:
+    still = quiet or not console.is_terminal
+    with memory_errors(), Progress(*columns, console=console, disable=still) as progress:
         tasks = {"": progress.add_task("reading", total=None, loss="", score="")}
 
         def told(label: str, done: Done) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.models.weights.manifest import Pinned
-    from streamer.models.weights.published import Published
+    from streamer.models.weights.store import WeightStore
 
 app = typer.Typer(
     name="weights",
@@ -54,7 +54,7 @@ def pull(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for entry in wanted:
-            size = getattr(entry, "download", 0)
+            size = entry.download
             task = progress.add_task(entry.network, total=size)
 
             def show(seen: int, total: int, task: TaskID = task) -> None:
@@ -86,7 +86,7 @@ def add(
     """
     from rich.console import Console
 
-    from streamer.models.weights.published import candidate
+    from streamer.models.weights.manifest import candidate
     from streamer.models.weights.store import WeightStore
 
     entry = candidate(slot, network)
@@ -100,7 +100,11 @@ def add(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(
+    long: Annotated[
+        bool, typer.Option("--long", help="Also the training data, the licence's source, notes.")
+    ] = False,
+) -> None:
     """Show what can fill which slot, under which licence and whether it is in the cache."""
     from rich.table import Table
 
@@ -109,40 +113,44 @@ def list_() -> None:
         DETECTORS,
         MANIFEST,
         PAPER_NETWORKS,
+        PUBLISHED,
         SHOTS,
         WEIGHTLESS,
     )
-    from streamer.models.weights.published import PUBLISHED
     from streamer.models.weights.store import WeightStore
 
     store = WeightStore()
     table = Table()
     whole = ("dim", "MB", "here")
-    for column in ("slot", "network", "in the paper", "dim", "licence", "MB", "here"):
+    details = ("trained on", "licence stated in", "note") if long else ()
+    for column in ("slot", "network", "in the paper", "dim", "licence", "MB", "here", *details):
         table.add_column(column, no_wrap=column in whole, overflow="fold")
 
-    def row(slot: str, entry: Pinned | Published, paper: str) -> None:
-        present = store.present(entry.network)
-        absent = "add" if entry.network in PUBLISHED else "no"
-        # What is to be added has no size before.
-        size = getattr(entry, "size", None)
-        if size is None and present:
-            size = store.path(entry.network).stat().st_size
-        shown = "-" if size is None else f"{size / 1e6:.1f}"
-        here = "yes" if present else absent
-        table.add_row(slot, entry.network, paper, str(entry.dim), entry.licence, shown, here)
+    def row(slot: str, entry: Pinned, paper: str) -> None:
+        size, here = _size_and_presence(store, entry)
+        cells = (slot, entry.network, paper, str(entry.dim), entry.licence, size, here)
+        stated = entry.licence_note or entry.source or "-"
+        more = (entry.trained_on or "-", stated, entry.note) if long else ()
+        table.add_row(*cells, *more)
 
-    entries: list[Pinned | Published] = [*MANIFEST.values(), *PUBLISHED.values()]
+    entries = (*MANIFEST.values(), *PUBLISHED.values(), *WEIGHTLESS.values())
     for slot, paper in PAPER_NETWORKS.items():
         for entry in entries:
             if slot in entry.slots:
                 row(slot, entry, paper)
-        for name, (filled, dim) in WEIGHTLESS.items():
-            if slot == filled:
-                table.add_row(slot, name, paper, str(dim), "-", "0.0", "yes")
     for detector in DETECTORS.values():
         row(SHOTS, detector, "-")
     print_table(table)
+
+
+def _size_and_presence(store: WeightStore, entry: Pinned) -> tuple[str, str]:
+    """Size in MB ("-" before it is known), and "yes", "no" or "add" (by hand)."""
+    if not entry.releases and not entry.files:
+        return "0.0", "yes"
+    present = store.present(entry.network)
+    size = entry.size or (store.path(entry.network).stat().st_size if present else 0)
+    here = "yes" if present else "add" if entry.files else "no"
+    return f"{size / 1e6:.1f}" if size else "-", here
 
 
 @app.command()
@@ -159,13 +167,10 @@ def verify(networks: Networks = None, all_: All = False, config: Config = None) 
         console.print(f"{entry.network}: ok", highlight=False, soft_wrap=True)
 
 
-def _wanted(
-    networks: Sequence[str], config: Path | None, *, all_: bool
-) -> list[Pinned | Published]:
+def _wanted(networks: Sequence[str], config: Path | None, *, all_: bool) -> list[Pinned]:
     """The networks named, else all that can be pulled, else those that the settings enable."""
     from streamer.config.load import load_settings
-    from streamer.models.weights.manifest import DETECTORS, MANIFEST, WEIGHTLESS, pinned
-    from streamer.models.weights.published import PUBLISHED
+    from streamer.models.weights.manifest import DETECTORS, MANIFEST, PUBLISHED, WEIGHTLESS, pinned
 
     if networks and all_:
         raise typer.BadParameter("--all goes without names of networks")

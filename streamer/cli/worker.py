@@ -50,7 +50,7 @@ def worker(
     from streamer.fleet.watchdog import Watchdog
     from streamer.fleet.worker import Worker
     from streamer.heap import keep_level
-    from streamer.lines import report
+    from streamer.logs import ProcessLog
 
     overrides = {
         "fleet.group": group,
@@ -59,11 +59,9 @@ def worker(
         "logging.debug": context.obj.debug or None,
     }
     settings = load_settings(config, overrides)
+    context.obj.json_logs = settings.logging.json_logs
     keep_level()
-
-    def warn(message: str) -> None:
-        if not settings.logging.quiet:
-            report(message, label="warning", style="bold yellow")
+    log = ProcessLog("worker", quiet=settings.logging.quiet, json_logs=settings.logging.json_logs)
 
     def model() -> Moae:
         from streamer.models.checkpoint import load
@@ -72,6 +70,6 @@ def worker(
         return load(settings.segment.checkpoint, choose_device(settings.runtime))
 
     orders = Orders(None if config is None else str(config.resolve()), overrides)
-    watchdog = Watchdog(FleetError.exit_code, report)
-    asyncio.run(Worker(settings, only, model, orders, warn, watchdog.allow).run())
+    watchdog = Watchdog(FleetError.exit_code, log.error)
+    asyncio.run(Worker(settings, only, model, orders, log.warning, watchdog.allow).run())
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from streamer.config.describe import allowed, secret, suggestion
+from streamer.config.describe import allowed, in_words, secret, suggestion
 from streamer.config.settings import Settings
 from streamer.errors import ConfigError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "STREAMER__"
 FILE_VARIABLE: Final = "STREAMER_CONFIG"
 MAX_FILE_BYTES: Final = 1 << 20
+COMMAND_LINE: Final = "command line"
 _MAX_SHOWN: Final = 60
 
 
@@ -49,16 +50,32 @@ def load_settings(
             range; the message names where it stands, the key, the value and what is allowed.
     """
     path = config or _path_from_environment()
-    sources = [_command_line(overrides or {}), _environment()]
+    sources = [_options(overrides or {}, COMMAND_LINE), _environment()]
     if path is not None:
         sources.append(_file(path))
+    return _merged(sources)
+
+
+def make_settings(options: Mapping[str, object]) -> Settings:
+    """Make settings of the defaults and some options; the environment is not read.
+
+    Args:
+        options: Dotted key → value; None stands for not given.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has a wrong type or range.
+    """
+    return _merged([_options(options, "options")])
+
+
+def _merged(sources: Sequence[_Source]) -> Settings:
     merged = Settings().model_dump()
     for source in reversed(sources):
         merged = _merge(merged, source.values)
     try:
         return Settings(**merged)
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors(), sources)) from error
+        raise _explain(error.errors(), sources) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +101,9 @@ def _path_from_environment() -> Path | None:
     return Path(named) if named else None
 
 
-def _command_line(overrides: Mapping[str, object]) -> _Source:
+def _options(options: Mapping[str, object], label: str) -> _Source:
     values: dict[str, Any] = {}
-    for key, value in overrides.items():
+    for key, value in options.items():
         if value is None:
             continue
         *parents, leaf = key.split(".")
@@ -94,7 +111,7 @@ def _command_line(overrides: Mapping[str, object]) -> _Source:
         for parent in parents:
             table = table.setdefault(parent, {})
         table[leaf] = value
-    return _Source(values, "command line")
+    return _Source(values, label)
 
 
 def _environment() -> _Source:
@@ -123,9 +140,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a configuration file")
     try:
-        return tomllib.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        values = tomllib.loads(raw.decode("utf-8"))
+        _check_integers(values)
+    # Of more than 4,300 digits no integer is made, which is no TOMLDecodeError.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return values
+
+
+def _check_integers(value: object) -> None:
+    """Refuse what TOML allows no integer to be; hexadecimal digits have no limit of their own."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("an integer of more than 64 bits")
+    if isinstance(value, dict):
+        value = list(value.values())
+    for each in value if isinstance(value, list) else ():
+        _check_integers(each)
 
 
 def _file(path: Path) -> _Source:
@@ -137,7 +167,7 @@ def _file(path: Path) -> _Source:
         if name not in Settings.model_fields:
             raise ConfigError(f"{path}: {_unknown([name])}")
         if details := _strict_violations(name, table):
-            raise ConfigError(_explain(details, [source]))
+            raise _explain(details, [source])
     return source
 
 
@@ -170,7 +200,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
+def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> ConfigError:
     path, text = _violation(errors[0])
     holder = next((source for source in sources if source.find(path)[0]), None)
     value = None if holder is None else holder.find(path)[1]
@@ -181,7 +211,10 @@ def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> str:
         text = f"{'.'.join(path)} = {shown}: {text.removeprefix('.'.join(path) + ': ')}"
     place = holder.place(path) if holder is not None else "settings"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{place}: {text}{more}"
+    error = ConfigError(f"{place}: {text}{more}")
+    if holder is not None and holder.label == COMMAND_LINE:
+        error.option = ".".join(path), _violation(errors[0])[1].removeprefix(".".join(path) + ": ")
+    return error
 
 
 def _violation(detail: ErrorDetails) -> tuple[list[str], str]:
@@ -189,11 +222,11 @@ def _violation(detail: ErrorDetails) -> tuple[list[str], str]:
     if detail["type"] == "extra_forbidden":
         return path, _unknown(path)
     if detail["type"] == "value_error":
-        return path, f"{'.'.join(path)}: {detail['msg'].removeprefix('Value error, ')}"
+        return path, f"{'.'.join(path)}: {in_words(detail)}"
     try:
         return path, f"must be {allowed(path)}"
     except KeyError:
-        return path, detail["msg"]
+        return path, in_words(detail)
 
 
 def _unknown(path: Sequence[str]) -> str:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field, PositiveFloat, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
+from streamer.config.describe import in_words
 from streamer.config.load import read_toml
 from streamer.config.sections import EmitList, Locations, Section, Unit
 from streamer.errors import ConfigError
@@ -18,7 +26,16 @@ if TYPE_CHECKING:
     from streamer.config.settings import Settings
 
 KEY: Final = "streams"
-Name = Annotated[str, Field(pattern=r"^[\w.@~-][\w.@~ -]{0,198}$")]
+
+
+def _addressable(name: str) -> str:
+    """Refuse what is a folder in an address."""
+    if name in {".", ".."}:
+        raise ValueError("a stream cannot be called . or ..: no address reaches it")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[\w.@~-][\w.@~ -]{0,198}$"), AfterValidator(_addressable)]
 
 
 class StreamEntry(Section):
@@ -95,8 +112,7 @@ def parse_entry(text: str | bytes, place: str) -> StreamEntry:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        told = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{place}: {key + ': ' if key else ''}{told}") from None
+        raise ConfigError(f"{place}: {key + ': ' if key else ''}{in_words(first)}") from None
 
 
 def load_streams(config: Path) -> tuple[StreamEntry, ...]:

@@ -24,6 +24,8 @@ TIMED = 192
 SYNC = b"\x47"
 SYNCED = 5
 MISSING_SECONDS = Fraction(1, 2)
+EBML_HEAD = 4096
+SEGMENT = b"\x18\x53\x80\x67"
 
 
 class Damage:
@@ -99,9 +101,55 @@ def declared_end(
     if known:
         return max(known)
     if container.duration and len(container.streams) == len(streams):
-        start = container.start_time or 0
+        # These count from the zero of their clock, the others from their first packet.
+        absolute = container.format.name in {"flv", "matroska,webm"}
+        start = 0 if absolute else container.start_time or 0
         return Fraction(start + container.duration, av.time_base)
     return None
+
+
+def holds_all(path: Path) -> bool:
+    """Say whether a Matroska file is as long as its segment says.
+
+    Then nothing was cut off, whatever duration is written in it: the last picture of slides or of a
+    slow camera is shown for longer than its packet says.
+
+    Args:
+        path: A file that the Matroska demuxer took.
+
+    Returns:
+        False also where the segment does not say.
+    """
+    with path.open("rb") as file:
+        head = file.read(EBML_HEAD)
+        size = file.seek(0, os.SEEK_END)
+    at = 0
+    while (element := _element(head, at)) is not None:
+        kind, start, length = element
+        if kind == SEGMENT:
+            return length is not None and start + length <= size
+        if length is None:
+            return False
+        at = start + length
+    return False
+
+
+def _element(data: bytes, at: int) -> tuple[bytes, int, int | None] | None:
+    """An EBML element: its id, where its content starts, and how long that is, if it says."""
+    wide = _width(data, at)
+    if wide is None or (long := _width(data, at + wide)) is None:
+        return None
+    kind, coded = data[at : at + wide], data[at + wide : at + wide + long]
+    if len(coded) < long:
+        return None
+    mask = (1 << 7 * long) - 1
+    length = int.from_bytes(coded) & mask
+    return kind, at + wide + long, None if length == mask else length
+
+
+def _width(data: bytes, at: int) -> int | None:
+    """Of a number that starts there, in bytes."""
+    return 9 - data[at].bit_length() if at < len(data) and data[at] else None
 
 
 def ends_within_packet(path: Path) -> bool:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.damage import Damage, declared_end, ends_within_packet
+from streamer.decode.damage import Damage, declared_end, ends_within_packet, holds_all
 from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
 from streamer.decode.formats import CONTAINERS
+from streamer.decode.interleave import EarlySound
 from streamer.decode.opening import open_input
 from streamer.decode.pace import Pace
-from streamer.decode.placing import Placement
+from streamer.decode.placing import Placement, unusable
 from streamer.decode.reader import CountingReader
 from streamer.decode.refusal import nothing, refusal
 from streamer.decode.skip import skip_to
@@ -28,6 +29,7 @@ from streamer.errors import (
     SourceStalled,
     SourceUnreachable,
 )
+from streamer.timeline import Picture
 
 if TYPE_CHECKING:
     import threading
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import DecodeSection
     from streamer.connectors.sources.source import ByteStream, Opening, Source
-    from streamer.timeline import Instant, Picture, Sound, StreamInfo
+    from streamer.timeline import Instant, Sound, StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,11 @@ class DecodeStats:
 class Decoder:
     """Decodes the best picture and the best sound stream of a source.
 
-    Iterating yields pictures and sound in the order in which the demuxer delivers them,
-    pictures in presentation order; it can be done once. At the end of a damaged file
-    everything that could be decoded has been yielded before :class:`SourceDamaged` is raised;
-    a live source only counts as damaged when it ends without one frame, and up to two lost
-    packets a stream never do.
+    Iterating yields pictures and sound in the order in which the demuxer delivers them, pictures in
+    presentation order, and sound of a file at most a second before its pictures; it can be done
+    once. At the end of a damaged file everything that could be decoded has been yielded before
+    :class:`SourceDamaged` is raised; a live source only counts as damaged when it ends without one
+    frame, and up to two lost packets a stream never do.
 
     Args:
         source: The input; opened on entering and closed on leaving the context.
@@ -104,6 +106,7 @@ class Decoder:
         self._given_up: set[str] = set()
         self._held: dict[str, Packet[Stream]] = {}
         self._packets = 0
+        self._early, self._reorders = EarlySound(), False
         self._info: StreamInfo | None = None
         self._stall_seconds: float | None = None
         self._broadcast = False
@@ -227,7 +230,7 @@ class Decoder:
         self._placement.last_frame = time.monotonic()
         try:
             for packet in self._from_begin(self._whole(self._read(demuxer))):
-                yield from self._decode(packet)
+                yield from self._in_order(packet)
                 if self._given_up >= {s.type for s in self._chosen.wanted}:
                     break
                 self._check_progress()
@@ -235,6 +238,8 @@ class Decoder:
             yield from self._flush()
             yield from self._placement.finish(self.info)
             raise self._source.fault() or error from None
+        for packet in self._early.rest():
+            yield from self._decode(packet)
         yield from self._placement.finish(self.info)
         if self._source.stopped:
             return
@@ -279,6 +284,7 @@ class Decoder:
             container, self._settings, name, prompt=self._placement.prompt
         )
         self._warnings += self._chosen.warnings
+        self._reorders = len(self._chosen.wanted) > 1 and not self._placement.prompt
         path = opening.target
         if isinstance(path, str) and path.startswith("file:") and _is_cut(container, path):
             self._warnings.append("ends in the middle of a packet; probably cut short")
@@ -328,6 +334,30 @@ class Decoder:
             else:
                 yield packet
 
+    def _in_order(self, packet: Packet[Stream]) -> Iterator[Picture | Sound]:
+        """Decode a packet, and with it or before it sound of a file that came too early."""
+        if not self._reorders:
+            yield from self._decode(packet)
+            return
+        if packet.stream.type == "audio":
+            for one in self._early.push(packet):
+                yield from self._decode(one)
+            return
+        # All at once: what sound does to the clocks must not come in between.
+        for item in list(self._decode(packet)):
+            at = item.start.seconds - self._clocks["video"].offset
+            if isinstance(item, Picture):
+                for one in self._early.before(at):
+                    yield from self._decode(one)
+            yield item
+            if isinstance(item, Picture):
+                for one in self._early.after(at):
+                    yield from self._decode(one)
+        over = packet.pts is None and not packet.size
+        if over or "video" in self._given_up:
+            for one in self._early.rest():
+                yield from self._decode(one)
+
     def _decode(self, packet: Packet[Stream]) -> Iterator[Picture | Sound]:
         kind = packet.stream.type
         if kind in self._given_up:
@@ -343,8 +373,12 @@ class Decoder:
             # Flushed before.
             return
         except FFmpegError as error:
-            self._count_failure(kind, error)
+            self._count_failure(kind, str(error.strerror))
             return
+        for reason in map(unusable, frames):
+            if reason is not None:
+                self._count_failure(kind, reason)
+        frames = [frame for frame in frames if unusable(frame) is None]
         if frames:
             self._failures[kind] = 0
         if packet.size and packet.is_corrupt and self._placement.began(kind):
@@ -361,7 +395,8 @@ class Decoder:
                 frames = stream.decode(None)
             except (FFmpegError, EOFError):
                 continue
-            yield from self._placement.place(stream.type, frames, stream.time_base, self.info)
+            usable = [frame for frame in frames if unusable(frame) is None]
+            yield from self._placement.place(stream.type, usable, stream.time_base, self.info)
 
     def _check_progress(self) -> None:
         stall = self._stall_seconds
@@ -375,11 +410,11 @@ class Decoder:
             word = "sound" if kind == "audio" else "picture"
             raise SourceStalled(f"{name}: no {word} for {stall:g} s while the rest goes on")
 
-    def _count_failure(self, kind: str, error: FFmpegError) -> None:
+    def _count_failure(self, kind: str, reason: str) -> None:
         clock = self._clocks[kind]
         # Joining in the middle of a recording fails until its first whole picture.
         real = self._placement.began(kind)
-        self._damage.add(clock.end, f"undecodable {kind} ({error.strerror})", real=real)
+        self._damage.add(clock.end, f"undecodable {kind} ({reason})", real=real)
         self._failures[kind] += 1
         if self._failures[kind] > CONSECUTIVE_FAILURES:
             self._given_up.add(kind)
@@ -387,8 +422,11 @@ class Decoder:
             self._warnings.append(f"{kind} cannot be decoded any more; gave it up")
 
     def _check_damage(self, container: InputContainer) -> None:
-        name = self._source.name
-        self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
+        name, target = self._source.name, self._target
+        matroska = container.format.name == "matroska,webm"
+        file = matroska and isinstance(target, str) and target.startswith("file:")
+        if self._damage.lost or not file or not holds_all(Path(str(target).removeprefix("file:"))):
+            self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
         told = self._damage.describe()
         if told is not None:
             raise SourceDamaged(f"{name}: {told}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import av
 from av.error import FFmpegError
@@ -14,7 +16,7 @@ from streamer.decode.formats import whitelist
 from streamer.errors import SourceClosed, SourceStalled, SourceUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from av.audio.stream import AudioStream
     from av.codec.hwaccel import HWAccel
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from streamer.config.sections import DecodeSection
-    from streamer.connectors.sources.source import ByteStream, Opening, Source
+    from streamer.connectors.sources.source import ByteStream, Fetch, Opening, Source
+
+T = TypeVar("T")
 
 CONSECUTIVE_FAILURES: Final = 250
 POLL_SECONDS: Final = 0.1
@@ -86,33 +90,133 @@ def open_demuxer(
     return WatchedDemuxer(source, opening, arguments, threads)
 
 
-def attempts(
-    container: InputContainer, streams: Sequence[VideoStream | AudioStream]
-) -> Iterator[Packet[Stream] | FFmpegError]:
-    """Reads on after a failed read, a bounded number of times in a row.
+class _Callbacks:
+    """Keep what Python code raises while FFmpeg calls it, until FFmpeg's own call returns.
+
+    PyAV keeps one exception a thread, prints further ones to standard error with their tracebacks,
+    and raises one that nobody fetched in a later, unrelated call. So none may reach it.
+    """
+
+    def __init__(self) -> None:
+        self._raised: BaseException | None = None
+
+    def run(self, call: Callable[[], T], failed: T) -> T:
+        """Call something; give ``failed`` when it raises, and after it did until `check`."""
+        if self._raised is not None:
+            return failed
+        try:
+            return call()
+        except BaseException as error:  # noqa: BLE001  (raised again by `check`)
+            self._raised = error
+            return failed
+
+    def check(self) -> None:
+        """Raise what the first failed call raised since the last check."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
+
+    def open(self, target: str | ByteStream, arguments: Mapping[str, Any]) -> InputContainer:
+        """Open a container.
+
+        Raises:
+            FFmpegError: The demuxer refuses the input.
+            SourceError: What the source's own reading raised.
+        """
+        shielded = target if isinstance(target, str) else _Shielded(target, self)
+        fetch: Fetch | None = arguments["io_open"]
+        if fetch is not None:
+            arguments = {**arguments, "io_open": self._fetching(fetch)}
+        try:
+            container: InputContainer = av.open(shielded, "r", **arguments)
+        except FFmpegError:
+            self.check()
+            raise
+        try:
+            self.check()
+        except BaseException:
+            container.close()
+            raise
+        return container
+
+    def attempts(
+        self, container: InputContainer, streams: Sequence[VideoStream | AudioStream]
+    ) -> Iterator[Packet[Stream] | FFmpegError]:
+        """Read on after a failed read, a bounded number of times in a row.
+
+        Args:
+            container: An open input.
+            streams: Those wanted.
+
+        Yields:
+            Packets, and errors after which reading went on; after too many, the end.
+
+        Raises:
+            SourceError: What the source's own reading raised.
+        """
+        failures = 0
+        # One failed read ends PyAV's generator but not the demuxer: ask for a new one.
+        while failures <= CONSECUTIVE_FAILURES:
+            try:
+                for packet in container.demux(*streams):
+                    self.check()
+                    failures = 0
+                    yield packet
+            except FFmpegError as error:
+                self.check()
+                yield error
+            except IndexError:
+                # PyAV 18 stumbles at the end of a broadcast in which a stream appeared on the way.
+                self.check()
+            else:
+                self.check()
+                return
+            failures += 1
+
+    def _fetching(self, fetch: Fetch) -> Fetch:
+        def shielded(url: str, flags: int, options: Mapping[str, str]) -> ByteStream:
+            # What cannot be opened reads as empty.
+            nothing: ByteStream = io.BytesIO()
+            stream = self.run(lambda: fetch(url, flags, options), nothing)
+            return _Shielded(stream, self)
+
+        return shielded
+
+
+class _Shielded:
+    """Byte stream whose failures go to `_Callbacks`; it then reads as ended.
 
     Args:
-        container: An open input.
-        streams: Those wanted.
-
-    Yields:
-        Packets, and errors after which reading went on; after too many, the end.
+        stream: Where the bytes come from.
+        callbacks: Keep what it raises.
     """
-    failures = 0
-    # One failed read ends PyAV's generator but not the demuxer: ask for a new one.
-    while failures <= CONSECUTIVE_FAILURES:
-        try:
-            for packet in container.demux(*streams):
-                failures = 0
-                yield packet
-        except FFmpegError as error:
-            yield error
-        except IndexError:
-            # PyAV 18 stumbles at the end of a broadcast in which a stream appeared on the way.
-            pass
-        else:
-            return
-        failures += 1
+
+    def __init__(self, stream: ByteStream, callbacks: _Callbacks) -> None:
+        self._stream: Any = stream
+        self._callbacks = callbacks
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on; empty at the end and after a failure."""
+        return self._callbacks.run(lambda: self._stream.read(size), b"")
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to another byte; -1 after a failure."""
+        return self._callbacks.run(lambda: self._stream.seek(offset, whence), -1)
+
+    def tell(self) -> int:
+        """Offset of the next byte; -1 after a failure."""
+        return self._callbacks.run(lambda: self._stream.tell(), -1)
+
+    def seekable(self) -> bool:
+        """Whether the demuxer may jump."""
+        return self._callbacks.run(lambda: self._stream.seekable(), False)
+
+    def close(self) -> None:
+        """Give the stream up; that this fails changes nothing."""
+        close = getattr(self._stream, "close", None)
+        if close is not None:
+            with suppress(Exception):
+                close()
 
 
 class DirectDemuxer:
@@ -125,14 +229,14 @@ class DirectDemuxer:
     """
 
     def __init__(self, source: Source, target: str | ByteStream, arguments: dict[str, Any]) -> None:
-        self._source = source
-        self.container: InputContainer = av.open(target, "r", **arguments)
+        self._source, self._callbacks = source, _Callbacks()
+        self.container: InputContainer = self._callbacks.open(target, arguments)
 
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
         """Reads to the end, or until the source is stopped."""
-        for item in attempts(self.container, streams):
+        for item in self._callbacks.attempts(self.container, streams):
             if self._source.stopped:
                 return
             yield item
@@ -179,7 +283,8 @@ class WatchedDemuxer:
         self._put_bytes = self._taken_bytes = 0
         self._abandoned = self._ended = False
         self._opened: InputContainer | None = None
-        self._thread = threading.Thread(target=self._work, name="demux", daemon=True)
+        name = f"{threading.current_thread().name} demux"
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         threads.append(self._thread)
         self._thread.start()
         try:
@@ -244,11 +349,12 @@ class WatchedDemuxer:
 
     def _work(self) -> None:
         try:
-            self._opened = av.open(self._opening.target, "r", **self._arguments)
+            callbacks = _Callbacks()
+            self._opened = callbacks.open(self._opening.target, self._arguments)
             self._put(self._opened)
             streams = self._wanted.get()
             if streams is not None:
-                for item in attempts(self._opened, streams):
+                for item in callbacks.attempts(self._opened, streams):
                     self._put_bytes += 0 if isinstance(item, FFmpegError) else item.size
                     if not self._put(item):
                         break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import av
@@ -30,8 +31,39 @@ REPEATING: Final = frozenset({"theora", "vp3"})
 """Codecs in which a packet without data shows the picture before it again."""
 SOUND_RUN: Final = Fraction(1)
 """One timestamp of a broadcast may count for 0.7 s of sound."""
+MOSAIC_ROWS: Final = 2
+TRIED_PIXELS: Final = 16
 HELD_PICTURES: Final = 4
 HELD_SOUNDS: Final = 256
+
+
+def unusable(frame: object) -> str | None:
+    """Say why nothing can be made of a decoded frame.
+
+    Args:
+        frame: As it was decoded.
+
+    Returns:
+        A few words; None for one that can be used.
+    """
+    if isinstance(frame, av.VideoFrame):
+        name = frame.format.name
+        # FFmpeg's scaler ends the process over a mosaic of one row.
+        if not _scales(name) or (name.startswith("bayer") and frame.height < MOSAIC_ROWS):
+            return f"pixel format {name} of {frame.width} x {frame.height}"
+    elif isinstance(frame, av.AudioFrame) and not (frame.samples and frame.sample_rate):
+        return "no samples"
+    return None
+
+
+@lru_cache(maxsize=512)
+def _scales(pixel_format: str) -> bool:
+    try:
+        blank = av.VideoFrame(TRIED_PIXELS, TRIED_PIXELS, pixel_format)
+        blank.reformat(format="gray", threads=1)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

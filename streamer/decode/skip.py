@@ -35,7 +35,7 @@ def skip_to(
     held: deque[Packet[Stream]] = deque()
     size = 0
     for packet in packets:
-        at = _time(packet)
+        at = shown_at(packet)
         video = packet.stream.type == "video"
         if video and packet.is_keyframe and at is not None and at <= place:
             held = deque(kept for kept in held if _warm(kept, place))
@@ -54,12 +54,12 @@ def skip_to(
 
 
 def _warm(packet: Packet[Stream], place: Fraction) -> bool:
-    at = _time(packet)
+    at = shown_at(packet)
     return packet.stream.type != "video" and (at is None or at >= place - WARM_UP)
 
 
-def _time(packet: Packet[Stream]) -> Fraction | None:
-    """Seconds at which a packet is shown, or decoded where only that is known."""
+def shown_at(packet: Packet[Stream]) -> Fraction | None:
+    """Seconds at which a packet is shown, or decoded where only that is known; else None."""
     ticks = packet.dts if packet.pts is None else packet.pts
     if ticks is None or packet.time_base is None:
         return None

@@ -11,6 +11,7 @@ from av.stream import Discard, Disposition
 
 from streamer.decode.placing import REPEATING
 from streamer.errors import NoUsableStream, UnknownCodec
+from streamer.samples import forget_channel_orders
 from streamer.timeline import StreamInfo
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def choose(
         NoUsableStream: There is neither picture nor sound within the limits.
         UnknownCodec: There is no decoder for either.
     """
+    forget_channel_orders(container)
     shown, heard = pictures(container), sounds(container)
     if not shown and not heard:
         raise NoUsableStream(f"{name}: holds neither picture nor sound")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from streamer.events.ids import EventKind, event_id
-from streamer.timeline import Instant
+from streamer.events.payload import Boundary, Gap, Scene, Shot, from_json, to_json
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData
@@ -26,6 +25,9 @@ SCHEMAS: Final[dict[EventKind, str]] = {
     kind: f"urn:moae-streamer:schema:{kind}:v1" for kind in TYPES
 }
 
+_PAYLOADS: Final[dict[str, type[Boundary | Shot | Scene | Gap]]] = {
+    TYPES[kind.kind]: kind for kind in (Boundary, Shot, Scene, Gap)
+}
 _FORMAT: Final = JSONFormat()
 
 
@@ -47,11 +49,10 @@ def cloud_event(data: EventData, time: datetime | None = None) -> CloudEvent:
     moment = datetime.now(UTC) if time is None else time
     if moment.tzinfo is None:
         raise ValueError("the time of an event needs an offset")
-    position = Instant(data.pts, Fraction(data.time_base))
     return CloudEvent(
         {
             "specversion": "1.0",
-            "id": event_id(data.kind, data.stream, data.epoch, position),
+            "id": event_id(data.kind, data.stream, data.epoch, data.at),
             "source": f"/moae-streamer/streams/{quote(data.stream, safe='')}",
             "type": TYPES[data.kind],
             "subject": data.stream,
@@ -59,8 +60,20 @@ def cloud_event(data: EventData, time: datetime | None = None) -> CloudEvent:
             "datacontenttype": "application/json",
             "dataschema": SCHEMAS[data.kind],
         },
-        data.model_dump(mode="json"),
+        to_json(data),
     )
+
+
+def payload(event: CloudEvent) -> EventData:
+    """Unwrap an event.
+
+    Raises:
+        ValueError: It is of an unknown type, or its data does not fit the type.
+    """
+    kind = _PAYLOADS.get(event.get_type())
+    if kind is None:
+        raise ValueError(f"{event.get_type()}: no event of this program")
+    return from_json(kind, event.get_data())
 
 
 def to_line(event: CloudEvent) -> bytes:

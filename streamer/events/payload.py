@@ -1,22 +1,23 @@
-"""What an event says: the ``data`` of each kind of event.
+"""Define the events of a stream: boundaries, shots, scenes and gaps.
 
-The models are open for readers and closed for writers: the shipped JSON Schemas allow properties
-they do not name, so that a later minor version may add one, while the models here refuse them.
-A field is never removed, renamed or given another type or unit within ``v1``.
+Each is a frozen dataclass, checked when it is made; its fields are the ``data`` of the CloudEvent.
+The shipped JSON Schemas allow properties they do not name, so that a later minor version may add
+one, while the classes here refuse them. A field is never removed, renamed or given another type or
+unit within ``v1``.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
+from streamer.events.ids import EventKind
+from streamer.events.timecode import timecode
 from streamer.timeline import Instant, ShotEnd
-
-if TYPE_CHECKING:
-    from streamer.events.ids import EventKind
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0.0)]
@@ -26,13 +27,12 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Payload(BaseModel):
-    """A frozen group of fields without NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+EventT = TypeVar("EventT", bound="EventData")
+_CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Position(Payload):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Position:
     """A point on the stream's clock.
 
     Attributes:
@@ -40,12 +40,15 @@ class Position(Payload):
         time_base: Seconds a tick, ``num/den``.
         seconds: Seconds since the start of the stream, nearest double of the exact value.
         timecode: The same as a timecode; see `streamer.events.timecode`.
+        at: The exact position, as a `Timestamp`.
     """
 
-    pts: int = Field(description="ticks on the stream's own clock")
-    time_base: Rational = Field(description="seconds a tick, as num/den")
-    seconds: Seconds = Field(description="seconds since the start of the stream")
-    timecode: str = Field(description="HH:MM:SS:FF, HH:MM:SS;FF (drop-frame) or HH:MM:SS.mmm")
+    pts: Annotated[int, Field(description="ticks on the stream's own clock")]
+    time_base: Annotated[Rational, Field(description="seconds a tick, as num/den")]
+    seconds: Annotated[Seconds, Field(description="seconds since the start of the stream")]
+    timecode: Annotated[
+        str, Field(description="HH:MM:SS:FF, HH:MM:SS;FF (drop-frame) or HH:MM:SS.mmm")
+    ]
 
     @classmethod
     def of(cls, position: Instant, start: Instant, frame_rate: Fraction | None) -> Self:
@@ -59,8 +62,6 @@ class Position(Payload):
         Raises:
             ValueError: The position lies before the start.
         """
-        from streamer.events.timecode import timecode
-
         relative = position.seconds - start.seconds
         base = position.time_base
         return cls(
@@ -70,8 +71,19 @@ class Position(Payload):
             timecode=timecode(relative, frame_rate),
         )
 
+    @property
+    def at(self) -> Instant:
+        """The exact position on the stream's own clock."""
+        return Instant(self.pts, Fraction(self.time_base))
 
-class Wallclock(Payload):
+    def to_json(self) -> dict[str, Any]:
+        """Turn an event into plain JSON values, the ``data`` of its CloudEvent."""
+        values: dict[str, Any] = _ADAPTERS[type(self)].dump_python(self, mode="json")
+        return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Wallclock:
     """When the position happened in the world, and who says so.
 
     Attributes:
@@ -91,8 +103,6 @@ class Wallclock(Payload):
             source: Seconds since the Unix epoch, None when the source has no clock.
             arrival: Seconds since the Unix epoch, None when it means nothing (files).
         """
-        from datetime import UTC
-
         if source is not None:
             return cls(time=datetime.fromtimestamp(source, UTC), origin="source")
         if arrival is not None:
@@ -100,7 +110,8 @@ class Wallclock(Payload):
         return cls()
 
 
-class ExpertVoice(Payload):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class ExpertVote:
     """What one expert said and how far it was listened to (the paper's Figure 2, live).
 
     Attributes:
@@ -116,7 +127,8 @@ class ExpertVoice(Payload):
     absent: bool
 
 
-class AspectUse(Payload):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class AspectUse:
     """Which network filled an aspect slot, and whether it had anything to say.
 
     Attributes:
@@ -128,7 +140,8 @@ class AspectUse(Payload):
     absent: bool
 
 
-class Latency(Payload):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Latency:
     """Why the event did not come at once.
 
     Attributes:
@@ -140,7 +153,8 @@ class Latency(Payload):
     compute_seconds: Seconds
 
 
-class SceneSpan(Payload):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class SceneSpan:
     """The scene that just ended.
 
     Attributes:
@@ -160,7 +174,8 @@ class SceneSpan(Payload):
     first_shot: Count
 
 
-class ModelRef(Payload):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class ModelRef:
     """The checkpoint that decided.
 
     Attributes:
@@ -172,7 +187,8 @@ class ModelRef(Payload):
     sha256: Sha256
 
 
-class BoundaryData(Position):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Boundary(Position):
     """One scene ends and the next begins. The position is the first picture of the new scene.
 
     Attributes:
@@ -204,7 +220,7 @@ class BoundaryData(Position):
     wallclock: Wallclock
     score: Unit
     threshold: Unit
-    experts: tuple[ExpertVoice, ...]
+    experts: tuple[ExpertVote, ...]
     aspects: dict[str, AspectUse]
     lookahead_shots: Count
     latency_seconds: Seconds
@@ -213,7 +229,8 @@ class BoundaryData(Position):
     model: ModelRef
 
 
-class ShotData(Position):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Shot(Position):
     """A shot was closed. The position is its first picture.
 
     Attributes:
@@ -247,8 +264,14 @@ class ShotData(Position):
     latency_seconds: Seconds
     latency: Latency
 
+    @property
+    def end(self) -> Instant:
+        """The exact end on the stream's own clock."""
+        return Instant(self.end_pts, Fraction(self.end_time_base))
 
-class SceneData(Position):
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Scene(Position):
     """A scene is complete. The position is its first picture.
 
     Attributes:
@@ -278,11 +301,17 @@ class SceneData(Position):
     continues: bool
     model: ModelRef
 
+    @property
+    def end(self) -> Instant:
+        """The exact end on the stream's own clock."""
+        return Instant(self.end_pts, Fraction(self.end_time_base))
+
 
 GapReason = Literal["stalled", "closed", "unreachable", "damaged", "jump", "rotated", "restart"]
 
 
-class DiscontinuityData(Position):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Gap(Position):
     """Input is missing, and a new epoch begins. The position is the new epoch's first picture.
 
     Attributes:
@@ -317,4 +346,28 @@ class DiscontinuityData(Position):
     detail: Annotated[str, Field(max_length=500)]
 
 
-EventData = BoundaryData | ShotData | SceneData | DiscontinuityData
+EventData = Boundary | Shot | Scene | Gap
+_ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {
+    kind: TypeAdapter(kind) for kind in (Boundary, Shot, Scene, Gap)
+}
+
+
+def to_json(event: EventData) -> dict[str, Any]:
+    """Turn an event into plain JSON values, the ``data`` of its CloudEvent."""
+    values: dict[str, Any] = _ADAPTERS[type(event)].dump_python(event, mode="json")
+    return values
+
+
+def from_json(kind: type[EventT], values: object) -> EventT:
+    """Check plain JSON values and make an event of them.
+
+    Raises:
+        pydantic.ValidationError: They are not such an event.
+    """
+    event: EventT = _ADAPTERS[kind].validate_python(values)
+    return event
+
+
+def json_schema(kind: type[EventData]) -> dict[str, Any]:
+    """Describe the JSON form of an event as a JSON Schema that names every property."""
+    return _ADAPTERS[kind].json_schema(mode="serialization")

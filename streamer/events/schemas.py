@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamer.events.cloudevent import SCHEMAS, TYPES
 from streamer.events.payload import (
-    BoundaryData,
-    DiscontinuityData,
+    Boundary,
     EventData,
-    SceneData,
-    ShotData,
+    Gap,
+    Scene,
+    Shot,
+    json_schema,
 )
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _RFC3339: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"
 MODELS: Final[dict[EventKind, type[EventData]]] = {
-    "boundary": BoundaryData,
-    "shot": ShotData,
-    "scene": SceneData,
-    "discontinuity": DiscontinuityData,
+    "boundary": Boundary,
+    "shot": Shot,
+    "scene": Scene,
+    "discontinuity": Gap,
 }
 
 
@@ -56,7 +57,7 @@ def derived(kind: EventKind) -> dict[str, Any]:
     Returns:
         A JSON Schema.
     """
-    schema = MODELS[kind].model_json_schema(mode="serialization")
+    schema = json_schema(MODELS[kind])
     definitions = schema.pop("$defs", {})
     opened: dict[str, Any] = {
         "$schema": DIALECT,

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import StreamerError
 from streamer.fleet.watchdog import Watchdog
+from streamer.logs import LibraryLogs
 
 if TYPE_CHECKING:
+    from streamer.config.settings import Settings
     from streamer.fleet.reader_message import ReaderMessage
-    from streamer.fleet.reading import Readings
 
 READ: Final = "read"
 END: Final = "end"
@@ -45,9 +46,13 @@ class Speaker:
 
 def main() -> int:
     """Reads streams until standard input ends."""
+    from streamer.fleet.reading import Readings
+
+    # The last line on standard error is the reason that a worker gives for this process's end.
+    LibraryLogs(lambda line: None).keep()
     order = json.loads(sys.stdin.readline(_LINE))
     try:
-        readings = _prepare(order)
+        readings = Readings(_prepare(order), Speaker().say)
     except StreamerError as error:
         _complain(str(error))
         return error.exit_code
@@ -62,15 +67,13 @@ def main() -> int:
     return 0
 
 
-def _prepare(order: dict[str, Any]) -> Readings:
+def _prepare(order: dict[str, Any]) -> Settings:
     from streamer.config.load import load_settings
-    from streamer.fleet.reading import Readings
     from streamer.heap import keep_level
 
     keep_level()
     config = order["config"]
-    settings = load_settings(None if config is None else Path(config), order["overrides"])
-    return Readings(settings, Speaker().say)
+    return load_settings(None if config is None else Path(config), order["overrides"])
 
 
 def _complain(line: str) -> None:

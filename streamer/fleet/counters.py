@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
+
+from streamer.logs import RateLimit, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from streamer.fleet.ports import LogRecord
     from streamer.metrics.metrics import Metrics
     from streamer.metrics.stream import StreamMetrics
-    from streamer.pipeline.stages import Stage
+    from streamer.pipeline.progress import Stage
 
 _QUIET_SECONDS: Final = 5.0
 _USER: Final = "segmenter"
@@ -33,8 +34,7 @@ class FleetCounters:
         self, topic: str, metrics: Metrics | None = None, warn: Callable[[str], None] | None = None
     ) -> None:
         self._topic, self._metrics, self._warn = topic, metrics, warn
-        self._said: dict[str, float] = {}
-        self._unsaid: Counter[str] = Counter()
+        self._limit = RateLimit(_QUIET_SECONDS)
         self._streams: set[str] = set()
         self._over: OrderedDict[str, None] = OrderedDict()
         self.counts: Counter[str] = Counter()
@@ -120,13 +120,6 @@ class FleetCounters:
             self._metrics.remove(stream, _USER)
 
     def _say(self, subject: str, line: str) -> None:
-        """Says it, unless the same kind of line came a moment ago."""
-        now = time.monotonic()
-        if self._warn is None:
-            return
-        if now - self._said.get(subject, -_QUIET_SECONDS) < _QUIET_SECONDS:
-            self._unsaid[subject] += 1
-            return
-        more = self._unsaid.pop(subject, 0)
-        self._said[subject] = now
-        self._warn(line if not more else f"{line} (and {more} more like it)")
+        """Warn, unless the same kind of line came a moment ago."""
+        if self._warn is not None and (held := self._limit.passes(subject)) is not None:
+            self._warn(counted(line, held))

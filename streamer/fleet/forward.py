@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamer.errors import FleetError
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import saved_place
-from streamer.live.keeping import ResumeState
 from streamer.models.experts.tokens import thinned
+from streamer.pipeline.progress import ResumeState
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from streamer.fleet.ports import LogRecord
     from streamer.fleet.request import StreamRequest
     from streamer.pipeline.epoch import Epoch
-    from streamer.pipeline.run import Counts
     from streamer.timeline import EmbeddedShot, Shot
 
 
@@ -54,15 +54,23 @@ def find_reached(windows: ShotLog, shots: ShotLog, place: Lookup) -> Reached | N
         None for a stream that nobody has read.
     """
     partition, key = place.partition, place.key
-    saved = next((raw for raw in windows.last(partition, key, 0) if raw.value), None)
-    known = None if saved is None or saved.value is None else saved_place(saved.value)
+    damaged, known = False, None
+    for raw in windows.last(partition, key, 0):
+        if raw.value:
+            # Of one that is damaged, an earlier one may be left.
+            known = saved_place(raw.value)
+            if known is not None:
+                break
+            damaged = True
     if known is None:
         oldest = min(shots.at(partition, place.added), shots.since(partition, place.seconds))
         for raw in shots.last(partition, key, oldest):
             if (found := _usable(raw)) is not None:
                 return found
-        return None
-    reached = Reached(known.epoch, known.sequence)
+        # It was read, and how far is lost; epochs are never ahead of the clock.
+        return Reached(int(time.time()), 0) if damaged else None
+    number = max(known.epoch, int(time.time())) if damaged else known.epoch
+    reached = Reached(number, known.sequence)
     _, end = shots.ends(partition)
     for piece in shots.read(partition, known.offset, end):
         for raw in piece:
@@ -193,34 +201,26 @@ class ShotForwarder:
         self._sequence += 1
 
 
-class LogKeeping:
-    """Where a stream goes on: the shots in Kafka are what is kept of it.
+def resume_from_log(
+    request: StreamRequest,
+    reached: Reached | None,
+    forwarder: ShotForwarder,
+    number: int | None = None,
+) -> ResumeState:
+    """Return where a stream is resumed: after the last shot that Kafka has.
 
     Args:
         request: Which stream.
         reached: How far it was read before.
         forwarder: Goes on in the epoch that was reached.
+        number: Of the first epoch of a new stream, where that is settled.
     """
-
-    def __init__(
-        self, request: StreamRequest, reached: Reached | None, forwarder: ShotForwarder
-    ) -> None:
-        self._request, self._reached, self._forwarder = request, reached, forwarder
-
-    def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        """See `streamer.live.keeping.Keeper.restore`."""
-        if self._reached is None:
-            return ResumeState(number)
-        record = self._reached.record
-        if record is None or record.run != self._request.run:
-            return ResumeState(self._reached.number + 1)
-        self._forwarder.resume()
-        return ResumeState(
-            record.epoch.number,
-            lost_at=self._reached.at,
-            same=True,
-            ended=record.shot is None,
-        )
-
-    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
-        """Every shot is kept already."""
+    if reached is None:
+        return ResumeState(number)
+    record = reached.record
+    if record is None or record.run != request.run:
+        return ResumeState(reached.number + 1)
+    forwarder.resume()
+    return ResumeState(
+        record.epoch.number, lost_at=reached.at, same=True, ended=record.shot is None
+    )

@@ -16,7 +16,7 @@ from streamer.errors import CheckpointError, StateError
 from streamer.events.cloudevent import cloud_event
 from streamer.fleet.record import RecordRefused, decode
 from streamer.fleet.window import StreamWindow
-from streamer.segment.causal import push_many
+from streamer.window.scorer import push_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

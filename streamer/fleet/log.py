@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streamer.connectors.kafka.client import ClientErrors, client_settings, error_kind
+from streamer.connectors.kafka.client import UNKNOWN, ClientErrors, ask, client_settings, passing
 from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import FleetError
 from streamer.fleet.ports import LogRecord
@@ -29,7 +29,8 @@ _POLL: Final = 0.5
 _BATCH: Final = 200
 _CHUNK: Final = 256
 _ASK_SECONDS: Final = 60.0
-_LONGEST_PAUSE: Final = 3.0
+# A topic that is gone does not come back by waiting.
+_UNKNOWN_SECONDS: Final = 15.0
 # What a coordinator that may not be asked looks like.
 _VAGUE: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._WAIT_COORD})
 
@@ -220,27 +221,39 @@ class ShotLog:
             return not_allowed("topic", self._topic, ("READ",))
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             return not_allowed("group", self._group, ("READ",))
-        if error.code() in {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}:
-            return f"{self._topic}: the partition is not there, as far as the login may see"
+        if error.code() in UNKNOWN and self._client_errors.explain() is None:
+            return self._missing(error)
         return f"{self._topic}: {self._client_errors.explain() or error.str()}"
 
-    def _call(self, ask: Callable[[], T]) -> T:
-        """Asks again for a minute: a broker that starts has not its groups at hand yet."""
-        deadline = time.monotonic() + _ASK_SECONDS
-        pause = _POLL
-        while True:
-            try:
-                return ask()
-            except KafkaException as error:
-                cause = error.args[0]
-                if cause.code() in _VAGUE:
-                    cause = self._refusal() or cause
-                self._client_errors.counts[error_kind(cause)] += 1
-                late = time.monotonic() + pause > deadline
-                if self._client_errors.certain or late or not _passing(cause):
-                    raise FleetError(self._words(cause)) from error
-                time.sleep(pause)
-                pause = min(_LONGEST_PAUSE, pause + _POLL)
+    def _missing(self, error: KafkaError) -> str:
+        """What the brokers list, now that they all should know."""
+        try:
+            # Metadata of a topic that is asked for by name would make it, where brokers do that.
+            there = self._consumer.list_topics(timeout=self._patience).topics.get(self._topic)
+        except KafkaException:
+            return f"{self._topic}: {self._client_errors.explain() or error.str()}"
+        if there is None:
+            return (
+                f"{self._topic}: there is no such topic, or the login may not see it; after a "
+                "deletion `streamer topics create --fleet` makes it anew"
+            )
+        return f"{self._topic}: {error.str()} (it has {len(there.partitions)} partitions)"
+
+    def _call(self, question: Callable[[], T]) -> T:
+        """Ask for a minute: a broker that starts has not its groups and partitions at hand yet."""
+        unknown = time.monotonic() + _UNKNOWN_SECONDS
+
+        def may_pass(cause: KafkaError) -> bool:
+            if cause.code() in _VAGUE and self._refusal() is not None:
+                return False
+            return passing(cause) and (cause.code() not in UNKNOWN or time.monotonic() < unknown)
+
+        try:
+            return ask(question, _ASK_SECONDS, self._client_errors, may_pass)
+        except KafkaException as error:
+            cause = error.args[0]
+            vague = cause.code() in _VAGUE
+            raise FleetError(self._words((self._refused if vague else None) or cause)) from error
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -251,19 +264,6 @@ def partition_of(key: bytes, partitions: int) -> int:
         partitions: Of its topic.
     """
     return int(murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def _passing(error: KafkaError) -> bool:
-    return bool(error.retriable()) or error.code() in {
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._WAIT_COORD,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
 
 
 def _raw(message: Message) -> LogRecord:

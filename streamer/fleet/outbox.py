@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamer.connectors.kafka.client import (
+    UNKNOWN,
     ClientErrors,
     client_settings,
     error_kind,
@@ -61,11 +62,12 @@ class Outbox:
             "message.max.bytes": max(section.max_event_bytes, 2_000_000),
             # The same partitions as Java clients, aiokafka and Faust choose.
             "partitioner": "murmur2_random",
+            "allow.auto.create.topics": False,
         }
         self._producer = Producer(settings)
         self._address, self._section = address, section
         self._waiting: Counter[str] = Counter()
-        self._failed: str | None = None
+        self._failed: tuple[str, KafkaError] | None = None
 
     def event(self, stream: str, event: CloudEvent) -> None:
         """Sends an event.
@@ -162,7 +164,7 @@ class Outbox:
             return
         self._client_errors.counts[error_kind(error)] += 1
         if self._failed is None:
-            self._failed = _words(message.topic() or "", error)
+            self._failed = message.topic() or "", error
 
     def _diagnose(self) -> str:
         """Asks the brokers why nothing is acknowledged."""
@@ -177,9 +179,21 @@ class Outbox:
                 return f"{address}: {problem}"
         return self._client_errors.explain() or "no acknowledgement"
 
+    def _there(self, topic: str) -> bool:
+        try:
+            TopicProbe(replace(self._address, topic=topic), self._section).look(_LOOK)
+        except SinkError:
+            return False
+        return True
+
     def _check(self) -> None:
         if self._failed is not None:
-            raise FleetError(f"the brokers refuse a record: {self._failed}")
+            topic, error = self._failed
+            said = _words(topic, error)
+            if error.code() in UNKNOWN and self._there(topic):
+                # A broker that has just started does not know every topic yet.
+                said = f"topic {topic}: {error.str()}, but it is there now"
+            raise FleetError(f"the brokers refuse a record: {said}")
         if self._client_errors.certain or self._client_errors.fatal:
             client_errors = self._client_errors
             reason = client_errors.explain() or client_errors.fatality or "no reason given"
@@ -189,4 +203,6 @@ class Outbox:
 def _words(topic: str, error: KafkaError) -> str:
     if is_refusal(error):
         return not_allowed("topic", topic, ("WRITE",))
+    if error.code() in UNKNOWN:
+        return f"there is no topic {topic}; make it with `streamer topics create --fleet`"
     return f"topic {topic}: {in_words(error)}"

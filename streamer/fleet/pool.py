@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ class ReaderPool:
     """Puts streams into processes that read many of them each.
 
     Streams of one process share its networks, and its end. After a process was killed, each of its
-    streams goes on among at most half as many: whichever is to blame is soon alone.
+    streams goes on among at most half as many: whichever is to blame is soon alone, and then held
+    back.
 
     Args:
         orders: What every process is told first.
@@ -110,7 +112,7 @@ class _Process:
         self._process: asyncio.subprocess.Process | None = None
         self._listener: asyncio.Task[None] | None = None
         self._error = ""
-        self._closing = False
+        self._closing = self._killed = False
         self._busy = time.monotonic()
         self._gone: dict[str, asyncio.Event] = {}
         self.readers: dict[str, Reader] = {}
@@ -179,6 +181,7 @@ class _Process:
     async def _kill(self) -> None:
         assert self._process is not None
         assert self._listener is not None
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._listener
@@ -189,11 +192,12 @@ class _Process:
         code = await process.wait()
         self._closing = True
         readers, self.readers = self.readers, {}
-        reason = self._error or f"its process ended with {code}"
+        reason = self._error or _ending(code)
         for reader in readers.values():
             if code < 0:
                 reader.crowd = max(1, len(readers) // 2)
-            reader.end(code or 1, reason)
+            fatal = code < 0 and len(readers) == 1 and not self._killed
+            reader.end(code or 1, reason, fatal=fatal)
         for gone in self._gone.values():
             gone.set()
 
@@ -224,6 +228,15 @@ class _Process:
         assert process.stderr is not None
         while line := await _line(process.stderr):
             self._error = line.decode(errors="replace").strip()[:500] or self._error
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with {code}"
+    try:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"its process was ended by signal {-code}"
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from streamer.metrics.observer import MeteredObserver
-from streamer.pipeline.observer import Unwatched
+from streamer.metrics.meter import StreamMeter
+from streamer.pipeline.progress import Disconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE: Final = 1.0
 _LAST_PAUSE: Final = 60.0
 _PROVEN_SECONDS: Final = 60.0
+_DEATHS: Final = 3
+"""Of processes in a row that read nothing else, after which a stream is held back."""
 
 
 class Reader:
@@ -42,12 +44,14 @@ class Reader:
         self._watch = None if metrics is None else _Watch(metrics, request.stream)
         self._due = self._began = 0.0
         self._pause = _FIRST_PAUSE
-        self.placed = self.finished = self.reading = False
+        self._deaths = 0
+        self.placed = self.finished = self.reading = self.held = False
 
     @property
     def due(self) -> bool:
         """Whether some process has to begin it."""
-        return not (self.placed or self.finished) and time.monotonic() >= self._due
+        over = self.placed or self.finished or self.held
+        return not over and time.monotonic() >= self._due
 
     def begin(self) -> None:
         """A process has it now."""
@@ -66,12 +70,13 @@ class Reader:
         if telling.ended is not None:
             self.end(telling.ended, telling.error or f"it ended with {telling.ended}")
 
-    def end(self, code: int, reason: str) -> None:
-        """No process has it any more.
+    def end(self, code: int, reason: str, *, fatal: bool = False) -> None:
+        """Note that no process has it any more.
 
         Args:
             code: 0 at the end of its input, or when it was told to stop.
             reason: Why else.
+            fatal: Its process was killed, and read nothing else.
         """
         self.placed = self.reading = False
         if self._watch is not None:
@@ -80,29 +85,37 @@ class Reader:
             self.finished = True
             return
         if time.monotonic() - self._began > _PROVEN_SECONDS:
-            self._pause = _FIRST_PAUSE
+            self._pause, self._deaths = _FIRST_PAUSE, 0
+        self._deaths = self._deaths + 1 if fatal else 0
+        if self._deaths >= _DEATHS:
+            self.held = True
+            self._warn(
+                f"{self.request.stream}: {reason}, {self._deaths} times in a row; held back until "
+                "it is added again (streamer streams add) or removed (streamer streams remove)"
+            )
+            return
         self._due = time.monotonic() + self._pause
         self._warn(f"{self.request.stream}: {reason}; again in {self._pause:g} s")
         self._pause = min(_LAST_PAUSE, 2 * self._pause)
 
 
 class _Watch:
-    """Turns what is said about a stream into its metrics."""
+    """Turn the messages about a stream into its metrics."""
 
     def __init__(self, metrics: Metrics, stream: str) -> None:
         self._metrics = metrics.stream(stream)
         self._metrics.up(False)
-        self._observer = MeteredObserver(Unwatched(), self._metrics)
+        self._meter = StreamMeter(self._metrics)
 
-    def take(self, telling: ReaderMessage) -> None:
-        """Counts what it says."""
-        if telling.opened:
+    def take(self, message: ReaderMessage) -> None:
+        """Measure what a message says."""
+        if message.opened:
             self._metrics.up(True)
-        if telling.progress is not None:
-            self._observer.progressed(telling.progress.progress())
-        if telling.lost is not None:
-            self._observer.lost(telling.lost, "", 0.0)
+        if message.progress is not None:
+            self._meter(message.progress.progress())
+        if message.lost is not None:
+            self._meter(Disconnected(message.lost, "", 0.0))
 
     def down(self) -> None:
-        """Nobody reads it now."""
+        """Say that no process reads the stream now."""
         self._metrics.up(False)

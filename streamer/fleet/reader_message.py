@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import BaseModel, ConfigDict
 
 from streamer.events.payload import GapReason
-from streamer.pipeline.observer import Fault, Progress
+from streamer.pipeline.progress import Fault, Progress
 
 if TYPE_CHECKING:
-    from streamer.pipeline.stages import Stage
+    from streamer.pipeline.progress import Stage
 
 
 class Numbers(BaseModel):
-    """How far a stream is; see `streamer.pipeline.observer.Progress`."""
+    """How far a stream is; see `streamer.pipeline.progress.Progress`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,26 +10,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamer.connectors.kafka.address import KafkaAddress
 from streamer.errors import StreamerError
-from streamer.fleet.forward import LogKeeping, Lookup, ShotForwarder, find_reached
+from streamer.fleet.forward import Lookup, ShotForwarder, find_reached, resume_from_log
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.reader_message import Numbers, ReaderMessage
 from streamer.fleet.request import StreamRequest
 from streamer.fleet.topics import Topics
 from streamer.lines import unforeseen
-from streamer.live.connector import Connector
+from streamer.live.delivery import deliver
+from streamer.live.reconnect import SourceFactory
 from streamer.live.stream import StreamRun
+from streamer.logs import RateLimit
 from streamer.models.weights.store import WeightStore
 from streamer.pipeline.engine import load_engine, share
+from streamer.pipeline.progress import Behind, Disconnected, Opened, Progress
 
 if TYPE_CHECKING:
     from streamer.aspects.sharing import SharedExtractors
     from streamer.config.settings import Settings
-    from streamer.events.payload import BoundaryData, DiscontinuityData, GapReason
+    from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
-    from streamer.pipeline.observer import Progress
-    from streamer.pipeline.stages import Stage
-    from streamer.timeline import StreamInfo
+    from streamer.pipeline.progress import Notice
 
 _SAY_SECONDS: Final = 1.0
 
@@ -129,16 +129,17 @@ class _Reading:
         self._say(ReaderMessage(stream=stream, ended=code, error=error))
 
     def _read(self, stack: ExitStack) -> None:
-        run = _make(self._request, self._settings, self._engine, self._say, stack)
+        run = _make(self._request, self._settings, self._engine, stack)
         with self._lock:
             self._run, final = run, self._final
         if final is not None:
             run.stop(final=final)
-        run.run()
+        report = _StatusReport(self._request.stream, self._say)
+        deliver(run.events(), (), watchers=(report,))
 
 
 def _make(
-    request: StreamRequest, settings: Settings, engine: Engine, say: Say, stack: ExitStack
+    request: StreamRequest, settings: Settings, engine: Engine, stack: ExitStack
 ) -> StreamRun:
     fleet = settings.fleet
     topics = Topics(fleet.prefix, fleet.group)
@@ -158,43 +159,36 @@ def _make(
     forwarder = ShotForwarder(request, out, reached, fleet.delivery_seconds)
     return StreamRun(
         request.stream,
-        Connector(request.location, settings.source),
+        SourceFactory(request.location, settings.source),
         settings,
-        engine,
-        (),
-        _Teller(request.stream, say),
-        keeping=LogKeeping(request, reached, forwarder),
-        patient=True,
-        segmentation=forwarder,
+        forwarder,
+        extractors=engine.extractors,
+        shot_network=engine.shot_network,
+        resume=resume_from_log(request, reached, forwarder, settings.stream.epoch),
+        keeps_state=True,
+        retry_unreachable=True,
     )
 
 
-class _Teller:
-    """Says how the stream is; `streamer.pipeline.observer.Observer`."""
+class _StatusReport:
+    """Report to the worker how a stream is, as one of its watchers."""
 
     def __init__(self, stream: str, say: Say) -> None:
         self._stream, self._say = stream, say
-        self._said = 0.0
+        self._limit = RateLimit(_SAY_SECONDS)
 
-    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        self._say(ReaderMessage(stream=self._stream, opened=True, warnings=warnings))
+    def __call__(self, event: EventData | Notice) -> None:
+        match event:
+            case Progress():
+                if self._limit.passes() is not None:
+                    self._send(progress=Numbers.of(event))
+            case Opened(warnings=warnings):
+                self._send(opened=True, warnings=warnings)
+            case Disconnected(reason, detail, wait):
+                line = f"{reason}: {detail}; again in {wait:.1f} s"
+                self._send(lost=reason, warnings=(line,))
+            case Behind(stage, lag):
+                self._send(warnings=(f"{lag:.1f} s behind; {stage} takes the longest",))
 
-    def progressed(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._said >= _SAY_SECONDS:
-            self._said = now
-            self._say(ReaderMessage(stream=self._stream, progress=Numbers.of(progress)))
-
-    def decided(self, boundary: BoundaryData, delay: float | None) -> None:
-        """Decisions are made elsewhere."""
-
-    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
-        line = f"{reason}: {detail}; again in {wait:.1f} s"
-        self._say(ReaderMessage(stream=self._stream, lost=reason, warnings=(line,)))
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        """Whoever segments tells the gap."""
-
-    def slow(self, stage: Stage, lag: float) -> None:
-        line = f"{lag:.1f} s behind; {stage} takes the longest"
-        self._say(ReaderMessage(stream=self._stream, warnings=(line,)))
+    def _send(self, **fields: Any) -> None:
+        self._say(ReaderMessage(stream=self._stream, **fields))

@@ -1,15 +1,8 @@
-"""Closed shots as Kafka records: the binary form, version 1.
+"""Write closed shots as Kafka records and read them.
 
-All numbers are little-endian. ``docs/kafka.md`` has the layout for readers in other languages.
-
-    offset  size  what
-    0       4     "MSHT"
-    4       2     version, 1
-    6       2     flags, 0; a reader refuses bits it does not know
-    8       4     length H of the header
-    12      4     CRC-32 (as in zlib) of everything from offset 16
-    16      H     header, JSON, UTF-8
-    16+H          tokens, aspect after aspect in the header's order, row by row, no padding
+A record is a seal (`streamer.saved`) of kind ``shot``, version 2. Its header is JSON, its body the
+tokens: aspect after aspect in the header's order, row by row, little-endian, without padding.
+``docs/kafka.md`` has the layout for readers in other languages.
 """
 
 from __future__ import annotations
@@ -24,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.errors import StateError
+from streamer.config.describe import in_words
+from streamer.errors import StateDamaged, StateError
 from streamer.pipeline.remember import dump_epoch, load_epoch
+from streamer.saved import is_sealed, most_bytes, seal, unseal
 from streamer.timeline import EmbeddedShot, Shot, ShotEnd
 from streamer.wire import Ratio, WireInstant, ratio
 
@@ -34,13 +29,11 @@ if TYPE_CHECKING:
 
     from streamer.pipeline.epoch import Epoch
 
-MAGIC: Final = b"MSHT"
-VERSION: Final = 1
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = most_bytes("shot")
 """Largest record that is read or written."""
 
-_PREFIX: Final = struct.Struct("<4sHHII")
-_MAX_HEADER: Final = 64 << 10
+# Of version 0.1.0: "MSHT", 1, no flags, the header's length, and a CRC-32 of all behind it.
+_FIRST: Final = struct.Struct("<4sHHII")
 _HALF: Final = float(np.finfo(np.float16).max)
 
 Reason = Literal[
@@ -132,7 +125,7 @@ def encode(record: ShotRecord) -> bytes:
     Tokens are rounded to float16; an aspect that does not fit its range stays float32.
 
     Raises:
-        ValueError: It is larger than `MAX_BYTES`.
+        ValueError: It is larger than `MAX_BYTES`, or its header than 64 KiB.
     """
     shot = record.shot
     tokens: list[_Tokens] = []
@@ -153,11 +146,8 @@ def encode(record: ShotRecord) -> bytes:
         arrival=record.arrival,
         tokens=tuple(tokens),
     )
-    text = header.model_dump_json(exclude_none=True).encode()
-    body = b"".join((text, *blocks))
-    if len(text) > _MAX_HEADER or _PREFIX.size + len(body) > MAX_BYTES:
-        raise ValueError(f"a shot of {len(body)} bytes is too large for a record")
-    return _PREFIX.pack(MAGIC, VERSION, 0, len(text), zlib.crc32(body)) + body
+    text = header.model_dump_json(exclude_none=True)
+    return seal("shot", text, b"".join(blocks))
 
 
 def decode(value: bytes | None) -> ShotRecord:
@@ -166,28 +156,26 @@ def decode(value: bytes | None) -> ShotRecord:
     Raises:
         RecordRefused: It is damaged, too large or of another version.
     """
-    if value is None or len(value) < _PREFIX.size:
-        raise RecordRefused("garbage", "not a shot record: too short")
+    if value is None:
+        raise RecordRefused("garbage", "not a shot record: empty")
     if len(value) > MAX_BYTES:
         raise RecordRefused("too-large", f"{len(value)} bytes; at most {MAX_BYTES}")
-    magic, version, flags, length, checksum = _PREFIX.unpack_from(value)
-    if magic != MAGIC:
-        raise RecordRefused("garbage", "not a shot record: it does not begin with MSHT")
-    if version != VERSION or flags:
-        raise RecordRefused(
-            "version", f"version {version}, flags {flags:#x}; this program reads {VERSION}"
-        )
-    body = memoryview(value)[_PREFIX.size :]
-    if length > min(len(body), _MAX_HEADER) or zlib.crc32(body) != checksum:
-        raise RecordRefused("garbage", "the checksum does not fit")
     try:
-        header = _Header.model_validate_json(bytes(body[:length]))
+        text, body = unseal(value, "shot", "shot record") if is_sealed(value) else _first(value)
+    except StateDamaged as error:
+        raise RecordRefused("garbage", str(error)) from error
+    except StateError as error:
+        raise RecordRefused("version", str(error)) from error
+    try:
+        header = _Header.model_validate_json(text)
         epoch = load_epoch(json.dumps(header.epoch))
         if (header.kind == "shot") != (header.shot is not None):
             raise ValueError("a shot without its place")
-        shot = None if header.shot is None else _shot(header.shot, _blocks(header, body[length:]))
+        shot = (
+            None if header.shot is None else _shot(header.shot, _blocks(header, memoryview(body)))
+        )
     except (ValidationError, StateError, ValueError) as error:
-        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        detail = in_words(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
         raise RecordRefused("garbage", detail) from error
     return ShotRecord(
         header.stream,
@@ -198,6 +186,17 @@ def decode(value: bytes | None) -> ShotRecord:
         header.wallclock,
         header.arrival,
     )
+
+
+def _first(value: bytes) -> tuple[bytes, bytes]:
+    """Take a record of version 0.1.0 apart."""
+    if len(value) < _FIRST.size or not value.startswith(b"MSHT"):
+        raise StateDamaged("shot record: neither MOAE nor MSHT")
+    _, version, flags, length, checksum = _FIRST.unpack_from(value)
+    content = value[_FIRST.size :]
+    if version != 1 or flags or length > len(content) or zlib.crc32(content) != checksum:
+        raise StateDamaged("shot record: damaged: its checksum does not match")
+    return content[:length], content[length:]
 
 
 def _describe(embedded: EmbeddedShot) -> _Shot:

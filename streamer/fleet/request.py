@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.config.describe import in_words
+from streamer.config.sections import Printable
 from streamer.errors import FleetError
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ class StreamRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     version: Literal[1] = 1
-    stream: Annotated[str, Field(min_length=1, max_length=200)]
-    location: Annotated[str, Field(min_length=1, max_length=4096)]
+    stream: Annotated[Printable, Field(min_length=1, max_length=200)]
+    location: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
     run: Annotated[str, Field(min_length=1, max_length=64)]
     added: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -49,7 +51,7 @@ class StreamRequest(BaseModel):
             )
         except ValidationError as error:
             first = error.errors()[0]
-            raise FleetError(f"{first['loc'][0]}: {first['msg']}") from error
+            raise FleetError(f"{first['loc'][0]}: {in_words(first)}") from error
 
     def encode(self) -> bytes:
         """The record's value."""
@@ -76,7 +78,7 @@ def read_request(raw: LogRecord) -> StreamRequest | None:
     try:
         request = StreamRequest.model_validate_json(raw.value)
     except ValidationError as error:
-        raise FleetError(f"{where}: not a request: {error.errors()[0]['msg']}") from error
+        raise FleetError(f"{where}: not a request: {in_words(error.errors()[0])}") from error
     if raw.key != request.stream.encode():
         raise FleetError(f"{where}: its key is not its stream")
     return request

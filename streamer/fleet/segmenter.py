@@ -18,7 +18,7 @@ from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.ports import LaneOptions, LogRecord
 from streamer.fleet.takeover import Takeover
-from streamer.pipeline.outlet import ASKED_FOR
+from streamer.live.delivery import EMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,7 +85,7 @@ class Segmenter:
         self._log = ShotLog(address, settings.kafka, topics.positions_group)
         self._out = Outbox(address, settings.kafka, topics)
         kinds: set[EventKind] = {"discontinuity"}
-        kinds.update(ASKED_FOR[kind] for kind in settings.output.emit)
+        kinds.update(EMITTED[kind] for kind in settings.output.emit)
         options = LaneOptions(
             frozenset(kinds),
             fleet.batch,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamer.connectors.kafka.address import KafkaAddress
-from streamer.connectors.kafka.client import ClientErrors, client_settings, is_refusal
+from streamer.connectors.kafka.client import ClientErrors, client_settings
 from streamer.connectors.kafka.rights import Needs, Right, lacking
-from streamer.connectors.kafka.topic import TopicProbe
-from streamer.errors import FleetError
+from streamer.connectors.kafka.topic import TopicProbe, make_topics, topics_of
+from streamer.errors import FleetError, SinkError
 from streamer.fleet.record import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -57,6 +56,11 @@ class Topics:
     def dead_letters(self) -> str:
         """Records that cannot be used, and why."""
         return f"{self.prefix}.dead-letters"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every topic."""
+        return self.streams, self.shots, self.boundaries, self.windows, self.dead_letters
 
     @property
     def ingest_group(self) -> str:
@@ -120,14 +124,15 @@ class TopicMaker:
         # The probe waits for the broker and explains what is wrong; the topic may be missing.
         TopicProbe(address, self._kafka).reach()
         admin = AdminClient(client_settings(address, self._kafka, client_errors))
-        there = admin.list_topics(timeout=self._kafka.connect_seconds).topics
         wanted = self._wanted()
-        for new in wanted:
-            self._fits(new, there.get(new.topic))
-        missing = [new for new in wanted if new.topic not in there]
-        if missing:
-            for name, future in admin.create_topics(missing).items():
-                self._made(name, future.exception(self._kafka.connect_seconds))
+        try:
+            there = topics_of(admin, client_errors)
+            for new in wanted:
+                self._fits(new, there.get(new.topic))
+            missing = [new for new in wanted if new.topic not in there]
+            make_topics(admin, missing, client_errors)
+        except SinkError as error:
+            raise FleetError(f"{address}: {error}") from error
         return self._topics
 
     def check(self, *halves: Half) -> None:
@@ -178,18 +183,3 @@ class TopicMaker:
                 f"topic {new.topic} has {found} partitions, fleet.partitions is "
                 f"{self._fleet.partitions}; they have to be equal for all workers and topics"
             )
-
-    def _made(self, name: str, error: BaseException | None) -> None:
-        if error is None:
-            return
-        if not isinstance(error, KafkaException):
-            raise FleetError(f"topic {name} could not be made: {error}") from error
-        cause = error.args[0]
-        if is_refusal(cause):
-            raise FleetError(
-                f"topic {name} is not there, as far as the login may see, and may not be made by "
-                "it: make the topic before, or give the login CREATE; it needs DESCRIBE to see it"
-            ) from error
-        # Another worker was faster.
-        if cause.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise FleetError(f"topic {name} could not be made: {cause.str()}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections import deque
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.errors import StateError
+from streamer.errors import StateDamaged, StateError
 from streamer.fleet.record import RecordRefused
 from streamer.pipeline.segmentation import StreamSegmentation
+from streamer.saved import is_sealed, seal, unseal
 
 if TYPE_CHECKING:
     from streamer.config.sections import SegmentSection
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from streamer.fleet.record import ShotRecord
     from streamer.models.mixture import Moae
 
-VERSION: Final = 1
 RECENT: Final = 64
 """Shots by which one that was written twice is told from one that jumps back."""
 
-_PREFIX: Final = struct.Struct("<HI")
+_PLACE: Final = "the saved window"
+# Of version 0.1.0: 1, and the length of what `_Saved` holds.
+_FIRST: Final = struct.Struct("<HI")
 
 Step = Literal["repeat", "next", "behind", "anew"]
 
@@ -167,11 +168,10 @@ class StreamWindow:
             ended=self.ended,
             recent=tuple(self._recent),
         )
-        text = saved.model_dump_json().encode()
         # Of a stream that has ended only its end matters.
         state = b"" if self.ended else self.segmentation.state()
         self.unsaved, self.saved = 0, True
-        return _PREFIX.pack(VERSION, len(text)) + text + state
+        return seal("window", saved.model_dump_json(), state)
 
     def load(self, saved: bytes) -> None:
         """Goes on where `save` was; a window that could not is unchanged.
@@ -179,18 +179,9 @@ class StreamWindow:
         Raises:
             StateError: It is damaged, or of another version, checkpoint or look-ahead.
         """
-        if len(saved) < _PREFIX.size:
-            raise StateError("the saved window is damaged")
-        version, length = _PREFIX.unpack_from(saved)
-        if version != VERSION:
-            raise StateError(f"the saved window has version {version}, not {VERSION}")
-        try:
-            text = saved[_PREFIX.size : _PREFIX.size + length]
-            about = _Saved.model_validate(json.loads(text), strict=False)
-        except (ValidationError, ValueError, RecursionError) as error:
-            raise StateError("the saved window is damaged") from error
+        about, state = _read(saved)
         if not about.ended:
-            self.segmentation.restore(saved[_PREFIX.size + length :])
+            self.segmentation.restore(state)
         self.offset, self.sequence = about.offset, about.sequence
         self.epoch, self.index, self.ended = about.epoch, about.index, about.ended
         self.unsaved, self.saved = 0, True
@@ -214,13 +205,27 @@ class SavedPlace:
 
 
 def saved_place(saved: bytes) -> SavedPlace | None:
-    """Reads the place alone, whatever the mixture; None when it cannot be read."""
+    """Read the place alone, whatever the mixture; None when it cannot be read."""
     try:
-        version, length = _PREFIX.unpack_from(saved)
-        about = _Saved.model_validate_json(saved[_PREFIX.size : _PREFIX.size + length])
-    except (struct.error, ValidationError):
+        about, _ = _read(saved)
+    except StateError:
         return None
-    return SavedPlace(about.offset, about.sequence, about.epoch) if version == VERSION else None
+    return SavedPlace(about.offset, about.sequence, about.epoch)
+
+
+def _read(saved: bytes) -> tuple[_Saved, bytes]:
+    """Return what a saved window says of itself, and its segmentation."""
+    try:
+        if is_sealed(saved):
+            text, state = unseal(saved, "window", _PLACE)
+        else:
+            version, length = _FIRST.unpack_from(saved)
+            if version != 1:
+                raise ValueError("of another version")
+            text, state = saved[_FIRST.size :][:length], saved[_FIRST.size + length :]
+        return _Saved.model_validate_json(text), state
+    except (struct.error, ValidationError, ValueError) as error:
+        raise StateDamaged(f"{_PLACE} is damaged") from error
 
 
 def _index(record: ShotRecord) -> int | None:

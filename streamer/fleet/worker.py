@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -25,6 +23,7 @@ from streamer.fleet.window import Mixture
 from streamer.http.app import make_app
 from streamer.http.health import Checks
 from streamer.http.server import HttpServer
+from streamer.logs import LibraryLogs
 from streamer.metrics.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from streamer.fleet.topics import Half
     from streamer.models.mixture import Moae
 
-_LOUD: Final = ("aiokafka", "faust", "mode", "asyncio")
-_QUIET_SECONDS: Final = 30.0
 _BEAT_SECONDS: Final = 1.0
 _STILL_SECONDS: Final = 60.0
 _END_SECONDS: Final = 60.0
@@ -82,16 +79,9 @@ class Worker:
         settings, loop = self._settings, asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        if settings.logging.debug:
-            logging.basicConfig(level=logging.INFO)
-        else:
-            for name in _LOUD:
-                logger = logging.getLogger(name)
-                logger.setLevel(logging.ERROR)
-                logger.propagate = False
-                # Why a group cannot be joined is told nowhere else.
-                logger.addHandler(_Complaints(self._warn))
         with ExitStack() as stack:
+            # Why a group cannot be joined, only its client's log says.
+            stack.enter_context(LibraryLogs(self._warn, debug=settings.logging.debug))
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamer-")))
             await self._work(data, stack)
 
@@ -157,24 +147,6 @@ class Worker:
             listen = parse_listen(self._settings.http.listen)
             stack.enter_context(HttpServer(lambda: make_app(metrics, checks), listen))
         return metrics, checks
-
-
-class _Complaints(logging.Handler):
-    """Passes a client's errors on, each kind once in a while."""
-
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        super().__init__(logging.ERROR)
-        self._warn = warn
-        self._said: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        kind, said = str(record.msg)[:200], record.getMessage()
-        if (error := record.exc_info and record.exc_info[1]) is not None:
-            kind, said = type(error).__name__, f"{type(error).__name__}: {error}"
-        if now - self._said.get(kind, -_QUIET_SECONDS) >= _QUIET_SECONDS:
-            self._said[kind] = now
-            self._warn(f"kafka: {said}")
 
 
 def _idle(working: Mapping[Half, Segmenter | Ingester], half: Half) -> str | None:

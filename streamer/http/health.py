@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 Check = Callable[[], str | None]
@@ -42,7 +44,7 @@ class Checks:
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
         self._parts: dict[str, Parts] = {}
-        self._asking: dict[str, Check] = {}
+        self._asking: dict[str, tuple[Check, Future[str | None]]] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, check: Check, parts: Parts | None = None) -> None:
@@ -60,10 +62,10 @@ class Checks:
             self._parts.pop(name, None)
 
     async def ask(self) -> Health:
-        """Asks all of them side by side, each for at most a second.
+        """Ask all of them side by side, each for at most a second.
 
-        A check that still hangs from an earlier time is not asked again, so that threads stay
-        few however often somebody wants to know.
+        A check that has not answered yet is not asked again: all who ask meanwhile get its
+        answer, so that threads stay few however often the health is asked for.
         """
         with self._lock:
             checks, parts = dict(self._checks), dict(self._parts)
@@ -73,29 +75,23 @@ class Checks:
 
     async def _ask(self, name: str, check: Check) -> str | None:
         with self._lock:
-            if self._asking.get(name) is check:
-                return "an earlier check has not answered yet"
-            self._asking[name] = check
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[str | None] = loop.create_future()
-
-        def settle(reason: str | None) -> None:
-            if not answer.done():
-                answer.set_result(reason)
-
-        def run() -> None:
-            try:
-                reason = check()
-            except Exception as error:  # noqa: BLE001  (whatever it is, it is not ready)
-                reason = f"the check failed: {type(error).__name__}"
-            with self._lock:
-                if self._asking.get(name) is check:
-                    del self._asking[name]
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, reason)
-
-        threading.Thread(target=run, name=f"check-{name}", daemon=True).start()
+            asked, answer = self._asking.get(name, (None, None))
+            if answer is None or asked is not check or answer.done():
+                answer = Future()
+                # Waiting for it may be given up, the check cannot.
+                answer.set_running_or_notify_cancel()
+                self._asking[name] = check, answer
+                run = partial(_run, check, answer)
+                threading.Thread(target=run, name=f"check-{name}", daemon=True).start()
         try:
-            return await asyncio.wait_for(answer, CHECK_SECONDS)
+            return await asyncio.wait_for(asyncio.wrap_future(answer), CHECK_SECONDS)
         except TimeoutError:
             return f"no answer within {CHECK_SECONDS:g} s"
+
+
+def _run(check: Check, answer: Future[str | None]) -> None:
+    try:
+        reason = check()
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is not ready)
+        reason = f"the check failed: {type(error).__name__}"
+    answer.set_result(reason)

@@ -1,37 +1,45 @@
-"""Serves an application on a thread and loop of its own."""
+"""The server of metrics, health and streams, on a thread and loop of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
+import logging
 import socket
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from streamer.config.listen import Listen
 from streamer.errors import HttpError
+from streamer.http.app import KEPT, REFUSED
+from streamer.lines import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from aiohttp.web_protocol import RequestHandler
+
 START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 15.0
+"""From a connection's start, or the end of its last request, until the headers of the next."""
+
+MAX_CONNECTIONS: Final = 256
+"""At a time: one more closes the oldest, so that clients do not take the streams' descriptors."""
+
 _DRAIN_SECONDS: Final = 2.0
-_KEEPALIVE_SECONDS: Final = 30.0
 _ACCEPT_TURNS: Final = 5
 _BACKLOG: Final = 100
-_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_QUIET_SECONDS: Final = 60.0
-MAX_CONNECTIONS: Final = 256
-"""At a time; others are closed at once, so that clients do not take the streams' descriptors."""
+_MAX_HEADERS: Final = 64
+_LOG: Final = logging.getLogger("streamer.http")
 
 
 class HttpServer:
-    """Answers while the rest of the process computes; works beside threads and other loops.
+    """Answer while the rest of the process computes; works beside threads and other loops.
 
     Args:
         make: Builds the application, on the server's thread.
@@ -41,10 +49,8 @@ class HttpServer:
     def __init__(self, make: Callable[[], web.Application], listen: Listen) -> None:
         self._make, self._listen = make, listen
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ended: asyncio.Event | None = None
-        self._started = threading.Event()
-        self._bound: Listen | None = None
-        self._error: BaseException | None = None
+        self._ended = asyncio.Event()
+        self._at: Future[Listen] = Future()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,8 +65,13 @@ class HttpServer:
     ) -> None:
         self.stop()
 
+    @property
+    def at(self) -> Listen:
+        """Where it listens, with the port that the system chose; once it was started."""
+        return self._at.result(0)
+
     def start(self) -> Listen:
-        """Returns once it listens.
+        """Return once it listens.
 
         Returns:
             Where, with the port that the system chose.
@@ -69,23 +80,21 @@ class HttpServer:
             HttpError: It cannot listen there.
         """
         self._thread.start()
-        if not self._started.wait(START_SECONDS):
-            raise HttpError(f"{self._listen}: not listening after {START_SECONDS:g} s")
-        if self._error is not None:
+        try:
+            return self._at.result(START_SECONDS)
+        except TimeoutError:
+            raise HttpError(f"{self._listen}: not listening after {START_SECONDS:g} s") from None
+        except OSError as error:
             self._thread.join(STOP_SECONDS)
-            if isinstance(self._error, OSError):
-                reason = self._error.strerror or type(self._error).__name__
-                raise HttpError(f"cannot listen on {self._listen}: {reason}") from self._error
-            raise self._error
-        assert self._bound is not None
-        return self._bound
+            reason = error.strerror or type(error).__name__
+            raise HttpError(f"cannot listen on {self._listen}: {reason}") from error
 
     def stop(self) -> None:
-        """Ends it, open requests after two seconds; may be called twice and from any thread."""
-        loop, ended = self._loop, self._ended
-        if loop is not None and ended is not None and not loop.is_closed():
+        """End it, open requests after two seconds; may be called twice and from any thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
             try:
-                loop.call_soon_threadsafe(ended.set)
+                loop.call_soon_threadsafe(self._ended.set)
             except RuntimeError:
                 return  # closed since
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -94,46 +103,50 @@ class HttpServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001  (it crosses to the starter's thread)
-            self._error = error
-        finally:
-            self._started.set()
+        except BaseException as error:
+            # It crosses to the thread of who starts it.
+            if self._at.done():
+                raise
+            self._at.set_exception(error)
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop, self._ended = loop, asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        app = self._make()
         runner = web.AppRunner(
-            self._make(),
+            app,
             handle_signals=False,
             access_log=None,
+            logger=_logger(app[REFUSED]),
             shutdown_timeout=_DRAIN_SECONDS,
-            keepalive_timeout=_KEEPALIVE_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
+            # What is left of a body is read within bounds by the application.
+            lingering_time=0,
+            max_headers=_MAX_HEADERS,
         )
         await runner.setup()
-        loop.set_exception_handler(_Seldom())
+        server = runner.server
+        assert server is not None
+
+        def accept() -> RequestHandler:
+            _make_room(server.connections, app[KEPT], app[REFUSED])
+            return server()
+
         try:
-            server = runner.server
-            assert server is not None
-
-            def protocol() -> asyncio.BaseProtocol:
-                return _Refusal() if len(server.connections) >= MAX_CONNECTIONS else server()
-
             # With a longer one asyncio, out of descriptors, tries and complains so many times at
             # once, and later again for each of them.
-            listener = await loop.create_server(
-                protocol, self._listen.host, self._listen.port, backlog=1
+            listener = await self._loop.create_server(
+                accept, self._listen.host, self._listen.port, backlog=1
             )
             try:
                 for each in listener.sockets:
                     _lengthen(each)
                 host, port = listener.sockets[0].getsockname()[:2]
-                self._bound = Listen(str(host), int(port))
-                self._started.set()
+                self._at.set_result(Listen(str(host), int(port)))
                 await self._ended.wait()
                 # A listener that closes while it accepts leaves the connection open for ever:
                 # first it accepts no more, and what it accepted becomes known to the runner.
                 for each in listener.sockets:
-                    loop.remove_reader(each.fileno())
+                    self._loop.remove_reader(each.fileno())
                 for _ in range(_ACCEPT_TURNS):
                     await asyncio.sleep(0)
             finally:
@@ -142,31 +155,43 @@ class HttpServer:
             await runner.cleanup()
 
 
-class _Refusal(asyncio.Protocol):
-    """Closes a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+def _make_room(
+    connections: list[RequestHandler],
+    kept: set[RequestHandler],
+    refused: Callable[[str], None],
+) -> None:
+    """Close the oldest connection when there are too many; a new one may ask for the health."""
+    crowd = [each for each in connections if each.connected]
+    if len(crowd) < MAX_CONNECTIONS:
+        return
+    oldest = next((each for each in crowd if each not in kept), crowd[0])
+    transport = oldest.transport
+    oldest.force_close()
+    if transport is not None:
+        # What a client does not read would keep a connection open that is only closed.
         transport.abort()
+    refused("crowded")
 
 
-class _Seldom:
-    """Passes on what the loop complains about; the want of descriptors once a minute."""
+def _logger(refused: Callable[[str], None]) -> logging.Logger:
+    """Make aiohttp's logger: it counts malformed requests and repeats nothing of any request."""
 
-    def __init__(self) -> None:
-        self._said = -_QUIET_SECONDS
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            # Bytes that are no text fail where aiohttp repeats them.
+            if isinstance(error, (HttpProcessingError, UnicodeError)):
+                refused("malformed")
+                _LOG.warning("malformed HTTP request refused: %s", type(error).__name__)
+            elif error is not None and not isinstance(error, ConnectionError):
+                _LOG.error("request failed: %s at %s", type(error).__name__, place(error))
 
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if isinstance(error, OSError) and error.errno in _SCARCE:
-            now = time.monotonic()
-            if now - self._said < _QUIET_SECONDS:
-                return
-            self._said = now
-        loop.default_exception_handler(context)
+    logger = logging.Logger("http")
+    logger.addHandler(Handler())
+    return logger
 
 
 def _lengthen(listening: socket.socket) -> None:
-    """Lets the system hold more connections than are accepted in one go."""
+    """Let the system hold more connections than are accepted in one go."""
     with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
         same.listen(_BACKLOG)

@@ -1,64 +1,20 @@
-"""What a stream keeps across processes, and when it may go on from it."""
+"""Decide what a stream keeps across processes, and when it may continue from it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from streamer.errors import StateError
+from streamer.errors import StateDamaged, StateError
 from streamer.live.state import Head, Saved
+from streamer.pipeline.progress import ResumeState
 
 if TYPE_CHECKING:
-    from streamer.connectors.sources.beginning import Beginning
+    from collections.abc import Callable
+
     from streamer.live.state import StateFile
-    from streamer.pipeline.resume_point import ResumePoint
-    from streamer.pipeline.run import Counts
+    from streamer.pipeline.progress import Counts, SavePoint
     from streamer.pipeline.segmentation import StreamSegmentation
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeState:
-    """Where in a stream a run begins.
-
-    Attributes:
-        number: Of the epoch; None while a new stream's first one is not numbered.
-        mark: Where in its input; None is its beginning.
-        base: Media seconds in the epochs before; of an ended stream, in all.
-        lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
-        same: The input is the same and the window fits: the epoch itself can go on.
-        ended: Everything was done.
-        beginning: Of the input, by which it is known again; None where it cannot be.
-    """
-
-    number: int | None
-    mark: ResumePoint | None = None
-    base: float = 0.0
-    lost_at: float | None = None
-    same: bool = False
-    ended: bool = False
-    beginning: Beginning | None = None
-
-
-class Keeper(Protocol):
-    """Knows where a stream goes on, and keeps where it is."""
-
-    def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        """Goes on from what was kept, if anything was.
-
-        Args:
-            number: Of the first epoch of a new stream, where that is settled.
-            counts: Restored.
-        """
-
-    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
-        """Keeps where the stream is now.
-
-        Args:
-            counts: As they are behind the last shot.
-            place: Where that is.
-            exact: Times in the input do not depend on what came before.
-        """
 
 
 class StateKeeper:
@@ -68,23 +24,44 @@ class StateKeeper:
         file: Where its state is.
         source: Fingerprint of its location.
         segmentation: The stream's; restored when what was saved fits it.
+        damaged: Called with the reason when the saved state is lost.
+        clock: Seconds since the Unix epoch.
     """
 
-    def __init__(self, file: StateFile, source: str, segmentation: StreamSegmentation) -> None:
+    def __init__(
+        self,
+        file: StateFile,
+        source: str,
+        segmentation: StreamSegmentation,
+        *,
+        damaged: Callable[[StateError], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._file, self._source, self._segmentation = file, source, segmentation
+        self._damaged, self._clock = damaged, clock
 
     def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        """Goes on from what was saved, if anything was.
+        """Continue from what was saved, if anything was.
+
+        A state that is damaged is put aside, and the stream continues as after a loss, in an epoch
+        with a higher number than any before.
 
         Args:
             number: Of the first epoch of a new stream, where that is settled.
             counts: Restored.
 
         Raises:
-            StateError: The file is damaged. Going on without it would give new events the
-                ids of old ones.
+            StateError: The state cannot be read, or a newer version of the program wrote it.
+            StateUnwritable: The new epoch cannot be kept.
         """
-        saved = self._file.load()
+        try:
+            saved = self._file.load()
+        except StateDamaged as error:
+            epoch = self._file.lose(number, self._clock())
+            self._damaged(
+                StateDamaged(f"{error}; put aside, the stream continues in epoch {epoch}")
+            )
+            return ResumeState(epoch - 1, damage="the saved state was damaged")
         if saved is None:
             return ResumeState(number)
         head = saved.head
@@ -114,27 +91,25 @@ class StateKeeper:
             beginning=head.beginning,
         )
 
-    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
-        """Writes where the stream is now; nothing before its first epoch.
+    def save(self, point: SavePoint) -> None:
+        """Write where the stream is now; nothing before its first epoch.
 
         Args:
-            counts: As they are behind the last shot.
-            place: Where that is.
-            exact: Times in the input do not depend on what came before.
+            point: Totals and place after the last shot.
 
         Raises:
             StateUnwritable: It cannot be written.
         """
-        segmentation = self._segmentation
+        segmentation, counts, place = self._segmentation, point.counts, point.resume
         if segmentation.epoch is None:
             return
         head = Head(
             stream=segmentation.stream,
             source=self._source,
             epoch=segmentation.epoch.number,
-            exact=exact,
+            exact=point.exact,
             ended=place.ended,
-            wall=time.time(),
+            wall=self._clock(),
             base=place.base,
             shots=counts.shots,
             scenes=counts.scenes,

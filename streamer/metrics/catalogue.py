@@ -25,6 +25,17 @@ BROKER_ERRORS: Final = (
 )
 """What goes wrong with brokers, in few words; `streamer.connectors.kafka.client.ErrorKind`."""
 
+HTTP_REFUSALS: Final = (
+    "malformed",
+    "no_token",
+    "wrong_token",
+    "body_size",
+    "body_slow",
+    "busy",
+    "crowded",
+)
+"""Why a request or connection was refused, in few words."""
+
 _LATENCY: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _ROWS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -56,6 +67,12 @@ BUILD: Final = Definition("streamer_build_info", "info", "Version of the program
 STREAMS: Final = Definition("streamer_streams", "gauge", "Streams that have metrics.")
 ERRORS: Final = Definition(
     "streamer_errors_total", "counter", "Errors by their class in the error tree.", ("error",)
+)
+HTTP_REFUSED: Final = Definition(
+    "streamer_http_refused_total",
+    "counter",
+    "Requests refused and connections closed before their request was answered, by reason.",
+    ("reason",),
 )
 UP: Final = Definition(
     "streamer_stream_up", "gauge", "1 while the stream's input is open and read, else 0.", _STREAM
@@ -153,7 +170,10 @@ SINK_DELIVERED: Final = Definition(
     "streamer_sink_delivered_total", "counter", "Events acknowledged by every broker.", _STREAM
 )
 SINK_REFUSED: Final = Definition(
-    "streamer_sink_refused_total", "counter", "Events that no broker takes, kept apart.", _STREAM
+    "streamer_sink_refused_total",
+    "counter",
+    "Events that are damaged or that no broker takes, kept apart.",
+    _STREAM,
 )
 SINK_STALLED: Final = Definition(
     "streamer_sink_stalled", "gauge", "1 while events wait and none is taken, else 0.", _STREAM

@@ -51,6 +51,8 @@ class Metrics:
         Info(build.name.removesuffix("_info"), build.help, registry=self.registry).info(
             {"version": __version__}
         )
+        for reason in names.HTTP_REFUSALS:
+            self._series.counter(names.HTTP_REFUSED, reason)
         self._max_streams = max_streams
         self._streams: dict[str, StreamMetrics] = {}
         self._users: dict[str, set[str]] = {}
@@ -120,6 +122,14 @@ class Metrics:
     def error(self, error: StreamerError) -> None:
         """Counts an error by its class; the text stays out of metrics."""
         self._series.counter(names.ERRORS, type(error).__name__).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a refused HTTP request or a closed connection.
+
+        Args:
+            reason: One of `streamer.metrics.catalogue.HTTP_REFUSALS`.
+        """
+        self._series.counter(names.HTTP_REFUSED, reason).inc()
 
     def _count(self) -> float:
         return float(len(self._streams))

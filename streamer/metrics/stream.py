@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from streamer.metrics.catalogue import Definition, Stage
     from streamer.metrics.series import Series
-    from streamer.pipeline.observer import Fault
+    from streamer.pipeline.progress import Fault
 
 _REASONS: Final = 16
 _ASPECTS: Final = 64

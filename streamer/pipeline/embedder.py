@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from streamer.aspects.bank import AspectBank
+from streamer.pipeline.progress import StageTimes
 from streamer.pipeline.resume_point import ResumePoint
-from streamer.pipeline.stages import StageTimes
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead
 from streamer.shots.step import MAX_DELAY
-from streamer.timeline import Instant, Picture, Sound
+from streamer.timeline import EmbeddedShot, Instant, Picture, Sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamer.aspects.extractor import Extractor
+    from streamer.aspects.bank import AspectBank
+    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
     from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+    from streamer.extractor import Extractor
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
-    from streamer.timeline import EmbeddedShot, Shot, ShotEnd, StreamInfo
+    from streamer.timeline import Shot, ShotEnd, StreamInfo
+
+PARALLEL_NETWORKS: Final = min(4, os.cpu_count() or 1)
+"""Networks that run at a time, at the end of a shot and for many streams."""
+
+
+class NoAspects:
+    """Stand in for `AspectBank` where only shots are wanted; it needs no networks."""
+
+    sound_place: SoundPlace | None = None
+    lost_sound = Fraction(0)
+
+    def __init__(self) -> None:
+        self._read = Fraction(0)
+
+    def begin(self, start: Fraction) -> None:
+        """Say where the first shot begins."""
+        self._read = start
+
+    def read_to(self, seconds: Fraction) -> None:
+        """Say how far the input has been read."""
+        self._read = max(self._read, seconds)
+
+    def push_picture(self, picture: Picture) -> None:
+        """Take a frame."""
+        self.read_to(picture.start.seconds)
+
+    def push_sound(self, sound: Sound) -> None:
+        """Take a block of audio."""
+
+    def resume_sound(self, place: SoundPlace) -> None:
+        """Resume within the audio."""
+
+    def end_sound(self) -> None:
+        """Say that no more audio comes."""
+
+    def advance(self, watermark: Fraction, closed: Sequence[Shot]) -> list[EmbeddedShot]:
+        """Return the closed shots, without tokens."""
+        self.read_to(watermark)
+        return [EmbeddedShot(shot, {}, self._read, 0.0) for shot in closed]
 
 
 class ShotEmbedder:
@@ -35,7 +76,8 @@ class ShotEmbedder:
     Pictures decide where shots end. Sound is split in fixed windows where there are no pictures,
     and also before the first picture when it comes more than ``decode.max_interleave`` seconds
     after the first sound; sound that leads by less belongs to no shot. When pictures stay away
-    for longer than a shot may last, the last one ends where they ended and windows go on; a
+    for longer than a shot may last, or to the end of the input, the last one ends where they ended
+    and windows go on; a
     picture that is said to last longer than a shot may ends with it. A leap in the timestamps is
     part of one shot or window, however long, and costs no more than any other.
 
@@ -70,26 +112,33 @@ class ShotEmbedder:
         thinner: Thinner | None = None,
     ) -> None:
         interleave = Fraction(decode.max_interleave).limit_denominator(1000)
-        self._new_lead = partial(SoundLead, shots, interleave)
+        self._new_lead = partial(SoundLead, shots, patience=interleave)
         self._new_pictures = partial(make_detector, shots, info.frame_rate, shot_network)
         self._longest = Fraction(shots.max_seconds).limit_denominator(1000)
+        self._shortest = Fraction(shots.min_seconds).limit_denominator(1000)
+        self._window = Fraction(shots.sound_only_seconds).limit_denominator(1000)
         self._patience = interleave + self._longest
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
         self._pictures = self._new_pictures()
-        self._bank = AspectBank(
-            extractors,
-            aspects,
-            batch=batch,
-            max_interleave=interleave,
-            has_sound=info.has_sound,
-            workers=workers,
-            ahead=MAX_DELAY + self._longest + self._patience,
-            thinner=thinner,
-        )
+        self._bank: AspectBank | NoAspects = NoAspects()
+        if extractors:
+            from streamer.aspects.bank import AspectBank
+
+            self._bank = AspectBank(
+                extractors,
+                aspects,
+                batch=batch,
+                max_interleave=interleave,
+                has_sound=info.has_sound,
+                workers=workers,
+                ahead=MAX_DELAY + self._longest + self._patience,
+                thinner=thinner,
+            )
         self._start: Instant | None = None
         self._picture: Instant | None = None
         self._windows = 0
         self._end: Instant | None = None
+        self._heard: Instant | None = None
         self._marks: deque[tuple[int, ResumePoint]] = deque()
         self._times = StageTimes() if times is None else times
         self._resumed_at: Instant | None = None
@@ -137,15 +186,34 @@ class ShotEmbedder:
         """
         if self._end is None:
             return []
+        done: list[EmbeddedShot] = []
+        closed: tuple[Shot, ...] = ()
+        heard = self._heard
+        if self._picture is not None and heard is not None:
+            shown = min(self._end, _after(self._picture, self._longest))
+            if heard.seconds - shown.seconds > self._shortest:
+                done = self._lose_pictures(shown, "cut" if shown == self._end else "forced")
+                closed, self._end = self._windows_to(shown, heard), heard
         if self._picture is not None:
             closed = self._numbered(self._pictures.finish(self._end))
-        else:
+        elif not done:
             closed = self._numbered(self._lead.finish(self._end))
             self._begin(self._lead.start)
         if lost and closed:
             closed = (*closed[:-1], replace(closed[-1], ended_by="gap"))
         self._bank.end_sound()
-        return self._bank.advance(self._end.seconds, closed)
+        return [*done, *self._bank.advance(self._end.seconds, closed)]
+
+    def _windows_to(self, start: Instant, end: Instant) -> tuple[Shot, ...]:
+        """Split sound that has all come, and to which no picture belongs any more."""
+        lead = self._new_lead(patience=Fraction(0))
+        closed: list[Shot] = []
+        at = start
+        while at < end:
+            step = lead.push(at)
+            closed += step.closed if step is not None else ()
+            at = _after(at, self._window)
+        return self._numbered((*closed, *lead.finish(end)))
 
     def _push_picture(self, picture: Picture) -> list[EmbeddedShot]:
         done: list[EmbeddedShot] = []
@@ -178,6 +246,9 @@ class ShotEmbedder:
     def _push_sound(self, sound: Sound) -> list[EmbeddedShot]:
         began = time.perf_counter()
         self._bank.push_sound(sound)
+        length = Fraction(sound.frame.samples, sound.frame.sample_rate)
+        ends = _after(sound.start, length)
+        self._heard = ends if self._heard is None else max(self._heard, ends)
         began = self._times.lap("aspects", began)
         done: list[EmbeddedShot] = []
         if self._picture is not None:
@@ -190,7 +261,7 @@ class ShotEmbedder:
             done = self._lose_pictures(shown, "cut" if shown == self._end else "forced")
         if self._resumed_at is not None and sound.start < self._resumed_at:
             return []
-        self._end = _after(sound.start, Fraction(sound.frame.samples, sound.frame.sample_rate))
+        self._end = ends
         step = self._lead.push(sound.start)
         if step is None:
             return done

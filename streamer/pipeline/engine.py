@@ -16,12 +16,13 @@ from streamer.models.checkpoint import load
 from streamer.models.device import pick_device
 from streamer.models.networks.registry import build
 from streamer.models.networks.transnetv2 import ShotNetwork
+from streamer.pipeline.embedder import PARALLEL_NETWORKS
 
 if TYPE_CHECKING:
     from streamer.aspects.batching import Told
-    from streamer.aspects.extractor import Extractor
     from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
+    from streamer.extractor import Extractor
     from streamer.models.mixture import Moae
     from streamer.models.weights.store import WeightStore
     from streamer.shots.transnet import Network
@@ -56,7 +57,9 @@ def choose_device(settings: RuntimeSection) -> torch.device:
         DeviceError: CUDA was asked for and is not there.
     """
     threads = settings.threads or default_threads()
-    return torch.device(pick_device(settings.device, threads=threads, few_bits=settings.few_bits))
+    return torch.device(
+        pick_device(settings.device, threads=threads, allow_tf32=settings.mixed_precision)
+    )
 
 
 def default_threads() -> int:
@@ -65,7 +68,11 @@ def default_threads() -> int:
 
 
 def load_extractors(
-    settings: AspectsSection, store: WeightStore, device: torch.device, *, few_bits: bool = True
+    settings: AspectsSection,
+    store: WeightStore,
+    device: torch.device,
+    *,
+    mixed_precision: bool = True,
 ) -> tuple[Extractor, ...]:
     """Builds the extractor of every enabled aspect.
 
@@ -73,7 +80,7 @@ def load_extractors(
         settings: Which aspects, and what fills them.
         store: Where the weights are.
         device: Where they run.
-        few_bits: Whether a GPU may compute in half precision.
+        mixed_precision: Whether a GPU may compute in half precision.
 
     Raises:
         ConfigError: A network is unknown or does not fit its slot.
@@ -81,7 +88,7 @@ def load_extractors(
     """
     interval = Fraction(settings.key_frame_interval).limit_denominator(1000)
     return tuple(
-        build(aspect, section.network, store, device, interval, few_bits=few_bits)
+        build(aspect, section.network, store, device, interval, mixed_precision=mixed_precision)
         for aspect, section in settings.slots.items()
         if section.enabled
     )
@@ -95,7 +102,7 @@ def load_shot_network(
     Raises:
         WeightsError: Its weights are missing or corrupt.
     """
-    if settings.detector == "thumbnails":
+    if settings.detector != "transnetv2":
         return None
     return ShotNetwork(store.load(settings.detector), device).predict
 
@@ -109,12 +116,7 @@ def share(engine: Engine, settings: RuntimeSection, told: Told | None = None) ->
         told: Hears of every pass.
     """
     policy = BatchPolicy.for_device(engine.device, settings.batch_wait)
-    return SharedExtractors(engine.extractors, policy, at_once=side_by_side(), told=told)
-
-
-def side_by_side() -> int:
-    """Networks that run at a time, at the end of a shot and for many streams."""
-    return min(4, os.cpu_count() or 1)
+    return SharedExtractors(engine.extractors, policy, at_once=PARALLEL_NETWORKS, told=told)
 
 
 def load_engine(settings: Settings, store: WeightStore) -> Engine:
@@ -134,7 +136,7 @@ def load_engine(settings: Settings, store: WeightStore) -> Engine:
         wanted = ", ".join(model.config.aspects)
         raise ConfigError(f"aspects: enable at least one that the checkpoint uses: {wanted}")
     extractors = load_extractors(
-        settings.aspects, store, device, few_bits=settings.runtime.few_bits
+        settings.aspects, store, device, mixed_precision=settings.runtime.mixed_precision
     )
     for extractor in extractors:
         expected = model.config.aspects.get(extractor.aspect)

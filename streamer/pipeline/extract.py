@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streamer.decode.connection import Connection, Deadlines
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceEmpty
 from streamer.models.dataset.annotations import label_shots
 from streamer.models.dataset.movie import AspectTokens, Movie
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.pipeline.feed import Feed, queue_size
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from fractions import Fraction
 
-    from streamer.aspects.extractor import Extractor
     from streamer.config.settings import Settings
     from streamer.connectors.sources.source import Source
+    from streamer.extractor import Extractor
     from streamer.shots.transnet import Network
     from streamer.timeline import EmbeddedShot, StreamInfo
 
@@ -64,9 +64,10 @@ def extract_shots(
         SourceError: The film is unusable or damaged; half a film is no training data.
     """
     shots: list[EmbeddedShot] = []
-    with Decoder(source, settings.decode) as decoder:
+    decoder = Decoder(source, settings.decode)
+    with Connection(decoder, source.name, settings.decode.queue_pictures, Deadlines()) as items:
         embedder = ShotEmbedder(
-            decoder.info,
+            items.info,
             settings.shots,
             settings.aspects,
             settings.decode,
@@ -74,16 +75,14 @@ def extract_shots(
             batch=BATCH,
             shot_network=shot_network,
         )
-        size = queue_size(decoder.info, settings.decode.queue_pictures)
-        with Feed(decoder, size) as feed:
-            for item in feed:
-                shots += embedder.push(item)
-                if embedder.start is not None:
-                    progress(item.start.seconds - embedder.start.seconds, decoder.info.duration)
+        for item in items:
+            shots += embedder.push(item)
+            if embedder.start is not None:
+                progress(item.start.seconds - embedder.start.seconds, items.info.duration)
         shots += embedder.finish()
         if embedder.start is None or not shots:
             raise SourceEmpty(f"{source.name}: no picture or sound could be decoded")
-        return Extracted(decoder.info, embedder.start, tuple(shots))
+        return Extracted(items.info, embedder.start, tuple(shots))
 
 
 def to_movie(

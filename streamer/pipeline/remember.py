@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.config.describe import in_words
 from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import KnownShot, OpenEpoch, OpenScene, TrackerState
 from streamer.timeline import Shot, ShotEnd
 from streamer.wire import Ratio, WireInstant, ratio
@@ -116,7 +117,7 @@ def load(text: str) -> TrackerState:
             read=Fraction(saved.read),
         )
     except (ValidationError, ValueError, KeyError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = in_words(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
         raise StateError(f"the saved stream state is unusable: {reason}") from error
 
 
@@ -171,7 +172,7 @@ def _load_epoch(saved: _Epoch) -> OpenEpoch:
         arrival=saved.arrival,
         gap=None
         if gap is None
-        else Gap(gap.reason, gap.lost_from, gap.attempts, gap.detail, gap.missing),
+        else MissingInput(gap.reason, gap.lost_from, gap.attempts, gap.detail, gap.missing),
     )
     return OpenEpoch(epoch, Fraction(saved.base))
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from streamer.events.payload import (
     AspectUse,
-    BoundaryData,
-    DiscontinuityData,
-    ExpertVoice,
+    Boundary,
+    ExpertVote,
+    Gap,
     Latency,
     ModelRef,
     Position,
-    SceneData,
+    Scene,
     SceneSpan,
-    ShotData,
     Wallclock,
+)
+from streamer.events.payload import (
+    Shot as ShotEvent,
 )
 
 if TYPE_CHECKING:
     from streamer.pipeline.epoch import Epoch
-    from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Instant, Shot
+    from streamer.window.scorer import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,54 @@ class TrackerState:
     read: Fraction = Fraction(0)
 
 
+def shot_event(
+    stream: str, within: OpenEpoch, embedded: EmbeddedShot, wallclock: Wallclock, read: Fraction
+) -> ShotEvent:
+    """Describe a closed shot.
+
+    Args:
+        stream: Name in events.
+        within: Its epoch.
+        embedded: The shot.
+        wallclock: Of its first frame.
+        read: Media seconds read since the beginning of the stream.
+    """
+    shot = embedded.shot
+    latency = _latency(within, shot.end, embedded.compute_seconds, read)
+    end = _position(within, shot.end)
+    return ShotEvent(
+        **asdict(_position(within, shot.start)),
+        stream=stream,
+        epoch=within.epoch.number,
+        shot_index=shot.index,
+        end_pts=end.pts,
+        end_time_base=end.time_base,
+        end_seconds=end.seconds,
+        end_timecode=end.timecode,
+        wallclock=wallclock,
+        ended_by=shot.ended_by,
+        aspects=_aspects(within, frozenset(embedded.tokens)),
+        latency_seconds=latency.media_seconds + latency.compute_seconds,
+        latency=latency,
+    )
+
+
+def _position(within: OpenEpoch, at: Instant) -> Position:
+    return Position.of(at, within.epoch.start, within.epoch.frame_rate)
+
+
+def _latency(within: OpenEpoch, at: Instant, compute_seconds: float, read: Fraction) -> Latency:
+    media = max(0.0, float(read - within.elapsed(at.seconds)))
+    return Latency(media_seconds=media, compute_seconds=compute_seconds)
+
+
+def _aspects(within: OpenEpoch, observed: frozenset[str]) -> dict[str, AspectUse]:
+    return {
+        slot: AspectUse(network=network, absent=slot not in observed)
+        for slot, network in within.epoch.networks.items()
+    }
+
+
 class SceneTracker:
     """Follows shots and decisions of one stream and says what happened.
 
@@ -99,7 +149,7 @@ class SceneTracker:
         self._stream, self._model, self._threshold = stream, model, threshold
         self.state = TrackerState()
 
-    def begin(self, epoch: Epoch) -> DiscontinuityData | None:
+    def begin(self, epoch: Epoch) -> Gap | None:
         """Starts an epoch; the shots that follow are numbered within it.
 
         Returns:
@@ -119,7 +169,7 @@ class SceneTracker:
 
     def shot(
         self, embedded: EmbeddedShot, wallclock: float | None, arrival: float | None
-    ) -> ShotData:
+    ) -> ShotEvent:
         """Takes the next closed shot of the current epoch.
 
         Args:
@@ -145,27 +195,11 @@ class SceneTracker:
         state.read = max(state.read, within.elapsed(embedded.closed_at))
         if state.scene is None:
             state.scene = OpenScene(0, known, continues=False)
-        latency = self._latency(within, shot.end, embedded.compute_seconds)
-        end = self._position(within, shot.end)
-        return ShotData(
-            **dict(self._position(within, shot.start)),
-            stream=self._stream,
-            epoch=within.epoch.number,
-            shot_index=shot.index,
-            end_pts=end.pts,
-            end_time_base=end.time_base,
-            end_seconds=end.seconds,
-            end_timecode=end.timecode,
-            wallclock=clock,
-            ended_by=shot.ended_by,
-            aspects=self._aspects(within, known.observed),
-            latency_seconds=latency.media_seconds + latency.compute_seconds,
-            latency=latency,
-        )
+        return shot_event(self._stream, within, embedded, clock, state.read)
 
     def decide(
         self, decision: Decision, compute_seconds: float
-    ) -> tuple[BoundaryData | None, SceneData | None]:
+    ) -> tuple[Boundary | None, Scene | None]:
         """Takes the decision about the end of a shot; decisions come in order.
 
         Args:
@@ -189,9 +223,9 @@ class SceneTracker:
         state.scene = OpenScene(index, after, continues=not found)
         if not found:
             return None, scene
-        latency = self._latency(after.within, after.shot.start, compute_seconds)
-        boundary = BoundaryData(
-            **dict(self._position(after.within, after.shot.start)),
+        latency = _latency(after.within, after.shot.start, compute_seconds, state.read)
+        boundary = Boundary(
+            **asdict(_position(after.within, after.shot.start)),
             stream=self._stream,
             epoch=after.within.epoch.number,
             boundary_index=after.shot.index - 1,
@@ -201,7 +235,7 @@ class SceneTracker:
             score=decision.score,
             threshold=self._threshold,
             experts=tuple(
-                ExpertVoice(
+                ExpertVote(
                     name=vote.name,
                     weight=vote.weight,
                     probability=None if vote.absent else vote.probability,
@@ -209,7 +243,7 @@ class SceneTracker:
                 )
                 for vote in decision.experts
             ),
-            aspects=self._aspects(after.within, before.observed | after.observed),
+            aspects=_aspects(after.within, before.observed | after.observed),
             lookahead_shots=decision.lookahead_shots,
             latency_seconds=latency.media_seconds + latency.compute_seconds,
             latency=latency,
@@ -218,20 +252,20 @@ class SceneTracker:
         )
         return boundary, scene
 
-    def finish(self) -> SceneData | None:
+    def finish(self) -> Scene | None:
         """The scene that the end of the input ends; None when there was no shot."""
         if self.state.scene is None or not self.state.known:
             return None
         scene, self.state.scene = self._close(self.state.known[-1].shot, "end"), None
         return scene
 
-    def _close(self, last: Shot, ended_by: Literal["boundary", "gap", "end"]) -> SceneData:
+    def _close(self, last: Shot, ended_by: Literal["boundary", "gap", "end"]) -> Scene:
         open_scene = self.state.scene
         assert open_scene is not None
         first, within = open_scene.first, open_scene.first.within
-        start, end = self._position(within, first.shot.start), self._position(within, last.end)
-        return SceneData(
-            **dict(start),
+        start, end = _position(within, first.shot.start), _position(within, last.end)
+        return Scene(
+            **asdict(start),
             stream=self._stream,
             epoch=within.epoch.number,
             scene=SceneSpan(
@@ -251,7 +285,7 @@ class SceneTracker:
             model=self._model,
         )
 
-    def _discontinuity(self, epoch: Epoch, last: KnownShot | None) -> DiscontinuityData:
+    def _discontinuity(self, epoch: Epoch, last: KnownShot | None) -> Gap:
         gap = epoch.gap
         assert gap is not None
         back = epoch.arrival if epoch.arrival is not None else epoch.wallclock
@@ -260,8 +294,8 @@ class SceneTracker:
             missing = max(0.0, back - gap.lost_from)
         if last is not None:
             ended = float(last.shot.end.seconds - last.within.epoch.start.seconds)
-        return DiscontinuityData(
-            **dict(Position.of(epoch.start, epoch.start, epoch.frame_rate)),
+        return Gap(
+            **asdict(Position.of(epoch.start, epoch.start, epoch.frame_rate)),
             stream=self._stream,
             epoch=epoch.number,
             wallclock=Wallclock.of(epoch.wallclock, epoch.arrival),
@@ -273,16 +307,3 @@ class SceneTracker:
             attempts=gap.attempts,
             detail=gap.detail[:500],
         )
-
-    def _position(self, within: OpenEpoch, at: Instant) -> Position:
-        return Position.of(at, within.epoch.start, within.epoch.frame_rate)
-
-    def _latency(self, within: OpenEpoch, at: Instant, compute_seconds: float) -> Latency:
-        media = max(0.0, float(self.state.read - within.elapsed(at.seconds)))
-        return Latency(media_seconds=media, compute_seconds=compute_seconds)
-
-    def _aspects(self, within: OpenEpoch, observed: frozenset[str]) -> dict[str, AspectUse]:
-        return {
-            slot: AspectUse(network=network, absent=slot not in observed)
-            for slot, network in within.epoch.networks.items()
-        }

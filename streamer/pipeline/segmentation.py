@@ -6,16 +6,23 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-import safetensors
-import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from streamer.errors import StateError
+from streamer.errors import StateDamaged, StateError
 from streamer.events.payload import ModelRef
 from streamer.pipeline import remember
 from streamer.pipeline.scenes import SceneTracker
-from streamer.segment.causal import CausalSegmenter
+from streamer.saved import (
+    is_sealed,
+    most_bytes,
+    pack_arrays,
+    seal,
+    unpack_arrays,
+    unseal,
+)
+from streamer.window.scorer import CausalScorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,12 +31,52 @@ if TYPE_CHECKING:
     from streamer.events.payload import EventData
     from streamer.models.mixture import Moae
     from streamer.pipeline.epoch import Epoch
-    from streamer.segment.decision import Decision
     from streamer.timeline import EmbeddedShot, Shot
+    from streamer.window.scorer import Decision
 
-STATE_VERSION: Final = 1
-MAX_STATE_BYTES: Final = 16 << 20
-_TRACKER: Final = "tracker"
+_PLACE: Final = "the saved stream state"
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: str
+    tracker: str
+
+
+class ShotConsumer(Protocol):
+    """Take the closed shots of one stream, over as many epochs as it takes.
+
+    `StreamSegmentation` decides about them here; a fleet's reader sends them to Kafka.
+    """
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The current epoch; None before the first."""
+
+    @property
+    def last(self) -> tuple[int, Shot] | None:
+        """Epoch and last shot that was taken; None before the first."""
+
+    def begin(self, epoch: Epoch) -> Sequence[EventData]:
+        """Start an epoch; the next shots lie in it. Return the events that follow from it."""
+
+    def push(
+        self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
+    ) -> Sequence[EventData]:
+        """Take the next closed shot of the current epoch.
+
+        Args:
+            shot: The shot.
+            wallclock: Its first frame's, seconds since the Unix epoch, as the source says.
+            arrival: Its first frame's, seconds since the Unix epoch.
+
+        Returns:
+            The events that follow from it.
+        """
+
+    def finish(self) -> Sequence[EventData]:
+        """End the stream for good. Return the events that follow from it."""
 
 
 class StreamSegmentation:
@@ -49,7 +96,7 @@ class StreamSegmentation:
 
     def __init__(self, stream: str, model: Moae, settings: SegmentSection) -> None:
         self.stream = stream
-        self.segmenter = CausalSegmenter(model, settings.lookahead)
+        self.segmenter = CausalScorer(model, settings.lookahead)
         chosen = settings.threshold
         reference = ModelRef(name=model.config.row, sha256=model.digest)
         threshold = model.config.threshold if chosen is None else chosen
@@ -142,13 +189,10 @@ class StreamSegmentation:
         return events if scene is None else [*events, scene]
 
     def state(self) -> bytes:
-        """Everything needed to go on in another process; bounded, and plain data."""
-        metadata = {
-            "version": str(STATE_VERSION),
-            "stream": self.stream,
-            _TRACKER: remember.dump(self._tracker.state),
-        }
-        return safetensors.numpy.save(dict(self.segmenter.state()), metadata)
+        """Return everything needed to continue in another process; bounded, and plain data."""
+        content = _Content(stream=self.stream, tracker=remember.dump(self._tracker.state))
+        body = pack_arrays(self.segmenter.state())
+        return seal("segments", content.model_dump_json(), body)
 
     def restore(self, state: bytes) -> None:
         """Goes on from a saved state; a segmentation that could not is unchanged.
@@ -157,30 +201,30 @@ class StreamSegmentation:
             StateError: It is damaged, or belongs to another stream, checkpoint, look-ahead
                 or version of this program.
         """
-        metadata = _metadata(state)
-        if metadata.get("version") != str(STATE_VERSION):
-            raise StateError(
-                f"the saved stream state has version {metadata.get('version')}, not {STATE_VERSION}"
-            )
-        if metadata.get("stream") != self.stream:
-            raise StateError("the saved stream state belongs to another stream")
-        tracker = remember.load(metadata.get(_TRACKER, ""))
+        if is_sealed(state):
+            header, body = unseal(state, "segments", _PLACE)
+            arrays = unpack_arrays(body, _PLACE)
+        else:
+            # Version 0.1.0 wrote arrays, with the rest as their metadata.
+            arrays = unpack_arrays(state[: most_bytes("segments")], _PLACE)
+            header = _first_header(state)
         try:
-            arrays = safetensors.numpy.load(state)
-        except (safetensors.SafetensorError, ValueError, KeyError) as error:
-            raise StateError("the saved stream state is damaged") from error
+            content = _Content.model_validate_json(header)
+        except ValidationError as error:
+            raise StateDamaged(f"{_PLACE} is damaged") from error
+        if content.stream != self.stream:
+            raise StateError(f"{_PLACE} belongs to another stream")
+        tracker = remember.load(content.tracker)
         self.segmenter.restore(arrays)
         self._tracker.state = tracker
 
 
-def _metadata(state: bytes) -> dict[str, str]:
+def _first_header(state: bytes) -> bytes:
     size = int.from_bytes(state[:8], "little")
-    if len(state) > MAX_STATE_BYTES or not 2 <= size <= len(state) - 8:
-        raise StateError("the saved stream state is damaged")
     try:
         metadata = json.loads(state[8 : 8 + size])["__metadata__"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StateError("the saved stream state is damaged") from error
-    if not isinstance(metadata, dict):
-        raise StateError("the saved stream state is damaged")
-    return {str(key): str(value) for key, value in metadata.items()}
+        if metadata.pop("version") != "1":
+            raise ValueError("of another version")
+        return json.dumps(metadata).encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StateDamaged(f"{_PLACE} is damaged") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from streamer.connectors.sinks.registry import check_kind as check_sink
 from streamer.connectors.sources.registry import check_kind as check_source
 from streamer.errors import ConfigError, SinkError, SourceError
+from streamer.serve.guard import CrashGuard
 from streamer.serve.host import STOP_SECONDS, StreamHost
 from streamer.serve.roster import Roster
 
@@ -39,6 +40,7 @@ class Service:
         self._engine, self._shared, self._context = engine, shared, context
         self._hosts: dict[str, StreamHost] = {}
         self._roster = Roster(context.folder)
+        self.guard: Final = CrashGuard(context.folder, context.warn)
         self._lock = threading.Lock()
         self._limit: Final = context.settings.serve.max_streams
 
@@ -51,11 +53,14 @@ class Service:
         """Begins with the file's streams and what the API changed before.
 
         Raises:
-            ConfigError: There are too many.
+            ConfigError: There are too many, or a source or a sink is of no known kind.
             StateError: The changes kept from before are damaged.
         """
+        wanted = tuple(entries)
+        for entry in wanted:
+            _check_kinds(entry)
         with self._lock:
-            self._roster.load(entries)
+            self._roster.load(wanted)
             self._check(len(self._roster.entries))
             self._apply()
 
@@ -63,15 +68,20 @@ class Service:
         """Makes what runs fit a changed file; streams that failed are tried again.
 
         Raises:
-            ConfigError: There are too many; nothing was changed.
+            ConfigError: There are too many, or a source or a sink is of no known kind; nothing was
+                changed.
             StateUnwritable: The change cannot be kept; nothing was changed.
             Busy: Streams do not end; the others are as the file wants them.
         """
+        wanted = tuple(entries)
+        for entry in wanted:
+            _check_kinds(entry)
         with self._lock:
-            wanted = tuple(entries)
             names = {entry.name for entry in wanted}
             self._check(len(names | (self._roster.entries.keys() - names)))
             self._roster.reload(wanted)
+            for name in self._roster.entries:
+                self._release(name)
             self._apply(again=True)
 
     def put(self, entry: StreamEntry) -> bool:
@@ -92,6 +102,7 @@ class Service:
             self._roster.put(entry)
             if not new:
                 self._end_or_undo(entry.name, final=False)
+            self.guard.release(entry.name)
             self._begin(entry)
             return new
 
@@ -107,6 +118,7 @@ class Service:
                 return False
             self._roster.delete(name)
             self._end_or_undo(name, final=True)
+            self.guard.release(name)
             self._context.metrics.remove(name)
             return True
 
@@ -117,6 +129,7 @@ class Service:
             The streams that did not end in time.
         """
         with self._lock:
+            self.guard.close()
             for host in self._hosts.values():
                 host.stop(final=False)
             deadline = time.monotonic() + STOP_SECONDS
@@ -140,8 +153,9 @@ class Service:
                 busy.append(str(error))
             else:
                 self._context.metrics.remove(name)
-        for name, entry in wanted.items():
-            host = self._hosts.get(name)
+        # Suspects last: the others do not wait for them.
+        for name in sorted(wanted, key=self.guard.suspect):
+            entry, host = wanted[name], self._hosts.get(name)
             if host is not None:
                 idle = again and host.status.state in {"failed", "stopped"}
                 if host.entry == entry and not idle:
@@ -157,9 +171,15 @@ class Service:
 
     def _begin(self, entry: StreamEntry) -> None:
         engine = replace(self._engine, extractors=self._shared.views(entry.name))
-        host = StreamHost(entry, engine, self._context)
+        host = StreamHost(entry, engine, self._context, self.guard)
         self._hosts[entry.name] = host
         host.start()
+
+    def _release(self, name: str) -> None:
+        """Lets a stream that is held back be tried again."""
+        host = self._hosts.get(name)
+        if host is None or host.status.state == "failed":
+            self.guard.release(name)
 
     def _end_or_undo(self, name: str, *, final: bool) -> None:
         try:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from streamer.events.payload import Gap
 from streamer.lines import one_line
-from streamer.metrics.observer import Speed
-from streamer.pipeline.observer import Progress, Unwatched
+from streamer.metrics.meter import Speed
+from streamer.pipeline.progress import Behind, Disconnected, Opened, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamer.events.payload import DiscontinuityData, GapReason
-    from streamer.pipeline.stages import Stage
-    from streamer.timeline import StreamInfo
+    from streamer.events.payload import EventData
+    from streamer.pipeline.progress import Notice
 
 State = Literal["starting", "running", "reconnecting", "failed", "ended", "stopped"]
 
@@ -86,8 +86,8 @@ class Status:
         }
 
 
-class StatusObserver(Unwatched):
-    """Keeps a stream's status; may be read from any thread.
+class StatusKeeper:
+    """Keep a stream's status, as one of its watchers; may be read from any thread.
 
     Args:
         warn: Takes one line for people.
@@ -105,49 +105,45 @@ class StatusObserver(Unwatched):
         return self._status
 
     def enter(self, state: State) -> None:
-        """Begins a state."""
+        """Begin a state."""
         with self._lock:
             if state != self._status.state:
                 self._status = replace(self._status, state=state, since=datetime.now(UTC))
 
     def trouble(self, kind: str, message: str) -> None:
-        """Notes and tells what went wrong."""
+        """Keep what went wrong, and warn of it."""
         line = one_line(message)
         with self._lock:
             found = Trouble(datetime.now(UTC), kind, line)
             self._status = replace(self._status, trouble=found)
         self._warn(line)
 
-    def opened(self, info: StreamInfo, warnings: tuple[str, ...]) -> None:
-        """The stream runs."""
-        self.enter("running")
-        self._speed.restart()
-        for warning in warnings:
-            self._warn(one_line(warning))
+    def __call__(self, event: EventData | Notice) -> None:
+        """Take an event or notice of the stream."""
+        match event:
+            case Progress():
+                self._progress(event)
+            case Opened(warnings=warnings):
+                self.enter("running")
+                self._speed.restart()
+                for warning in warnings:
+                    self._warn(one_line(warning))
+            case Disconnected(reason, detail, wait):
+                self.enter("reconnecting")
+                with self._lock:
+                    count = self._status.reconnections + 1
+                    self._status = replace(self._status, reconnections=count)
+                self.trouble(reason, f"{detail}; trying again in {wait:.1f} s")
+            case Gap(missing_seconds=missing):
+                gap = "" if missing is None else f" after {missing:.1f} s"
+                self._warn(f"the input is back{gap}: epoch {event.epoch}")
+            case Behind(stage, lag):
+                self._warn(f"{lag:.1f} s behind: {stage} is slow")
 
-    def progressed(self, progress: Progress) -> None:
-        """Keeps it."""
+    def _progress(self, progress: Progress) -> None:
         realtime = self._speed.at(progress.position)
         with self._lock:
             status = self._status
             more = progress.position > status.progress.position
             moved = time.monotonic() if more else status.moved
             self._status = replace(status, progress=progress, realtime=realtime, moved=moved)
-
-    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
-        """The input went away."""
-        self.enter("reconnecting")
-        with self._lock:
-            count = self._status.reconnections + 1
-            self._status = replace(self._status, reconnections=count)
-        self.trouble(reason, f"{detail}; trying again in {wait:.1f} s")
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        """The input is back."""
-        missing = discontinuity.missing_seconds
-        gap = "" if missing is None else f" after {missing:.1f} s"
-        self._warn(f"the input is back{gap}: epoch {discontinuity.epoch}")
-
-    def slow(self, stage: Stage, lag: float) -> None:
-        """Names the stage."""
-        self._warn(f"{lag:.1f} s behind: {stage} is slow")

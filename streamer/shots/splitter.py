@@ -121,12 +121,18 @@ class ShotSplitter:
         self._past.extend(state.past)
         self._gradual.resume(state.gradual_next, state.gradual_kept)
 
-    def push(self, start: Instant, signature: Signature) -> Step:
-        """Takes the next picture.
+    @property
+    def begun(self) -> bool:
+        """Whether a picture has come."""
+        return self._start is not None
+
+    def push(self, start: Instant, signature: Signature | None) -> Step:
+        """Take the next picture.
 
         Args:
             start: When it is shown; later than all before.
-            signature: Its numbers.
+            signature: Its numbers; None for one that is damaged, and counts as the one before
+                shown again. The first has to have some.
 
         Returns:
             Shots that closed, and the time before which no cut can come any more.
@@ -139,7 +145,10 @@ class ShotSplitter:
         if newest is not None:
             if start <= newest.start:
                 raise ValueError(f"picture at {start.seconds} s is not after the last")
-            change = unlikeness(newest.signature, signature)
+            change = 0.0 if signature is None else unlikeness(newest.signature, signature)
+            signature = newest.signature if signature is None else signature
+        if signature is None:
+            raise ValueError("the first picture has no signature")
         if self._start is None:
             self._start = self._last_cut = start
         self._pending.append(SeenPicture(start, signature, change, is_flat(signature)))

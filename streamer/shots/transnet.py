@@ -94,12 +94,18 @@ class TransnetSplitter:
         """Pictures that are looked at after a cut before it is decided, at most; at least 25."""
         return _DECIDED + _AROUND - 1
 
-    def push(self, start: Instant, thumbnail: NDArray[np.uint8]) -> Step:
-        """Takes the next picture.
+    @property
+    def begun(self) -> bool:
+        """Whether a picture has come."""
+        return self._start is not None
+
+    def push(self, start: Instant, thumbnail: NDArray[np.uint8] | None) -> Step:
+        """Take the next picture.
 
         Args:
             start: When it is shown; later than all before.
-            thumbnail: From `Thumbnailer`.
+            thumbnail: From `Thumbnailer`; None for one that is damaged, and counts as the one
+                before shown again. The first has to have one.
 
         Returns:
             Shots that closed, and the time before which no cut can come any more.
@@ -109,6 +115,8 @@ class TransnetSplitter:
         """
         if self._newest is not None and start <= self._newest:
             raise ValueError(f"picture at {start.seconds} s is not after the last")
+        if thumbnail is None:
+            thumbnail = self._window[-1]
         if self._start is None:
             self._start = self._last_cut = start
             self._window = [thumbnail] * _AROUND

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from streamer.config.sections import AspectsSection
+from streamer.models.catalogue import EXPERT_ROWS
 from streamer.models.checkpoint import save_moae
 from streamer.models.mixture import AspectInput, Moae, MoaeConfig
 from streamer.models.networks.registry import architecture
-from streamer.models.rows import EXPERT_ROWS
 from tests.acceptance.command import Tail
 from tests.acceptance.films import RATE, SHOTS, pictures
 from tests.media import Recipe, Tone, write_film

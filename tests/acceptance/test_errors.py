@@ -69,8 +69,8 @@ def test_settings_are_refused_with_their_key(tail: Tail, film: Path, tmp_path: P
     refused(tail(film, "--config", file), 10, "settings.toml", "shots.max_second")
     file.write_text('[shots]\nmax_seconds = "12"\n')
     refused(tail(film, "--config", file), 10, "settings.toml", "shots.max_seconds", "number")
-    refused(tail(film, "--threshold", "2"), 10, "segment.threshold")
-    refused(tail(film, "--emit", "boundaries,nonsense"), 10, "output.emit")
+    refused(tail(film, "--threshold", "2"), 2, "'--threshold'", "from 0 to 1")
+    refused(tail(film, "--emit", "boundaries,nonsense"), 2, "'--emit'")
 
 
 def test_weights_that_are_missing_or_corrupted(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.models.rows import EXPERT_ROWS
+from streamer.models.catalogue import EXPERT_ROWS
 from tests.acceptance.command import EVERYTHING, Tail, read_event
 from tests.acceptance.films import CUTS, SHOTS
 

@@ -62,8 +62,9 @@ class Served:
 
 
 @contextmanager
-def command(config: Path) -> Iterator[Served]:
-    words = [sys.executable, "-m", "streamer", "serve", "--config", str(config), "--json-logs"]
+def command(config: Path, *program: str) -> Iterator[Served]:
+    words = [sys.executable, *(program or ("-m", "streamer"))]
+    words += ["serve", "--config", str(config), "--json-logs"]
     environment = os.environ | {"STREAMER__SERVE__TOKEN": TOKEN}
     with (config.parent / "log.txt").open("ab") as log:
         child = subprocess.Popen(
@@ -246,6 +247,38 @@ sinks = ["kafka://127.0.0.1:{silent.getsockname()[1]}/scenes"]
             assert served.child.wait(PATIENCE) == -signal.SIGTERM
             assert time.monotonic() - began < 5
             held.close()
+
+
+def test_hostile_clients_leave_a_line_of_json_and_health(tail: Tail, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"""
+[segment]
+checkpoint = "{tail.checkpoint}"
+[serve]
+listen = "127.0.0.1:0"
+state = "{tmp_path / "state"}"
+""")
+    header = f"Host: x\r\nAuthorization : Bearer {TOKEN}\r\n\r\n"
+    with command(config) as served, contextlib.ExitStack() as stack:
+        for _ in range(300):
+            idle = socket.create_connection(("127.0.0.1", served.port))
+            stack.enter_context(idle)
+            with socket.create_connection(("127.0.0.1", served.port)) as malformed:
+                malformed.sendall(f"PUT /streams/x HTTP/1.1\r\n{header}".encode())
+                assert b" 400 " in malformed.recv(1 << 12)
+        assert served.ask("GET", "/livez")[0] == 200
+        assert served.ask("GET", "/readyz")[0] == 200
+        assert served.ask("DELETE", "/streams/x")[0] == 404
+        metrics = _metrics(served)[1]
+        assert 'streamer_http_refused_total{reason="malformed"} 300.0' in metrics
+        served.child.terminate()
+        assert served.child.stderr is not None
+        lines = served.child.stderr.read().splitlines()
+        assert served.child.wait(PATIENCE) == 0
+    assert not any(TOKEN.encode() in line for line in lines)
+    said = [str(json.loads(line)["message"]) for line in lines]
+    assert 1 <= len([line for line in said if "malformed" in line]) <= 3
+    assert len(said) <= 6
 
 
 def _metrics(served: Served) -> tuple[int, str]:

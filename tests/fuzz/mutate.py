@@ -25,7 +25,8 @@ VALUES: Final = (
     b"0", b"-1", b"1", b"2", b"0.0001", b"99999999999999", b"1e400", b"nan", b"", b"3.ts",
     b"film.mp4",
     b"$Time$.mp4", b"$Number%099d$", b"$$", b"PT0S", b"P9999999D", b"http://127.0.0.1:1/x", b"..",
-    b"file:///etc/hostname", b"list.m3u8", b"list.mpd",
+    b"file:///etc/hostname", b"list.m3u8", b"list.mpd", b"9" * 5000, b"0x" + b"f" * 5000,
+    b"x" * 140_000, b"\"\\u0000\"", b"00:00:00:99999999999999999999", b"1979-05-27", b"[[x]]",
 )  # fmt: skip
 
 

@@ -14,6 +14,15 @@ def test_hostile_inputs_end_in_order_or_in_a_source_error() -> None:
     assert {"decoded", "NotMedia"} <= endings
 
 
+def test_files_that_are_no_media_are_tried_too() -> None:
+    found = campaign(count=800, seed=20261128, seconds=60.0, only=".s")
+    assert found.failures == []
+    assert {"StateError", "read"} <= found.outcomes["data.state"].keys()
+    assert {"SinkError", "read"} <= found.outcomes["data.spool"].keys()
+    assert {"DatasetError", "read"} <= found.outcomes["list.scenes.csv"].keys()
+    assert {"ConfigError", "read"} <= found.outcomes["list.settings.toml"].keys()
+
+
 def test_an_input_is_decided_by_its_seed() -> None:
     good = bytes(range(256)) * 20
     assert mutated(good, 7) == mutated(good, 7)

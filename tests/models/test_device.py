@@ -29,7 +29,7 @@ def as_before() -> Iterator[None]:
 def test_a_gpu_rounds_nothing_unless_that_is_asked_for() -> None:
     assert pick_device("cpu") == "cpu"
     assert torch.backends.cudnn.allow_tf32 is False
-    pick_device("cpu", few_bits=True)
+    pick_device("cpu", allow_tf32=True)
     assert torch.backends.cudnn.allow_tf32 is True
 
 

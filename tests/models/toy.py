@@ -8,7 +8,8 @@ import numpy as np
 
 from streamer.models.dataset.folder import DatasetFolder, write_movie
 from streamer.models.dataset.movie import AspectTokens, Movie
-from streamer.models.experts.size import ExpertSize, MixerSize
+from streamer.models.experts.expert import ExpertSize
+from streamer.models.mixer.mixer import MixerSize
 from streamer.models.mixture import AspectInput, Moae, MoaeConfig
 
 if TYPE_CHECKING:

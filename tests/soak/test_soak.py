@@ -37,6 +37,7 @@ def soaked(folder: Path) -> Soaked:
         return run.result(WALL_SECONDS + 180)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(480)
 def test_faults_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
     done = soaked(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.spool import Spool
 from streamer.errors import SinkError
+from streamer.saved import seal
+from tests import first_release
 
 LIMIT = 1000
 
@@ -205,8 +209,6 @@ def test_a_full_disk_is_said_and_what_was_stored_stays(tmp_path: Path) -> None:
 def test_places_that_are_no_spool(tmp_path: Path) -> None:
     film = tmp_path / "film.spool"
     film.write_bytes(b"\x00\x00\x00\x18ftypmp42" * 1000)
-    with pytest.raises(SinkError, match="file is not a database"):
-        opened(film)
     whole = tmp_path / "whole.spool"
     filled = opened(whole)
     filled.put(b"an event")
@@ -217,13 +219,6 @@ def test_places_that_are_no_spool(tmp_path: Path) -> None:
     assert "cannot be read" in found["film.spool"].problem
     assert (found["whole.spool"].events, found["whole.spool"].problem) == (1, "")
     assert (found["empty.spool"].events, found["empty.spool"].problem) == (0, "")
-    newer = tmp_path / "newer.spool"
-    opened(newer).close()
-    database = sqlite3.connect(newer)
-    database.execute("PRAGMA user_version = 2")
-    database.close()
-    with pytest.raises(SinkError, match="a spool of version 2"):
-        opened(newer)
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(SinkError, match="cannot be made"):
@@ -233,11 +228,124 @@ def test_places_that_are_no_spool(tmp_path: Path) -> None:
         spool.put(b"a")
 
 
+def test_a_file_that_is_no_spool_is_put_aside(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.spool", list[str]()
+    for end in ("", ".2", ".3", ".4"):
+        path.write_bytes(b"\x00\x00\x00\x18ftypmp42" * 1000)
+        spool = opened(path, warn=said.append)
+        assert said.pop().startswith(f"{path}: damaged (file is not a database); put aside as")
+        assert (tmp_path / f"a.spool.damaged{end}").stat().st_size == 12_000
+        spool.put(b"an event")
+        assert lines(spool) == [b"an event"]
+        spool.close()
+    path.write_bytes(b"the newest")
+    opened(path).close()
+    aside = [each.read_bytes() for each in tmp_path.glob("*.damaged*")]
+    assert len(aside) == 4
+    assert b"the newest" in aside
+
+
+def test_a_newer_spool_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "newer.spool"
+    opened(path).close()
+    note = bytearray(seal("spool", "{}"))
+    note[6] = 9
+    note[24:56] = hashlib.sha256(bytes(note[:24] + note[56:])).digest()
+    database = sqlite3.connect(path)
+    database.execute("UPDATE about SET note = ?", (bytes(note),))
+    database.commit()
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(SinkError, match="written by a newer version of this program"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+def test_a_spool_of_the_first_release_is_read_and_renewed(tmp_path: Path) -> None:
+    path, old = tmp_path / "a.spool", [b'{"a": %d}\n' % number for number in range(40)]
+    first_release.spool(path, "kafka://localhost:9092/scenes", "film", old)
+    (found,) = leftovers(tmp_path)
+    assert (found.target, found.stream) == ("kafka://localhost:9092/scenes", "film")
+    assert (found.events, found.size) == (40, sum(map(len, old)))
+    spool = opened(path)
+    assert lines(spool) == old
+    assert (spool.state.events, spool.state.size) == (40, sum(map(len, old)))
+    spool.put(b"new")
+    spool.close()
+    with sqlite3.connect(path) as database:
+        kept = [line for (line,) in database.execute("SELECT line FROM events ORDER BY number")]
+    database.close()
+    assert kept == [seal("event", body=line) for line in [*old, b"new"]]
+    (found,) = leftovers(tmp_path)
+    assert (found.target, found.stream, found.events) == (
+        "kafka://localhost:9092/scenes", "film", 41,
+    )  # fmt: skip
+
+
+def test_a_damaged_event_is_put_aside_with_the_reason(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.spool", list[str]()
+    spool = opened(path, warn=said.append)
+    for number in range(6):
+        spool.put(b'{"id": %d}' % number)
+    spool.close()
+    database = sqlite3.connect(path)
+    broken = bytearray(seal("event", body=b'{"id": 1}'))
+    broken[-2] ^= 1
+    for number, line in ((2, bytes(broken)), (4, b'{"id": 9}'), (5, b"")):
+        database.execute("UPDATE events SET line = ? WHERE number = ?", (line, number))
+    database.commit()
+    database.close()
+    spool = opened(path, warn=said.append)
+    assert lines(spool) == [b'{"id": 0}', b'{"id": 2}', b'{"id": 5}']
+    assert lines(spool) == [b'{"id": 0}', b'{"id": 2}', b'{"id": 5}']
+    assert (spool.state.refused, spool.state.events, spool.state.size) == (3, 3, 27)
+    assert [line.split(": ")[1] for line in said] == ["event 2", "event 4", "event 5"]
+    assert all("it is kept in the table refused" in line for line in said)
+    assert spool.wait_empty(0.0) is False
+    spool.remove([event.number for event in spool.after(0, 9)])
+    assert spool.wait_empty(0.0) is True
+    spool.close()
+    with sqlite3.connect(path) as database:
+        rows = database.execute("SELECT number, line, reason FROM refused").fetchall()
+    database.close()
+    assert [row[:2] for row in rows] == [(2, bytes(broken)), (4, b'{"id": 9}'), (5, b"")]
+    assert "its checksum does not match" in rows[0][2]
+
+
+def test_no_flipped_bit_changes_or_invents_an_event() -> None:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        path = Path(folder) / "a.spool"
+        spool = opened(path, 1 << 20)
+        put = [b'{"id": "%032x"}' % number for number in range(60)]
+        for line in put:
+            spool.put(line)
+        spool.close()
+        whole = path.read_bytes()
+        # Most of a file is zeros that say nothing.
+        places = [at for at in range(len(whole)) if whole[at] or at % 97 == 0]
+        random = Random(7)
+        for at in random.sample(places, 800):
+            broken = bytearray(whole)
+            broken[at] ^= 1 << random.randrange(8)
+            for old in path.parent.iterdir():
+                old.unlink()
+            path.write_bytes(broken)
+            said: list[str] = []
+            spool = opened(path, 1 << 20, warn=said.append)
+            got = lines(spool)
+            spool.close()
+            assert set(got) <= set(put), at
+            assert len(set(got)) == len(got), at
+            # None is lost in silence.
+            assert len(got) == len(put) or said, at
+
+
 def test_the_file_stays_within_its_limit(tmp_path: Path) -> None:
     path = tmp_path / "a.spool"
     spool = opened(path, 100_000, full="drop-oldest")
     for number in range(1000):
         spool.put(b"%4d" % number * 500)
     spool.close()
-    assert len(list(tmp_path.iterdir())) == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.spool", "a.spool.reserve"]
     assert path.stat().st_size < 2 * 100_000 + (1 << 16)

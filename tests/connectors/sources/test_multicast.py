@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.servers.process import program
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +40,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.network
 def test_a_group_is_joined(known_film: Path, tmp_path: Path) -> None:
     inside = ["sh", "-e", "-c", NETWORK, "sh", sys.executable, "-c", WATCH]
     done = subprocess.run(

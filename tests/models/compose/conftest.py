@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from streamer.models.compose.library import Library, scan
-from streamer.models.compose.tone import write_wave
+from streamer.models.compose.sample import write_wave
 
 if TYPE_CHECKING:
     from pathlib import Path

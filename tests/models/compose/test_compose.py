@@ -66,6 +66,7 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
+@pytest.mark.slow
 def test_annotations_tile_the_film_and_agree(order: Order, film: Path) -> None:
     scenes, shots = rows(film.with_suffix(".scenes.csv")), rows(film.with_suffix(".shots.csv"))
     facts = json.loads(film.with_suffix(".json").read_text())
@@ -106,6 +107,7 @@ def test_sound_is_as_long_as_the_picture(order: Order, film: Path) -> None:
     assert samples.std() > 0.003
 
 
+@pytest.mark.slow
 def test_the_same_order_makes_the_same_film(order: Order, film: Path, tmp_path: Path) -> None:
     again = replace(order, out=tmp_path, movies=2)
     names = compose(again, jobs=2)

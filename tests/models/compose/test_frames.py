@@ -6,11 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamer.models.compose.frames import Pictures, blend, mixture
 from streamer.models.compose.library import Library
 from streamer.models.compose.paint import ShotPainter
 from streamer.models.compose.plan import (
@@ -23,6 +22,7 @@ from streamer.models.compose.plan import (
     Style,
     Transition,
 )
+from streamer.models.compose.render import Pictures, blend, blend_share
 
 STILL = Move(Box(0.5, 0.5, 1.1), Box(0.5, 0.5, 1.1))
 STYLE = Style(
@@ -71,7 +71,7 @@ def drawn(film: FilmPlan, library: Library) -> list[NDArray[np.uint8]]:
 
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_the_new_shot_dominates_from_its_first_frame_on(before: int, after: int) -> None:
-    shares = [mixture(p, 100, before, after) for p in range(100 - before, 100 + after)]
+    shares = [blend_share(p, 100, before, after) for p in range(100 - before, 100 + after)]
     assert all(a < b for a, b in pairwise(shares))
     assert all(0 < share < 0.5 for share in shares[:before])
     assert all(0.5 < share < 1 for share in shares[before:])
@@ -151,6 +151,7 @@ def test_a_zoom_enlarges_the_middle_and_may_be_asked_beyond_its_ends(library: Li
     assert inside > 0.9
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(1, 3), st.floats(0, 0.05), st.floats(0, 1))
 def test_any_camera_stays_inside_the_view(
     library: Library, x: float, y: float, zoom: float, shake: float, phase: float

@@ -9,7 +9,7 @@ from PIL import Image
 
 import streamer.models.compose.sample as sample
 from streamer.errors import ComposeError
-from streamer.models.compose.tone import TONES, draw_tone
+from streamer.models.compose.sample import TONES, draw_tone
 from tests.models.compose.conftest import texture
 
 PACKAGES = Path(__file__).parents[3] / "scripts" / "packages-demo.txt"
@@ -49,6 +49,7 @@ def test_tones_are_repeatable_and_bounded(name: str) -> None:
     assert (tone == draw_tone(TONES[name], 2.0, 16_000, 3)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(sample.missing_packages()), reason="the demo's packages are not installed")
 def test_the_sample_is_composed_once(tmp_path: Path) -> None:
     film = sample.compose_sample(tmp_path, 160, 90)

@@ -12,13 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.errors import ComposeError
-from streamer.models.compose.clips import LOUDNESS, Clips, decode, level, low_pass
+from streamer.models.compose.audio import (
+    LOUDNESS,
+    Clips,
+    SoundMixer,
+    decode,
+    level,
+    loop,
+    low_pass,
+    reverberate,
+)
+from streamer.models.compose.draw import SOUND_TRACKS, sound_track
 from streamer.models.compose.library import Library
-from streamer.models.compose.mix import Mixer, loop, reverberate
 from streamer.models.compose.plan import FilmPlan, ScenePlan, SoundEvent, SoundTrack, Transition
 from streamer.models.compose.screenplay import Bounds, Screenwriter
 from streamer.models.compose.soundtrack import HEARD, SoundWriter
-from streamer.models.compose.style import SOUND_TRACKS, sound_track
 from tests.models.compose.test_frames import STYLE, shot
 
 RATE = 16_000
@@ -47,7 +55,7 @@ def event(media: Path, start: float, seconds: float) -> SoundEvent:
 
 def test_a_sound_lies_where_it_was_put(media: Path) -> None:
     film = film_with(event(media, 1.25, 2.0))
-    sound = np.concatenate(list(Mixer(film).blocks(25)), axis=1)[0]
+    sound = np.concatenate(list(SoundMixer(film).blocks(25)), axis=1)[0]
     assert sound.size == 4 * RATE
     heard = np.flatnonzero(sound)
     assert heard[0] == pytest.approx(1.25 * RATE, abs=2)
@@ -59,15 +67,15 @@ def test_a_sound_lies_where_it_was_put(media: Path) -> None:
 def test_blocks_do_not_change_the_mix(media: Path) -> None:
     sounds = (event(media, -0.5, 2.0), replace(event(media, 1.0, 9.0), room=0.3, speed=1.03))
     film = film_with(*sounds, stereo=True)
-    whole = np.concatenate(list(Mixer(film).blocks(100)), axis=1)
-    pieces = np.concatenate(list(Mixer(film).blocks(7)), axis=1)
+    whole = np.concatenate(list(SoundMixer(film).blocks(100)), axis=1)
+    pieces = np.concatenate(list(SoundMixer(film).blocks(7)), axis=1)
     assert whole.shape == (2, 4 * RATE)
     assert (whole == pieces).all()
 
 
 def test_nothing_ever_clips(media: Path) -> None:
     loud = tuple(replace(event(media, 0.0, 4.0), level=3.0) for _ in range(6))
-    sound = np.concatenate(list(Mixer(film_with(*loud)).blocks(25)), axis=1)
+    sound = np.concatenate(list(SoundMixer(film_with(*loud)).blocks(25)), axis=1)
     assert np.abs(sound).max() <= 1.0
     assert np.abs(sound).max() > 0.9
 

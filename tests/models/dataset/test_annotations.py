@@ -37,6 +37,21 @@ def test_frame_pairs(tmp_path: Path) -> None:
     assert read_boundaries(path, frame_rate=Fraction(24000, 1001)) == [Fraction(300 * 1001, 24000)]
 
 
+@pytest.mark.parametrize("digits", [13, 5000])
+def test_frame_numbers_of_any_length_are_refused(tmp_path: Path, digits: int) -> None:
+    rate = Fraction(25)
+    shots = write(tmp_path, "0 99\n100 199\n", "shots")
+    for text, beside in (
+        (f"0 {'9' * digits}\n", None),
+        (f"{'9' * digits} 1\n", shots),
+    ):
+        with pytest.raises(DatasetError, match=r"film\.csv:1: not a"):
+            read_boundaries(write(tmp_path, text), frame_rate=rate, shots=beside)
+    code = write(tmp_path, f"start,end\n0,00:00:01:{'9' * digits}\n")
+    with pytest.raises(DatasetError, match=r"film\.csv:2: not a start"):
+        read_boundaries(code, frame_rate=rate)
+
+
 def test_movienet(tmp_path: Path) -> None:
     shots = write(tmp_path, "0 99 1 2 3\n100 199 1 2 3\n200 299 1 2 3\n300 399 1 2 3\n", "shots")
     labels = write(tmp_path, "0000 0\n0001 1\n0002 0\nend\n", "labels")
@@ -53,6 +68,13 @@ def test_movienet(tmp_path: Path) -> None:
         ("start,end\n00:00:00:00,00:00:01:00\n", "frame rate"),
         ("0 99\n100 199\n", "--frame-rate"),
         ("start,end\n0,1e99\n", "film.csv:2"),
+        ("start,end\n0," + "5" * 140_000 + "\n", "film.csv:2: not CSV"),
+        ('start,end\n0,5\n5,"' + "x" * 140_000 + "\n", "film.csv:3: not CSV"),
+        ("start,end\n0," + "9" * 5000 + "\n", "film.csv:2"),
+        ("start,end\n0,0x10\n", "film.csv:2"),
+        ("start,end\n0,\u0665\n", "film.csv:2"),
+        ("start,end\n0,1/3\n", "film.csv:2"),
+        ("start,end\n0,a\0b\n", "film.csv:2"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path: Path, text: str, says: str) -> None:

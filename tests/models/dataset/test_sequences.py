@@ -14,7 +14,7 @@ from streamer.models.dataset.sequences import (
     tile_starts,
     window_starts,
 )
-from streamer.models.experts.projection import Projection
+from streamer.models.experts.tokens import Projection
 from tests.models.toy import DIMS, toy_movie
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.models.experts.attention import MultimodalAttention
+from streamer.models.experts.layers import MultimodalAttention
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamer.models.experts.bnet import BNet, Difference, Relation
-from streamer.models.experts.windows import boundary_windows, heal
+from streamer.models.experts.layers import BNet, Difference, Relation
+from streamer.models.experts.tokens import boundary_windows, fill_missing
 
 
 def _set(conv: torch.nn.Conv2d, weight: list[list[float]], bias: list[float]) -> None:
@@ -123,7 +123,7 @@ def test_shared_halves_have_one_set_of_parameters() -> None:
 def test_outer_shots_that_are_absent_are_replaced_by_their_inner_neighbours() -> None:
     windows = torch.arange(6.0)[None, :, None].expand(1, 6, 2)
     present = torch.tensor([[False, False, True, True, True, False]])
-    assert heal(windows, present, 3)[0, :, 0].tolist() == [2, 2, 2, 3, 4, 4]
+    assert fill_missing(windows, present, 3)[0, :, 0].tolist() == [2, 2, 2, 3, 4, 4]
 
 
 def test_windows_of_boundaries_and_their_presence() -> None:

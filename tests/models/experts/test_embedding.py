@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.models.experts.embedding import ShotEmbedding
-from streamer.models.experts.spectrogram import SPECTROGRAM_DIM, SpectrogramEmbedding
+from streamer.models.experts.layers import SPECTROGRAM_DIM, ShotEmbedding, SpectrogramEmbedding
 from streamer.models.experts.tokens import TokenBatch, pad_tokens, thinned
 
 CPU = torch.device("cpu")

@@ -7,13 +7,10 @@ import pytest
 import torch
 
 from streamer.errors import ConfigError
-from streamer.models.experts.build import build_expert
-from streamer.models.experts.combine import CombinedExpert
-from streamer.models.experts.projection import Moments, Projection
-from streamer.models.experts.size import ExpertSize
-from streamer.models.experts.spectrogram import SPECTROGRAM_DIM
-from streamer.models.experts.tokens import TokenBatch
-from streamer.models.rows import EXPERT_ROWS, ROWS, find_row
+from streamer.models.catalogue import EXPERT_ROWS, ROWS, find_row
+from streamer.models.experts.expert import CombinedExpert, ExpertSize, build_expert
+from streamer.models.experts.layers import SPECTROGRAM_DIM
+from streamer.models.experts.tokens import Moments, Projection, TokenBatch
 from tests.models.toy import SMALL
 
 if TYPE_CHECKING:
@@ -56,10 +53,10 @@ def test_paper_sizes() -> None:
     expert = build_expert("MME_place_PANNs", {"place": 2048, "panns": 512}, size, 2)
     assert expert.relation_width("place") == 512 + 512
     windows = torch.randn(1, 4, 512)
-    assert expert.relate("place", windows).shape == (1, 1024)
+    assert expert.boundary_features("place", windows).shape == (1, 1024)
     spectrogram = build_expert("HLSS_STFT", {"stft": SPECTROGRAM_DIM}, size, 2)
     # The base network describes spectrograms by difference alone.
-    assert spectrogram.relate("stft", windows).shape == (1, 512)
+    assert spectrogram.boundary_features("stft", windows).shape == (1, 512)
 
 
 def test_ten_experts_in_the_order_of_the_table() -> None:
@@ -129,10 +126,10 @@ def test_combine_sums_logits_by_fixed_weights() -> None:
     expected = (
         0.5 * parts["place"] + 0.2 * parts["cast"] + 0.2 * parts["action"] + 0.1 * parts["stft"]
     )
-    torch.testing.assert_close(expert.judge(relations, present).logits, expected)
+    torch.testing.assert_close(expert.score(relations, present).logits, expected)
     present["cast"] = torch.zeros(1, L, dtype=torch.bool)
     without = (0.5 * parts["place"] + 0.2 * parts["action"] + 0.1 * parts["stft"]) / 0.8
-    torch.testing.assert_close(expert.judge(relations, present).logits, without)
+    torch.testing.assert_close(expert.score(relations, present).logits, without)
     assert bool(expert(batch, 1).present.all())
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from streamer.models.mixer.constraints import confidence_constraint, spread, variance_constraint
+from streamer.models.mixer.mixer import confidence_constraint, spread, variance_constraint
 
 WEIGHTS = [0.5, 0.3, 0.2]
 ALL = torch.ones(3, dtype=torch.bool)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import ConfigError, DatasetError
+from streamer.models.catalogue import ROWS
 from streamer.models.mixer.ensembles import (
     MAJORITY_VOTING,
     STACKING_LR,
@@ -16,7 +17,6 @@ from streamer.models.mixer.ensembles import (
     Votes,
     fit_ensemble,
 )
-from streamer.models.rows import ROWS
 
 NAMES = (MAJORITY_VOTING, UNWEIGHTED_AVERAGING, STACKING_LR, STACKING_SVC)
 

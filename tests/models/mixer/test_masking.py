@@ -4,8 +4,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.models.mixer.masking import consecutive_scores, masked_experts
-from streamer.models.mixer.mixer import Mixer, masked_softmax, renormalise
+from streamer.models.mixer.mixer import (
+    Mixer,
+    consecutive_scores,
+    masked_experts,
+    masked_softmax,
+    renormalise,
+)
 from tests.models.toy import toy_model
 
 E = 10

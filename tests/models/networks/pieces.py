@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput
+from streamer.extractor import ClipInput, Extractor, PictureInput
 from tests.models.networks.faces import SITTERS, portrait
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.models.networks.boxes import cut_out, inside, moved, squared, suppress
+from streamer.models.networks.mtcnn import cut_out, inside, moved, squared, suppress
 
 BOX = st.tuples(*(st.integers(0, 40),) * 2, *(st.integers(1, 30),) * 2, st.integers(0, 9))
 

@@ -16,18 +16,16 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.extractor import ClipInput, PictureInput
 from streamer.aspects.sharing import SharedExtractors
 from streamer.bench.aspects import make_pieces
 from streamer.config.sections import AspectsSection
-from streamer.models.networks.base import TorchExtractor
-from streamer.models.networks.precision import MIN_COSINE
+from streamer.extractor import ClipInput, PictureInput
+from streamer.models.networks.base import MIN_COSINE, TorchExtractor
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.store import WeightStore
 
 GPU = torch.device("cuda")
 DEFAULTS = {name: section.network for name, section in AspectsSection().slots.items()}
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
 def moved(module: nn.Module) -> nn.Module:
@@ -44,6 +42,7 @@ def moved(module: nn.Module) -> nn.Module:
 
 
 # LSTMs ask for the driver, faces for numbers: these two are left to a real GPU.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network", sorted(set(DEFAULTS.values()) - {"ge2e", "mtcnn-dlib", "grid-flow"})
 )
@@ -68,7 +67,7 @@ def on(device: torch.device, aspect: str, store: WeightStore) -> TorchExtractor:
     return made
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("aspect", sorted(set(DEFAULTS) - {"cast"}))
 def test_tokens_are_those_of_the_cpu(aspect: str, weight_store: WeightStore) -> None:
     cpu, gpu = (on(torch.device(name), aspect, weight_store) for name in ("cpu", "cuda"))
@@ -77,13 +76,20 @@ def test_tokens_are_those_of_the_cpu(aspect: str, weight_store: WeightStore) -> 
     assert float(close.min()) >= MIN_COSINE
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_float32_gives_the_numbers_of_the_cpu(weight_store: WeightStore) -> None:
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for aspect in ("place", "panns", "speaker"):
             network = DEFAULTS[aspect]
             wanted, got = (
-                build(aspect, network, weight_store, torch.device(name), Fraction(2), few_bits=few)
+                build(
+                    aspect,
+                    network,
+                    weight_store,
+                    torch.device(name),
+                    Fraction(2),
+                    mixed_precision=few,
+                )
                 for name, few in (("cpu", True), ("cuda", False))
             )
             pieces = make_pieces(wanted, 6)
@@ -92,7 +98,7 @@ def test_float32_gives_the_numbers_of_the_cpu(weight_store: WeightStore) -> None
             )
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_streams_share_a_gpu(weight_store: WeightStore) -> None:
     extractors = [on(GPU, aspect, weight_store) for aspect in ("place", "vggish", "speaker")]
     with (

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.manifest import MANIFEST, WEIGHTLESS
 from streamer.models.weights.store import WeightStore
@@ -80,6 +80,7 @@ def worst(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float(((ours - theirs).norm(dim=1) / theirs.norm(dim=1).clamp_min(1e-6)).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_golden(extractors: dict[str, Extractor], network: str) -> None:
     tokens = extractors[network].embed(pieces.batch(extractors[network])).numpy()
@@ -102,6 +103,7 @@ def test_shape_type_and_place(extractors: dict[str, Extractor], network: str) ->
         assert not tokens.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_rows_do_not_see_each_other(extractors: dict[str, Extractor], network: str) -> None:
     extractor = extractors[network]
@@ -113,6 +115,7 @@ def test_rows_do_not_see_each_other(extractors: dict[str, Extractor], network: s
     assert worst(together, turned) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_same_input_same_bits(extractors: dict[str, Extractor], network: str) -> None:
     extractor = extractors[network]
@@ -223,6 +226,7 @@ class Pose(TypedDict, total=False):
     light: float
 
 
+@pytest.mark.slow
 def test_one_person_is_closer_than_two(extractors: dict[str, Extractor]) -> None:
     poses: tuple[Pose, ...] = (
         {"size": 0.33},

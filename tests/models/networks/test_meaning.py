@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch.nn.functional import normalize
 
-from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.extractor import PictureInput, SoundInput
 from streamer.models.networks.registry import architecture, build
 from streamer.models.weights.manifest import MANIFEST
 from streamer.models.weights.store import WeightStore
@@ -63,6 +63,7 @@ def test_a_voice_is_closer_to_itself_than_to_any_other(weight_store: WeightStore
     assert likeness[same].min() > likeness[who[:, None] != who].max() + 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", HEARS_VOICES)
 def test_a_clip_at_two_levels_is_closer_than_two_clips(
     network: str, weight_store: WeightStore

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from streamer.models.networks.base import TorchExtractor
-from streamer.models.networks.mtcnn import Mtcnn
-from streamer.models.networks.mtcnn_dlib import HEIGHT, WIDTH, MtcnnDlib
+from streamer.models.networks.mtcnn import HEIGHT, WIDTH, Mtcnn
+from streamer.models.networks.mtcnn_dlib import MtcnnDlib
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore
 from tests.media import texture

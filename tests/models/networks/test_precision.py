@@ -1,7 +1,7 @@
-"""Few bits keep the tokens, and what does not fit into them is done in many.
+"""Mixed precision keeps the tokens, and rows that overflow are repeated in float32.
 
-Automatic casting is the same code on a CPU, so that this needs no GPU; the same bound is checked on
-one by ``streamer bench aspects --device cuda``.
+Autocast runs the same code on a CPU, so that this needs no GPU; the same bound is checked on one by
+``streamer bench aspects --device cuda``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput, SoundInput
-from streamer.models.networks.base import TorchExtractor
-from streamer.models.networks.precision import MIN_COSINE, half, measured
-from streamer.models.networks.registry import architecture, build
+from streamer.extractor import PictureInput, SoundInput
+from streamer.models.networks.base import MIN_COSINE, TorchExtractor
+from streamer.models.networks.registry import architecture, build, names
 from streamer.models.weights.store import WeightStore
 from tests.media import texture
+
+CAST = [network for network in names() if architecture(network).autocast is not None]
 
 
 def extractor(network: str, store: WeightStore) -> TorchExtractor:
@@ -46,37 +47,39 @@ def pieces(spec: object) -> torch.Tensor:
     return torch.from_numpy(np.stack(sounds).astype(np.float32))
 
 
-@pytest.mark.parametrize("network", sorted(measured()))
-def test_tokens_in_few_bits_are_close(network: str, weight_store: WeightStore) -> None:
+@pytest.mark.parametrize("network", CAST)
+def test_tokens_in_mixed_precision_are_close(network: str, weight_store: WeightStore) -> None:
     full = extractor(network, weight_store)
-    assert full.half is None
-    few = replace(full, half=half(network, torch.device("cuda")))
+    assert full.autocast is None
+    mixed = replace(full, autocast=full.architecture.autocast)
     given = pieces(full.input)
-    wanted, got = full.embed(given), few.embed(given)
+    wanted, got = full.embed(given), mixed.embed(given)
     assert got.dtype == torch.float32
     assert not torch.equal(wanted, got)
     assert float(torch.cosine_similarity(wanted, got, dim=1).min()) >= MIN_COSINE
 
 
-def test_rows_that_do_not_fit_are_done_in_many_bits(weight_store: WeightStore) -> None:
+def test_rows_that_overflow_are_repeated_in_float32(weight_store: WeightStore) -> None:
     full = extractor("aisfx-cnn9", weight_store)
-    few = replace(full, half=torch.float16)
+    mixed = replace(full, autocast=torch.float16)
     given = pieces(full.input)
     with torch.inference_mode():
-        bare = few._cast(given)
+        bare = mixed._autocast(given)
     lost = ~bare.isfinite().all(dim=1)
     assert bool(lost.any())
     assert not bool(lost.all())
-    wanted, got = full.embed(given), few.embed(given)
+    wanted, got = full.embed(given), mixed.embed(given)
     assert bool(got.isfinite().all())
     torch.testing.assert_close(got[lost], wanted[lost], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(got[~lost], bare[~lost], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("network", ["aisfx-cnn9", "efficientnet-lite0", "musicnn-mtt", "ge2e"])
-def test_extremes_give_numbers_in_few_bits_too(network: str, weight_store: WeightStore) -> None:
+def test_extremes_give_numbers_in_mixed_precision_too(
+    network: str, weight_store: WeightStore
+) -> None:
     full = extractor(network, weight_store)
-    few = replace(full, half=half(network, torch.device("cuda")))
+    mixed = replace(full, autocast=full.architecture.autocast)
     if isinstance(full.input, PictureInput):
         shape = (1, 3, full.input.height, full.input.width)
         given = torch.cat([torch.full(shape, value, dtype=torch.uint8) for value in (0, 255)])
@@ -86,10 +89,14 @@ def test_extremes_give_numbers_in_few_bits_too(network: str, weight_store: Weigh
         rows = [torch.zeros(window), torch.ones(window), torch.full((window,), torch.nan)]
         rows += [torch.full((window,), torch.inf), torch.rand(window).sub(0.5).sign() * 1e9]
         given = torch.stack(rows)
-    assert bool(few.embed(given).isfinite().all())
+    assert bool(mixed.embed(given).isfinite().all())
 
 
 def test_a_cpu_casts_nothing() -> None:
-    for network in measured():
-        assert half(network, torch.device("cpu")) is None
-    assert half("mtcnn-dlib", torch.device("cuda")) is None
+    assert len(CAST) == 7
+    for network in CAST:
+        found = architecture(network)
+        assert found.autocast_dtype(torch.device("cpu")) is None
+        assert found.autocast_dtype(torch.device("cuda")) is found.autocast
+    # Its thresholds would let other faces through.
+    assert architecture("mtcnn-dlib").autocast is None

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput, SoundInput
+from streamer.extractor import PictureInput, SoundInput
 from streamer.models.networks.mtcnn_facenet import MtcnnFacenet, cut_face, largest_box
 from streamer.models.networks.registry import architecture, build
-from streamer.models.weights.layouts import adopt, take_over
-from streamer.models.weights.manifest import PAPER_NETWORKS
-from streamer.models.weights.published import PUBLISHED
+from streamer.models.weights.manifest import PAPER_NETWORKS, PUBLISHED
+from streamer.models.weights.published import adopt, take_over
 from streamer.models.weights.store import WeightStore
 from tests.models.networks import pieces
 from tests.models.networks.faces import SITTERS, portrait
@@ -38,6 +37,7 @@ class Adopted:
         return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", PUBLISHED)
 def test_published_tensors_give_what_the_published_code_computes(
     network: str, weight_store: WeightStore

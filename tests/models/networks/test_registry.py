@@ -5,11 +5,11 @@ from fractions import Fraction
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt
-from streamer.models.networks.registry import architecture, build
-from streamer.models.weights.manifest import MANIFEST, WEIGHTLESS
+from streamer.extractor import PictureInput
+from streamer.models.networks.registry import architecture, build, names
+from streamer.models.weights.manifest import MANIFEST, PUBLISHED, WEIGHTLESS
 from streamer.models.weights.store import WeightStore
 
 CPU = torch.device("cpu")
@@ -23,14 +23,17 @@ class Tensors:
         return self._tensors
 
 
-@pytest.mark.parametrize("network", MANIFEST)
+ENTRIES = {**MANIFEST, **PUBLISHED, **WEIGHTLESS}
+
+
+@pytest.mark.parametrize("network", ENTRIES)
 def test_manifest_and_architecture_agree(network: str) -> None:
-    found = architecture(network)
-    assert (found.name, found.slots, found.dim) == (
-        network,
-        MANIFEST[network].slots,
-        MANIFEST[network].dim,
-    )
+    found, entry = architecture(network), ENTRIES[network]
+    assert (found.name, found.slots, found.dim) == (network, entry.slots, entry.dim)
+
+
+def test_manifest_knows_every_network() -> None:
+    assert set(names()) == set(ENTRIES)
 
 
 def test_weightless_networks_ask_for_none() -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from streamer.errors import SourceDamaged
-from streamer.models.rows import EXPERT_ROWS
+from streamer.models.catalogue import EXPERT_ROWS
 from streamer.models.tables.figures import rendered, stretches, weights_figure
 from streamer.models.tables.frames import film_of, frames_at
 from streamer.models.tables.results import WeightTrack

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from streamer.errors import ConfigError, DatasetError
+from streamer.models.catalogue import ROWS
 from streamer.models.dataset.folder import DatasetFolder, write_movie
-from streamer.models.experts.size import MixerSize
-from streamer.models.rows import ROWS
+from streamer.models.mixer.mixer import MixerSize
 from streamer.models.tables.results import OFFLINE, FoldResult
 from streamer.models.tables.run import make_tables
 from streamer.models.training.settings import TrainingSettings

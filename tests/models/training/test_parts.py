@@ -11,7 +11,7 @@ from torch import nn
 from streamer.cli.train import parse_holdout
 from streamer.errors import DatasetError
 from streamer.models.dataset.corpus import build_corpus
-from streamer.models.experts.projection import Projection
+from streamer.models.experts.tokens import Projection
 from streamer.models.training.batches import epoch_batches, holes
 from streamer.models.training.loop import Progress, Schedule, run_epochs
 from streamer.models.training.loss import expert_loss, mixture_loss

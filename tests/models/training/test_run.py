@@ -11,7 +11,7 @@ from streamer.errors import DatasetError
 from streamer.models.checkpoint import load
 from streamer.models.dataset.folder import DatasetFolder, write_movie
 from streamer.models.evaluation.evaluate import EVERY_SHOT, evaluate
-from streamer.models.experts.size import MixerSize
+from streamer.models.mixer.mixer import MixerSize
 from streamer.models.training.run import train_mixture
 from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import SMALL, toy_folder, toy_movie

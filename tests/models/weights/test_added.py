@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from streamer.cli.weights import app
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.models.networks.registry import build
-from streamer.models.weights.layouts import adopt, read_state
-from streamer.models.weights.published import PUBLISHED
+from streamer.models.weights.manifest import PUBLISHED
+from streamer.models.weights.published import adopt, read_state
 from streamer.models.weights.store import WeightStore
 from tests.limits import memory_limit
 from tests.models.networks.published import as_read, released, saved, state
@@ -44,6 +44,7 @@ def add(store: WeightStore, network: str, contents: list[bytes], folder: Path) -
     return store.add(network, files, [digest(content) for content in contents])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["lgss-audnet", "deep-speaker"])
 def test_what_was_added_is_loaded_and_checked(
     store: WeightStore, tmp_path: Path, network: str
@@ -62,6 +63,7 @@ def test_what_was_added_is_loaded_and_checked(
         store.verify(network)
 
 
+@pytest.mark.slow
 def test_parts_of_another_network_are_taken_over(
     store: WeightStore, tmp_path: Path, weight_store: WeightStore
 ) -> None:
@@ -173,6 +175,7 @@ class View:
         return np.ndarray, (self.shape, np.dtype(np.float32), bytes(4), 0, nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [

@@ -17,7 +17,7 @@ from streamer.models.weights.manifest import Release
 
 CONTENT = bytes(range(256)) * 3000
 FILE = "thing-1.0-py3-none-any.whl"
-RELEASE = Release("Thing", "1.0", FILE, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), ())
+RELEASE = Release("Thing", FILE, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), ())
 
 
 class Index(ThreadingHTTPServer):

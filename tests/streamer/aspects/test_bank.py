@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.extractor import Extractor
 from streamer.config.sections import AspectsSection
+from streamer.extractor import Extractor
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore
 from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
@@ -118,6 +118,7 @@ def steady_pictures(made: list[av.VideoFrame]) -> list[Picture]:
 SOUNDS = {"speaker", "vggish", "panns", "openl3", "musicnn", "stft"}
 
 
+@pytest.mark.slow
 def test_all_nine_aspects(extractors: list[Extractor]) -> None:
     people = [
         av.VideoFrame.from_ndarray(

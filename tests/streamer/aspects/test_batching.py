@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.aspects.batching import BatchPolicy, SharedExtractor
-from streamer.aspects.extractor import Extractor, PictureInput, SoundInput
 from streamer.aspects.sharing import SharedExtractors
 from streamer.config.sections import AspectsSection
 from streamer.errors import ExtractionError
+from streamer.extractor import Extractor, PictureInput, SoundInput
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.aspects.clips import ClipAspects, ClipCutter
-from streamer.aspects.extractor import ClipInput
 from streamer.aspects.thinning import Thinner
+from streamer.extractor import ClipInput
 from streamer.timeline import Instant, Picture
 
 MS = Fraction(1, 1000)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.extractor import PictureInput
 from streamer.aspects.lane import Lane, close_all
+from streamer.extractor import PictureInput
 
 
 @dataclass

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.aspects.thinning import Thinner, Thinning, plan
 from streamer.config.sections import AspectsSection
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
 from tests.extractors import Mean
 
@@ -142,6 +142,7 @@ def test_an_aspect_that_was_dropped_comes_back() -> None:
     assert 16 <= left_out["panns"] <= 18
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(levels=st.dictionaries(st.integers(0, 19), st.integers(0, 9), max_size=6))
 def test_the_same_levels_leave_out_the_same(levels: dict[int, int]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.aspects.clean import clean
 from streamer.aspects.track import SoundTrack
 from streamer.timeline import Instant, Sound
 
@@ -20,7 +21,7 @@ def tone(seconds: float, rate: int, hz: float = 440.0, channels: int = 2) -> np.
 def block(samples: np.ndarray, rate: int, at: int, layout: str = "stereo") -> Sound:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
     frame.sample_rate = rate
-    return Sound(Instant(at, Fraction(1, rate)), frame)
+    return clean(Sound(Instant(at, Fraction(1, rate)), frame))
 
 
 def fill(track: SoundTrack, samples: np.ndarray, rate: int, chunk: int, at: int = 0) -> None:
@@ -39,6 +40,7 @@ def test_a_tone_keeps_its_time_and_its_loudness(rate: int) -> None:
     assert np.abs(samples - expected)[200:].max() < 2e-3
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3000))
 def test_samples_do_not_depend_on_how_the_stream_is_cut_into_blocks(chunk: int) -> None:

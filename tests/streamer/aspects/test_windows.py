@@ -5,8 +5,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
 from streamer.aspects.windows import full_windows, last_window
+from streamer.extractor import ClipInput, PictureInput, SoundInput
 
 specs = st.builds(
     lambda window, share: SoundInput(16000, window, max(1, window * share // 4)),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamer.aspects.extractor import Extractor
 from streamer.bench import aspects
 from streamer.config.sections import AspectsSection
+from streamer.extractor import Extractor
 from streamer.models.networks.base import TorchExtractor
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore
@@ -70,6 +70,6 @@ def test_batches_streams_and_closeness(
     stft = extractors["stft"]
     assert isinstance(stft, TorchExtractor)
     assert aspects.cosine(stft) is None
-    close = aspects.cosine(replace(stft, half=torch.bfloat16))
+    close = aspects.cosine(replace(stft, autocast=torch.bfloat16))
     assert close is not None
     assert 0.999 <= close <= 1.0001

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from streamer.bench import training
-from streamer.models.experts.size import MixerSize
+from streamer.models.mixer.mixer import MixerSize
 from streamer.models.tables.results import FoldResult
 from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import SMALL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,7 @@ def test_help_names_every_command_and_shows_examples() -> None:
     assert "streamer tail film.mkv" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_every_command_has_help_without_torch(name: str) -> None:
     modules, text = modules_after([name, "--help"])
@@ -95,7 +97,7 @@ def test_help_of_serve_names_its_table(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
-    assert capsys.readouterr().out == "moae-streamer 0.1.0\n"
+    assert capsys.readouterr().out == "moae-streamer 0.2.0\n"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,38 @@ def test_wrong_usage_is_one_line_and_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.replace("?.", "?") == message.replace("?.", "?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["tail", "--json-logs", "--nope"], 2),
+        (["tail", "--json-logs", "missing.mkv"], 21),
+        (["tail", "--config", "settings.toml", "missing.mkv"], 21),
+        (["serve", "--config", "settings.toml"], 10),
+        (["worker", "--config", "settings.toml"], 10),
+    ],
+)
+def test_what_ends_a_command_is_json_among_json_lines(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("settings.toml").write_text(
+        'streams = "none"\n[logging]\njson_logs = true\n'
+        '[kafka]\nsasl_mechanism = "PLAIN"\nusername = "a"\npassword = "b"\n'
+    )
+    # Serving blocks signals, which other tests' programs would inherit.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        assert cli.run(arguments) == code
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    *_, last = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert last["exit_code"] == code
 
 
 def failing(error: BaseException) -> typer.Typer:
@@ -265,6 +299,7 @@ def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]
 PRINTING = [["--help"], ["--version"], ["schema"], ["weights", "list"], ["tail", "--help"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 @pytest.mark.parametrize(
     ("redirection", "reason"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.cli.app import run
-from streamer.cli.compare import Found, Row, match, read_events, read_scenes
+from streamer.cli.compare import Found, Row, match, read_events
 from streamer.errors import DatasetError
 from streamer.events.cloudevent import cloud_event, to_line
 from tests.streamer.events.examples import boundary, shot
@@ -61,11 +61,40 @@ def test_lines_that_are_no_events(line: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "begin,end\n1,2\n", "start,end\nx,2\n", "start,end\nnan,2\n"])
-def test_annotations_that_are_none(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "scenes.csv"
+def test_annotations_that_are_none(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, path = tmp_path / "events.jsonl", tmp_path / "scenes.csv"
+    events.touch()
     path.write_text(text)
-    with pytest.raises(DatasetError, match=r"scenes\.csv: "):
-        read_scenes(path)
+    assert run(["compare", str(events), str(path)]) == 60
+    errors = capsys.readouterr().err
+    assert "scenes.csv:" in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("start,end\n00:00:00:00,00:00:20:05\n00:00:20:05,00:01:00:00\n", ["--frame-rate", "50"]),
+        ("start,end\n00:00:00.000,00:00:20.100\n00:00:20.100,00:01:00\n", []),
+        ("0 1004\n1005 2999\n", ["--frame-rate", "50"]),
+        ("0000 1\n0001 0\nend\n", ["--frame-rate", "50", "--shots", "SHOTS"]),
+    ],
+    ids=["timecodes", "clock", "frames", "MovieNet"],
+)
+def test_every_form_that_extract_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, options: list[str]
+) -> None:
+    events, scenes, shots = (tmp_path / name for name in ("events.jsonl", "scenes", "shots"))
+    events.write_bytes(to_line(cloud_event(boundary())))
+    scenes.write_text(text)
+    shots.write_text("0 1004 1 2 3\n1005 2999 1 2 3\n")
+    words = [str(shots) if each == "SHOTS" else each for each in options]
+    assert run(["compare", str(events), str(scenes), *words]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 1 true boundaries found, 0 false alarms" in printed
+    assert "20.100" in printed
 
 
 def test_missing_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

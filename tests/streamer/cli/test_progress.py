@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -16,11 +17,13 @@ from streamer.cli.progress import (
     QuietReporter,
     make_reporter,
     progress_line,
+    summary_fields,
+    summary_table,
 )
 from streamer.cli.statistics import RunStatistics, Summary
 from streamer.config.sections import LoggingSection
 from streamer.logs import json_logger
-from streamer.pipeline.observer import Progress
+from streamer.pipeline.progress import Fault, Progress
 
 SUMMARY = Summary(
     stream="film",
@@ -35,6 +38,25 @@ SUMMARY = Summary(
     latency_p50=4.0,
     latency_p95=9.5,
 )
+
+
+def test_what_was_wrong_with_the_input_is_told() -> None:
+    assert "damaged" not in shown(SUMMARY)
+    faults: dict[Fault, int] = {"packet": 2, "picture": 1234, "time": 0}
+    told = shown(replace(SUMMARY, faults=faults, lost_sound=2.5))
+    assert "pictures damaged 1,234" in told
+    assert "packets not decoded 2" in told
+    assert "sound given up 2.5 s" in told
+    assert "out of order" not in told
+    fields = summary_fields(replace(SUMMARY, faults=faults, lost_sound=2.5))
+    assert (fields["damaged_pictures"], fields["lost_sound_seconds"]) == (1234, 2.5)
+
+
+def shown(summary: Summary) -> str:
+    """The words of the table."""
+    file = io.StringIO()
+    Console(file=file, width=80).print(summary_table(summary))
+    return " ".join(word for word in file.getvalue().split() if word not in "│┃")
 
 
 def test_the_line() -> None:
@@ -132,11 +154,12 @@ def test_the_live_line_gives_way_and_ends(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_statistics_of_a_run() -> None:
     statistics = RunStatistics()
-    empty = statistics.summary("film", "end", Fraction(1), shots=0, scenes=0, boundaries=0)
+    empty = statistics.summary("film", "end", Progress(Fraction(1)))
     assert (empty.latency_p50, empty.latency_p95) == (None, None)
     for value in range(101):
         statistics.event(float(value))
-    full = statistics.summary("film", "end", Fraction(1), shots=3, scenes=2, boundaries=1)
+    full = statistics.summary("film", "end", Progress(Fraction(1), shots=3, faults={"picture": 9}))
+    assert (full.shots, full.faults) == (3, {"picture": 9})
     assert full.latency_p50 == pytest.approx(50.0)
     assert full.latency_p95 == pytest.approx(95.0)
     assert full.wall_seconds >= empty.wall_seconds > 0
@@ -144,6 +167,5 @@ def test_statistics_of_a_run() -> None:
     assert full.peak_bytes > 2**20
     for _ in range(20_000):
         statistics.event(1.0)
-    assert statistics.summary(
-        "film", "end", Fraction(1), shots=0, scenes=0, boundaries=0
-    ).latency_p95 == pytest.approx(1.0)
+    last = statistics.summary("film", "end", Progress(Fraction(1)))
+    assert last.latency_p95 == pytest.approx(1.0)

@@ -90,3 +90,35 @@ def test_nothing_there_is_nothing_wrong(
     assert run(["spool", "send"]) == 0
     assert run(["spool", "list"]) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_a_spool_of_a_broker_that_never_was_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "spool"
+    monkeypatch.setenv("STREAMER__KAFKA__SPOOL", str(folder))
+    url = f"kafka://127.0.0.1:{free_port()}/scenes"
+    full = leave(url, folder, "full")
+    full.close()
+    busy = leave(url, folder, "busy")
+    section = KafkaSection(spool=folder)
+    empty = Spool(spool_path(KafkaAddress.parse(url), "empty", section), section.spool_bytes)
+    empty.open(url, "empty")
+    empty.close()
+    (folder / "broken.spool").write_bytes(b"no database" * 100)
+    for words, code, says in (
+        ([empty.path.name], 0, ""),
+        ([empty.path.name], 50, "there is no such spool"),
+        ([full.path.name], 50, "holds 3 events"),
+        (["--force", busy.path.name], 50, "in use"),
+        (["--force", full.path.name], 0, ""),
+        (["broken.spool"], 50, "cannot be read"),
+        (["--force", "broken.spool"], 0, ""),
+        (["../../etc/passwd"], 50, "there is no such spool"),
+    ):
+        assert run(["spool", "remove", *words]) == code
+        error = capfd.readouterr().err
+        assert says in error
+        assert error.count("\n") == (code != 0)
+    assert sorted(path.name for path in folder.glob("*.spool")) == [busy.path.name]
+    busy.close()

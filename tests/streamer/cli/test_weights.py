@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from streamer.cli.weights import app
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
-from streamer.models.weights.manifest import DETECTORS, MANIFEST
+from streamer.models.weights.manifest import DETECTORS, MANIFEST, PUBLISHED
 from streamer.models.weights.store import WeightStore
 
 runner = CliRunner()
@@ -26,6 +26,19 @@ def test_list_names_slot_network_licence_and_presence(
         assert entry.slots[0] in line
         assert entry.licence in line
         assert " no " in line
+
+
+def test_long_list_says_what_a_network_learned_from_and_where_its_licence_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMER_HOME", str(tmp_path))
+    shown = runner.invoke(app, ["list", "--long"], catch_exceptions=False).stdout
+    cells = [[cell.strip() for cell in line.split("│")] for line in shown.splitlines()]
+    lines = {row[2]: row for row in cells if len(row) > 2}
+    for entry in (*MANIFEST.values(), *DETECTORS.values(), *PUBLISHED.values()):
+        stated = entry.licence_note or entry.source
+        assert lines[entry.network][8:11] == [entry.trained_on, stated, entry.note]
+    assert "trained on" not in runner.invoke(app, ["list"], catch_exceptions=False).stdout
 
 
 def test_list_is_whole_where_nobody_has_a_width(

@@ -14,17 +14,18 @@ import av
 import numpy as np
 import pytest
 
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.config.sections import ShotsSection
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     SourceDamaged,
     SourceError,
 )
-from streamer.timeline import Picture, Sound
+from streamer.shots.detector import ThumbnailDetector
+from streamer.timeline import Picture, Shot, Sound
 from tests.decoding import SETTINGS, brightness, collect, film
-from tests.media import Recipe, Tone, write_film
+from tests.media import Clip, Recipe, Tone, frames_of, panning, write_film
 
 
 @pytest.mark.parametrize(
@@ -219,3 +220,51 @@ def test_theora_repeats_a_picture_by_a_packet_without_data() -> None:
     levels = [brightness(picture) for picture in found.pictures]
     cuts = [n for n in range(1, 53) if abs(levels[n] - levels[n - 1]) > 1.0]
     assert cuts == [20, 40]
+
+
+def test_a_cut_is_placed_at_a_whole_picture(tmp_path: Path) -> None:
+    """Bytes in large packets are destroyed, that of the new shot's first picture among them."""
+    path = tmp_path / "a.mkv"
+    clips = [Clip(panning(seed, 192, 112, speed=0.3), 100) for seed in (7, 8)]
+    recipe = Recipe(codec="mpeg2video", options={"g": "50"})
+    write_film(path, frames_of(clips, Fraction(25)), recipe)
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux() if packet.size > 150]
+    for packet in packets[3:]:
+        at = whole.index(packet[60:150])
+        data[at : at + 20] = bytes(37 * k % 256 for k in range(20))
+    path.write_bytes(bytes(data))
+    detector = ThumbnailDetector(ShotsSection(), Fraction(25))
+    shots: list[Shot] = []
+    damaged: list[Fraction] = []
+    with Decoder(FileSource(path), SETTINGS) as decoder:
+        for item in decoder:
+            if isinstance(item, Picture):
+                damaged += [item.start.seconds] if item.frame.is_corrupt else []
+                shots += detector.push(item).closed
+        assert decoder.stats.corrupt_frames == len(damaged) > 2
+    assert Fraction(4) in damaged
+    assert [shot.end.seconds for shot in shots] == [Fraction(101, 25)]
+
+
+@pytest.mark.parametrize("seconds", [1, 6, 30])
+def test_a_last_picture_that_is_shown_long_is_no_damage(tmp_path: Path, seconds: int) -> None:
+    """Slides: the header counts how long the last one is shown, its packet does not."""
+    path = tmp_path / "a.mkv"
+    recipe = Recipe(rate=Fraction(1), codec="libx264", options={"bf": "0"})
+    write_film(path, film(8, shot=2), recipe)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"DURATION") + len(b"DURATION") + 3
+    assert data[at : at + 8] == b"00:00:08"
+    data[at : at + 8] = b"00:00:%02d" % (8 + seconds)
+    path.write_bytes(bytes(data))
+    with Decoder(FileSource(path), SETTINGS) as decoder:
+        assert len(collect(decoder).pictures) == 8
+    path.write_bytes(bytes(data[:-20]))
+    with (
+        Decoder(FileSource(path), SETTINGS) as decoder,
+        pytest.raises(SourceDamaged, match=r"ends at 8.0 s of"),
+    ):
+        collect(decoder)

@@ -68,6 +68,7 @@ def test_without_a_gpu_cuda_is_an_error_that_says_what_to_do(film: Path) -> None
         decoded(film, "cuda")
 
 
+@pytest.mark.gpu
 @GPU
 def test_pictures_of_a_gpu_are_those_of_the_cpu(film: Path) -> None:
     plain, gpu = decoded(film, "off"), decoded(film, "cuda")

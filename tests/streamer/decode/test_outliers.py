@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import DecodeSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.decode.clock import WRAP_SECONDS
 from streamer.decode.decoder import Decoder
 from streamer.decode.outliers import Claim, Outliers
@@ -158,6 +157,7 @@ def damages(draw: st.DrawFn, smallest: int) -> dict[tuple[str, int], Fraction]:
     return bad
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.one_of(
@@ -177,6 +177,7 @@ def test_all_other_frames_are_where_they_would_be_without_outliers(
             assert abs(found[name] - seconds) <= 2 * TICK, (name, float(seconds))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lead", [Fraction(-1, 2), Fraction(0), Fraction(1, 2)])
 @pytest.mark.parametrize("loop", [Fraction(3, 2), Fraction(2), Fraction(8)])
 def test_sound_and_picture_of_a_short_film_in_a_loop_stay_together(
@@ -346,6 +347,7 @@ def times(path: Path, *, feed: bool = False) -> tuple[list[Fraction], list[Fract
     return shown, heard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feed", [False, True], ids=["file", "feed"])
 @pytest.mark.parametrize(
     ("stream", "number"),

@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config.sections import DecodeSection, ShotsSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.decode.clock import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.decode.decoder import Decoder
 from streamer.errors import SourceClosed
@@ -81,6 +80,7 @@ def agree(cuts: list[Fraction], wanted: list[Fraction], rate: Fraction) -> None:
         assert abs(cut - true) < 1 / rate, (float(cut), float(true))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate",
     [Fraction(50), Fraction(60000, 1001), Fraction(24000, 1001), Fraction(30000, 1001)],
@@ -125,6 +125,7 @@ def broadcast(
     write_film(path, pictures(rate, first), recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("growing", [False, True])
 @pytest.mark.parametrize("before", [Fraction(1), Fraction(3), Fraction(5)])
 def test_timestamps_of_33_bits_begin_anew(tmp_path: Path, before: Fraction, growing: bool) -> None:
@@ -136,6 +137,7 @@ def test_timestamps_of_33_bits_begin_anew(tmp_path: Path, before: Fraction, grow
     assert decoder.stats.restarts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("starts", "feed"),
     [((100, 5, 2), False), ((100, 5, 2), True), ((5, 500, 20000, 7), True)],

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from fractions import Fraction
 
 from streamer.events.payload import (
     AspectUse,
-    BoundaryData,
-    DiscontinuityData,
-    ExpertVoice,
+    Boundary,
+    ExpertVote,
+    Gap,
     Latency,
     ModelRef,
     Position,
-    SceneData,
+    Scene,
     SceneSpan,
-    ShotData,
+    Shot,
     Wallclock,
 )
 from streamer.timeline import Instant
@@ -26,9 +27,9 @@ MODEL = ModelRef(name="MOAE_A", sha256="ab" * 32)
 SPAN = SceneSpan(epoch=0, index=0, start=0.0, end=20.0, shots=4, first_shot=0)
 
 
-def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) -> BoundaryData:
-    return BoundaryData(
-        **Position.of(position, START, RATE).model_dump(),
+def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) -> Boundary:
+    return Boundary(
+        **asdict(Position.of(position, START, RATE)),
         stream=stream,
         epoch=epoch,
         boundary_index=3,
@@ -38,8 +39,8 @@ def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) ->
         score=0.75,
         threshold=0.5,
         experts=(
-            ExpertVoice(name="HLSS_VGGish", weight=1.0, probability=0.75, absent=False),
-            ExpertVoice(name="HLSS_speaker", weight=0.0, probability=None, absent=True),
+            ExpertVote(name="HLSS_VGGish", weight=1.0, probability=0.75, absent=False),
+            ExpertVote(name="HLSS_speaker", weight=0.0, probability=None, absent=True),
         ),
         aspects={
             "place": AspectUse(network="efficientnet-lite0", absent=False),
@@ -53,9 +54,9 @@ def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) ->
     )
 
 
-def shot() -> ShotData:
-    return ShotData(
-        **Position.of(START, START, RATE).model_dump(),
+def shot() -> Shot:
+    return Shot(
+        **asdict(Position.of(START, START, RATE)),
         stream="film",
         epoch=0,
         shot_index=0,
@@ -71,9 +72,9 @@ def shot() -> ShotData:
     )
 
 
-def scene() -> SceneData:
-    return SceneData(
-        **Position.of(START, START, None).model_dump(),
+def scene() -> Scene:
+    return Scene(
+        **asdict(Position.of(START, START, None)),
         stream="film",
         epoch=0,
         scene=SPAN,
@@ -87,9 +88,9 @@ def scene() -> SceneData:
     )
 
 
-def discontinuity() -> DiscontinuityData:
-    return DiscontinuityData(
-        **Position.of(START, START, RATE).model_dump(),
+def discontinuity() -> Gap:
+    return Gap(
+        **asdict(Position.of(START, START, RATE)),
         stream="film",
         epoch=1,
         wallclock=Wallclock.of(None, 1_700_000_012.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -15,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.ids import EventKind, event_id
-from streamer.events.payload import EventData
+from streamer.events.payload import EventData, from_json
 from streamer.events.schemas import MODELS, derived, shipped
 from streamer.events.validate import problems
 from tests.streamer.events.examples import PLACE, boundary, discontinuity, scene, shot
@@ -51,7 +52,7 @@ def test_attributes_in_order() -> None:
 
 def test_the_id_ignores_everything_but_kind_stream_epoch_and_position() -> None:
     one = cloud_event(boundary(), TIME)
-    other = boundary().model_copy(update={"score": 0.9, "shot_index": 9, "lookahead_shots": 0})
+    other = replace(boundary(), score=0.9, shot_index=9, lookahead_shots=0)
     later = cloud_event(other, TIME + timedelta(days=1))
     assert one.get_id() == later.get_id()
     assert cloud_event(boundary(epoch=1), TIME).get_id() != one.get_id()
@@ -71,7 +72,7 @@ def test_events_are_valid_and_read_back(data: EventData) -> None:
     assert problems(json.loads(line)) == []
     read = JSONFormat().read(None, line)
     assert read.get_id() == cloud_event(data, TIME).get_id()
-    assert type(data).model_validate(read.get_data()) == data
+    assert from_json(type(data), read.get_data()) == data
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
@@ -92,7 +93,7 @@ def test_no_number_in_an_event_is_not_finite() -> None:
     for data in PAYLOADS:
         json.loads(to_line(cloud_event(data, TIME)), parse_constant=refuse)
         with pytest.raises(ValueError, match=r"finite|less than|greater than"):
-            type(data).model_validate(data.model_dump() | {"seconds": math.nan})
+            replace(data, seconds=math.nan)
 
 
 @pytest.mark.parametrize("kind", list(MODELS))

@@ -16,7 +16,7 @@ from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.window import Mixture
 from streamer.metrics.metrics import Metrics
 from streamer.models.mixture import Moae
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.timeline import EmbeddedShot, Instant, Shot
 from tests.models.toy import DIMS
 
@@ -26,12 +26,12 @@ BASE = Fraction(1, 25)
 def marked(model: Moae, digit: str = "a") -> Moae:
     """As if it came from a file, and fast."""
     model.digest = digit * 64
-    return model.stack()
+    return model.batch_experts()
 
 
 def epoch(number: int) -> Epoch:
     networks = dict.fromkeys(DIMS, "toy")
-    gap = Gap("restart") if number else None
+    gap = MissingInput("restart") if number else None
     return Epoch(number, Instant(1000 * number, BASE), Fraction(25), networks, gap=gap)
 
 

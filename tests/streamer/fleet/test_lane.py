@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -13,8 +14,9 @@ from streamer.errors import StateError
 from streamer.fleet.counters import FleetCounters
 from streamer.fleet.ports import LogRecord
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
-from streamer.fleet.window import Mixture, StreamWindow
+from streamer.fleet.window import Mixture, StreamWindow, saved_place
 from streamer.metrics.metrics import Metrics
+from tests import first_release
 from tests.models.toy import toy_model
 from tests.streamer.fleet.expectation import expected
 from tests.streamer.fleet.shots import (
@@ -36,6 +38,7 @@ RAWS = laid_out(STREAMS)
 WANTED = {event for stream in STREAMS for event in expected(stream)}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.data())
 def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> None:
@@ -82,7 +85,8 @@ def poison() -> list[tuple[str, bytes | None, bytes | None]]:
     stream = STREAMS[0]
     back = replace(stream[5], shot=replace(shot(2, 77, 5), shot=shot(2, 77, 5).shot))
     other = bytearray(encode(stream[5]))
-    other[4] = 9
+    other[6] = 9
+    other[24:56] = hashlib.sha256(bytes(other[:24] + other[56:])).digest()
     odd = dict(shot(0, 1, 0).tokens)
     odd["place"] = odd["place"][:, :3]
     unfit = ShotRecord("odd", "r", 0, epoch(0), replace(shot(0, 1, 0), tokens=odd))
@@ -99,6 +103,7 @@ def poison() -> list[tuple[str, bytes | None, bytes | None]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [7, 16])
 @pytest.mark.parametrize("which", range(len(poison())))
 def test_poison_is_put_aside_and_stops_nothing(which: int, at: int) -> None:
@@ -221,6 +226,16 @@ def test_a_damaged_window_is_refused_whole() -> None:
     again.load(saved)
     assert (again.offset, again.sequence, again.index) == (5, 6, 5)
     assert len(again.save()) == len(saved)
+    renewed = StreamWindow("s0", mixture)
+    renewed.load(first_release.window(window))
+    assert renewed.save() == saved
+    assert saved_place(first_release.window(window)) == saved_place(saved)
+    for bit in range(0, 8 * len(saved), 13):
+        broken = bytearray(saved)
+        broken[bit // 8] ^= 1 << bit % 8
+        assert saved_place(bytes(broken)) is None
+        with pytest.raises(StateError):
+            StreamWindow("s0", mixture).load(bytes(broken))
     with pytest.raises(RecordRefused, match="jumps-back"):
         again.judge(replace(STREAMS[0][7], sequence=1, shot=shot(1, 9, 3)), 99)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamer.fleet.ports import LogRecord
-from streamer.fleet.record import _PREFIX
+from streamer.saved import seal, unseal
 from tests.streamer.fleet.shots import MemoryLog, MemoryOut, laid_out, make_lane, records
 from tests.streamer.fleet.test_lane import MODEL
 
@@ -54,16 +53,13 @@ POISONS: dict[str, Callable[[Header], None]] = {
 def poisoned(raw: LogRecord, poison: Callable[[Header], None]) -> LogRecord:
     """The same record with a changed header and a checksum that fits."""
     assert raw.value is not None
-    magic, version, flags, length, _ = _PREFIX.unpack_from(raw.value)
-    body = raw.value[_PREFIX.size :]
-    header = json.loads(body[:length])
+    text, body = unseal(raw.value, "shot", "record")
+    header = json.loads(text)
     poison(header)
-    text = json.dumps(header).encode()
-    body = text + body[length:]
-    prefix = _PREFIX.pack(magic, version, flags, len(text), zlib.crc32(body))
-    return replace(raw, value=prefix + body)
+    return replace(raw, value=seal("shot", json.dumps(header), body))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [0, 5, 9])
 @pytest.mark.parametrize("name", POISONS)
 def test_a_poisoned_record_harms_its_stream_at_most(name: str, turn: int) -> None:

@@ -66,13 +66,16 @@ def test_streams_share_processes_as_far_as_allowed() -> None:
     play(act, Crew("a", "b", "c", "d", "e", crowd=2))
 
 
-def test_a_stream_that_kills_its_process_is_soon_alone() -> None:
+def test_a_stream_that_kills_its_process_is_soon_alone_and_then_held_back() -> None:
     async def act(crew: Crew) -> None:
         others = [reader for name, reader in crew.readers.items() if name != "killer"]
         killer = crew.readers["killer"]
         await crew.until(lambda: killer.crowd == 1 and all(one.reading for one in others))
         pids = crew.pids
-        await crew.until(lambda: len([s for s in crew.said if s.startswith("killer: pid")]) >= 4)
+        await crew.until(lambda: killer.held)
+        assert not killer.due
+        assert "held back until it is added again" in crew.said[-1]
+        assert "SIGKILL, 3 times in a row" in crew.said[-1]
         assert {name: pid for name, pid in crew.pids.items() if name != "killer"} == {
             name: pid for name, pid in pids.items() if name != "killer"
         }
@@ -113,6 +116,7 @@ def test_a_stream_that_does_not_let_go_loses_its_process() -> None:
         pid = crew.pids["other"]
         await crew.pool.leave(crew.readers["stuck"])
         assert crew.readers["stuck"].finished
+        assert not crew.readers["other"].held
         assert not crew.readers["other"].reading
         await crew.until(lambda: crew.readers["other"].reading)
         assert crew.pids["other"] != pid

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
-import zlib
+from dataclasses import replace
 from fractions import Fraction
 from typing import get_args
 
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.fleet.record import MAX_BYTES, RecordRefused, ShotRecord, decode, encode
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.epoch import Epoch, MissingInput
+from streamer.saved import seal
 from streamer.timeline import EmbeddedShot, Instant, Shot, ShotEnd
+from tests import first_release
 from tests.streamer.fleet.shots import epoch, shot
 
 ratios = st.builds(Fraction, st.integers(-(10**9), 10**9), st.integers(1, 10**6))
@@ -38,7 +41,10 @@ def shot_records(draw: st.DrawFn) -> ShotRecord:
     }
     kind = draw(st.sampled_from(ENDS))
     where = Shot(draw(st.integers(0, 10**9)), Instant(start, base), Instant(end, base), kind)
-    gap = draw(st.none() | st.builds(Gap, st.just("stalled"), clocks, st.integers(0, 9), st.text()))
+    gap = draw(
+        st.none()
+        | st.builds(MissingInput, st.just("stalled"), clocks, st.integers(0, 9), st.text())
+    )
     within = Epoch(
         draw(st.integers(0, 10**9)),
         Instant(start, base),
@@ -97,21 +103,48 @@ def test_a_changed_byte(at: int, change: int) -> None:
         decode(WHOLE[:at])
 
 
+def test_every_flipped_bit() -> None:
+    for bit in range(8 * len(WHOLE)):
+        changed = bytearray(WHOLE)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(RecordRefused, match="garbage"):
+            decode(bytes(changed))
+
+
 def test_the_documented_layout() -> None:
-    magic, version, flags, length, checksum = struct.unpack_from("<4sHHII", WHOLE)
-    assert (magic, version, flags) == (b"MSHT", 1, 0)
-    assert checksum == zlib.crc32(WHOLE[16:])
-    assert WHOLE[16 : 16 + length].startswith(b'{"kind":"shot","stream":"film"')
+    magic, form, version, kind, head, body = struct.unpack_from("<4sHH8sII", WHOLE)
+    assert (magic, form, version, kind) == (b"MOAE", 1, 2, b"shot\0\0\0\0")
+    assert WHOLE[24:56] == hashlib.sha256(WHOLE[:24] + WHOLE[56:]).digest()
+    assert len(WHOLE) == 56 + head + body
+    assert WHOLE[56 : 56 + head].startswith(b'{"kind":"shot","stream":"film"')
     first = shot(0, 1, 0).tokens["musicnn"]
-    assert WHOLE[16 + length :].startswith(first.astype("<f2").tobytes())
+    assert WHOLE[56 + head :].startswith(first.astype("<f2").tobytes())
 
 
-@pytest.mark.parametrize(("at", "value"), [(4, 2), (6, 1)])
-def test_other_versions_are_named(at: int, value: int) -> None:
+@pytest.mark.parametrize(("at", "value"), [(4, 2), (6, 3)])
+def test_newer_versions_are_named(at: int, value: int) -> None:
     other = bytearray(WHOLE)
     struct.pack_into("<H", other, at, value)
-    with pytest.raises(RecordRefused, match=r"version \d, flags .*; this program reads 1"):
+    other[24:56] = hashlib.sha256(bytes(other[:24] + other[56:])).digest()
+    with pytest.raises(RecordRefused, match=r"version: .*written by a newer version"):
         decode(bytes(other))
+
+
+def test_records_of_the_first_release_are_read() -> None:
+    (head,) = struct.unpack_from("<I", WHOLE, 16)
+    old = first_release.record(WHOLE[56 : 56 + head], WHOLE[56 + head :])
+    new, found = decode(WHOLE), decode(old)
+    assert replace(found, shot=None) == replace(new, shot=None)
+    assert found.shot is not None
+    assert new.shot is not None
+    assert found.shot.shot == new.shot.shot
+    for aspect, rows in new.shot.tokens.items():
+        np.testing.assert_array_equal(found.shot.tokens[aspect], rows)
+    for at in range(len(old)):
+        changed = bytearray(old)
+        changed[at] ^= 4
+        with pytest.raises(RecordRefused, match="garbage"):
+            decode(bytes(changed))
 
 
 def test_what_is_too_large() -> None:
@@ -119,7 +152,7 @@ def test_what_is_too_large() -> None:
         decode(bytes(MAX_BYTES + 1))
     huge = {"place": np.zeros((2000, 300), np.float32)}
     large = EmbeddedShot(shot(0, 1, 0).shot, huge, Fraction(3), 0.0)
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(ValueError, match="too many"):
         encode(ShotRecord("film", "r", 0, epoch(0), large))
 
 
@@ -134,8 +167,9 @@ def test_what_is_too_large() -> None:
     ],
 )
 def test_headers_that_do_not_fit(change: tuple[bytes, bytes]) -> None:
-    body = WHOLE[16:].replace(*change)
-    assert body != WHOLE[16:]
-    value = WHOLE[:12] + struct.pack("<I", zlib.crc32(body)) + body
+    (head,) = struct.unpack_from("<I", WHOLE, 16)
+    text = WHOLE[56 : 56 + head].replace(*change)
+    assert text != WHOLE[56 : 56 + head]
+    value = seal("shot", text.decode(), WHOLE[56 + head :])
     with pytest.raises(RecordRefused, match="garbage"):
         decode(value)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
-from streamer.aspects.extractor import ClipInput, PictureInput, SoundInput
+from streamer.extractor import ClipInput, PictureInput, SoundInput
+from streamer.live.delivery import deliver
 from streamer.live.keeping import StateKeeper
 from streamer.live.state import StateFile
+from streamer.live.stream import StreamRun
 from streamer.pipeline.engine import Engine
+from streamer.pipeline.progress import Counts
 from streamer.pipeline.segmentation import StreamSegmentation
 from tests.models.toy import DIMS, toy_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cloudevents.core.v1.event import CloudEvent
 
     from streamer.config.settings import Settings
+    from streamer.connectors.sinks.sink import Sink
+    from streamer.connectors.sources.source import Source
+    from streamer.events.payload import EventData
+    from streamer.pipeline.progress import Notice
 
 PICTURE = PictureInput(height=12, width=16, interval=Fraction(2))
 SOUND = SoundInput(rate=8000, window=8000, hop=8000)
@@ -60,6 +68,51 @@ def toy_engine() -> Engine:
         for aspect, dim in DIMS.items()
     )
     return Engine(model, extractors, torch.device("cpu"))
+
+
+class Run(StreamRun):
+    """A stream with a sink, a watcher and, where it is kept, its state."""
+
+    def __init__(
+        self,
+        stream: str,
+        connect: Callable[[], Source],
+        settings: Settings,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        watcher: Callable[[EventData | Notice], None] | None = None,
+        *,
+        keeping: StateKeeper | None = None,
+        segmentation: StreamSegmentation | None = None,
+        retry_unreachable: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        counts = Counts()
+        number = settings.stream.epoch
+        super().__init__(
+            stream,
+            connect,
+            settings,
+            segmentation or StreamSegmentation(stream, engine.model, settings.segment),
+            extractors=engine.extractors,
+            shot_network=engine.shot_network,
+            resume=None if keeping is None else keeping.restore(number, counts),
+            counts=counts,
+            keeps_state=keeping is not None,
+            retry_unreachable=retry_unreachable,
+            clock=clock,
+        )
+        self._sinks, self._emit, self._store = sinks, settings.output.emit, keeping
+        self._watchers = () if watcher is None else (watcher,)
+
+    def run(self) -> None:
+        deliver(
+            self.events(),
+            self._sinks,
+            emit=self._emit,
+            watchers=self._watchers,
+            store=self._store,
+        )
 
 
 class Kept(TypedDict, total=False):

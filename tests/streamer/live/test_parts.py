@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from streamer import errors
 from streamer.config.sections import ReconnectSection, ThinningSection
 from streamer.connectors.sources.source import SourceBase
-from streamer.live.backoff import Backoff
-from streamer.live.gauge import LagMeter, SlowStage
-from streamer.live.losses import Past, reason, sequel
-from streamer.live.shedding import LoadShedder
-from streamer.pipeline.stages import StageTimes
+from streamer.live.degradation import LagMeter, LoadShedder, SlowStage
+from streamer.live.reconnect import Backoff, StreamHistory, gap_reason, reconnect_action
+from streamer.pipeline.progress import StageTimes
 
 if TYPE_CHECKING:
     from streamer.errors import SourceError
@@ -38,19 +36,24 @@ SERVED = _Served("http://host/film", live=True, endless=False)
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32), st.floats(0.001, 10), st.floats(0.001, 100), st.integers(1, 80))
-def test_waits_are_bounded_and_repeatable(seed: int, first: float, most: float, count: int) -> None:
-    settings = ReconnectSection(first_wait_seconds=first, max_wait_seconds=most)
-    one, two = Backoff(settings, seed), Backoff(settings, seed)
-    waits = [one.next() for _ in range(count)]
-    assert waits == [two.next() for _ in range(count)]
-    for attempt, wait in enumerate(waits):
+@given(st.floats(0.001, 10), st.floats(0.001, 100), st.integers(1, 80))
+def test_waits_are_bounded(first: float, most: float, count: int) -> None:
+    backoff = Backoff(ReconnectSection(first_wait_seconds=first, max_wait_seconds=most))
+    for attempt in range(count):
+        wait = backoff.next()
         assert wait is not None
         assert 0 <= wait <= min(most, first * 2.0**attempt)
 
 
+def test_waits_are_spread() -> None:
+    """Streams that lost one server do not come back all at once."""
+    settings = ReconnectSection(first_wait_seconds=1.0, max_wait_seconds=1.0)
+    waits = [Backoff(settings).next() or 0.0 for _ in range(400)]
+    assert sum(wait < 0.5 for wait in waits) == pytest.approx(200, abs=60)
+
+
 def test_attempts_end_and_a_proven_connection_starts_anew() -> None:
-    backoff = Backoff(ReconnectSection(attempts=2), seed=1)
+    backoff = Backoff(ReconnectSection(attempts=2))
     assert backoff.next() is not None
     assert backoff.next() is not None
     assert backoff.next() is None
@@ -58,60 +61,60 @@ def test_attempts_end_and_a_proven_connection_starts_anew() -> None:
     assert backoff.next() is not None
 
 
-NEW = Past(opened=True)
-KNOWN = Past(opened=True, known=True)
-AWAY = Past(known=True)
-FEED = Past(known=True, feed=True)
-FEED_OPENED = Past(opened=True, known=True, feed=True)
-PATIENT = Past(patient=True)
+NEW = StreamHistory(opened=True)
+KNOWN = StreamHistory(opened=True, known=True)
+AWAY = StreamHistory(known=True)
+FEED = StreamHistory(known=True, feed=True)
+FEED_OPENED = StreamHistory(opened=True, known=True, feed=True)
+PATIENT = StreamHistory(retry_unreachable=True)
 
 
 @pytest.mark.parametrize(
     ("source", "error", "past", "then", "word"),
     [
-        (ENDLESS, None, KNOWN, "anew", "closed"),
-        (ENDLESS, errors.SourceClosed("x"), KNOWN, "anew", "closed"),
-        (ENDLESS, errors.SourceStalled("x"), KNOWN, "anew", "stalled"),
-        (ENDLESS, errors.SourceClosed("x"), NEW, "raise", "closed"),
-        (ENDLESS, errors.NotMedia("x"), AWAY, "anew", "damaged"),
-        (ENDLESS, errors.SourceRefused("x"), AWAY, "anew", "unreachable"),
-        (ENDLESS, errors.SourceUnreachable("x"), Past(), "raise", "unreachable"),
-        (ENDLESS, errors.SourceUnreachable("x"), PATIENT, "anew", "unreachable"),
-        (ENDLESS, errors.SourceUnsupported("x"), PATIENT, "raise", "unreachable"),
-        (ENDLESS, errors.SourceForbidden("x"), PATIENT, "raise", "unreachable"),
-        (ENDLESS, errors.SourceForbidden("x"), FEED, "anew", "unreachable"),
-        (None, errors.SourceNotFound("x"), AWAY, "anew", "unreachable"),
-        (None, errors.SourceNotFound("x"), Past(), "raise", "unreachable"),
-        (None, errors.SourceNotFound("x"), PATIENT, "anew", "unreachable"),
-        (None, errors.SourceUnsupported("x"), PATIENT, "raise", "unreachable"),
-        (SERVED, errors.SourceNotFound("x"), FEED, "anew", "unreachable"),
-        (SERVED, errors.NoUsableStream("x"), FEED, "anew", "damaged"),
-        (SERVED, errors.SourceNotFound("x"), PATIENT, "again", "unreachable"),
-        (SERVED, errors.SourceRefused("x"), PATIENT, "again", "unreachable"),
-        (SERVED, errors.NotMedia("x"), PATIENT, "again", "damaged"),
-        (SERVED, errors.UnknownCodec("x"), PATIENT, "raise", "unreachable"),
-        (SERVED, errors.SourceNotFound("x"), AWAY, "raise", "unreachable"),
-        (SERVED, errors.SourceUnreachable("x"), AWAY, "again", "unreachable"),
-        (SERVED, errors.SourceNotFound("x"), Past(), "raise", "unreachable"),
-        (SERVED, errors.SourceClosed("x"), KNOWN, "again", "closed"),
-        (SERVED, errors.SourceNotFound("x"), KNOWN, "raise", "unreachable"),
-        (OVER, errors.SourceClosed("x"), FEED_OPENED, "anew", "closed"),
-        (FILE, None, KNOWN, "end", "closed"),
-        (FILE, errors.SourceDamaged("x"), KNOWN, "raise", "damaged"),
-        (FILE, errors.SourceUnreachable("x"), KNOWN, "again", "unreachable"),
-        (FILE, errors.SourceUnreachable("x"), NEW, "raise", "unreachable"),
-        (FILE, errors.SourceClosed("x"), KNOWN, "again", "closed"),
-        (FILE, errors.SourceReplaced("x"), KNOWN, "anew", "rotated"),
-        (FILE, errors.NotMedia("x"), PATIENT, "raise", "damaged"),
-        (PIPE, errors.SourceStalled("x"), KNOWN, "raise", "stalled"),
-        (PIPE, None, KNOWN, "end", "closed"),
+        (ENDLESS, None, KNOWN, "new_epoch", "closed"),
+        (ENDLESS, errors.SourceClosed("x"), KNOWN, "new_epoch", "closed"),
+        (ENDLESS, errors.SourceStalled("x"), KNOWN, "new_epoch", "stalled"),
+        (ENDLESS, errors.SourceClosed("x"), NEW, "fail", "closed"),
+        (ENDLESS, errors.NotMedia("x"), AWAY, "new_epoch", "damaged"),
+        (ENDLESS, errors.SourceRefused("x"), AWAY, "new_epoch", "unreachable"),
+        (ENDLESS, errors.SourceUnreachable("x"), StreamHistory(), "fail", "unreachable"),
+        (ENDLESS, errors.SourceUnreachable("x"), PATIENT, "new_epoch", "unreachable"),
+        (ENDLESS, errors.SourceUnsupported("x"), PATIENT, "fail", "unreachable"),
+        (ENDLESS, errors.SourceForbidden("x"), PATIENT, "fail", "unreachable"),
+        (ENDLESS, errors.SourceForbidden("x"), FEED, "new_epoch", "unreachable"),
+        (None, errors.SourceNotFound("x"), AWAY, "new_epoch", "unreachable"),
+        (None, errors.SourceNotFound("x"), StreamHistory(), "fail", "unreachable"),
+        (None, errors.SourceNotFound("x"), PATIENT, "new_epoch", "unreachable"),
+        (None, errors.SourceUnsupported("x"), PATIENT, "fail", "unreachable"),
+        (SERVED, errors.SourceNotFound("x"), FEED, "new_epoch", "unreachable"),
+        (SERVED, errors.NoUsableStream("x"), FEED, "new_epoch", "damaged"),
+        (SERVED, errors.SourceNotFound("x"), PATIENT, "resume", "unreachable"),
+        (SERVED, errors.SourceRefused("x"), PATIENT, "resume", "unreachable"),
+        (SERVED, errors.NotMedia("x"), PATIENT, "resume", "damaged"),
+        (SERVED, errors.UnknownCodec("x"), PATIENT, "fail", "unreachable"),
+        (SERVED, errors.SourceNotFound("x"), AWAY, "fail", "unreachable"),
+        (SERVED, errors.SourceUnreachable("x"), AWAY, "resume", "unreachable"),
+        (SERVED, errors.SourceNotFound("x"), StreamHistory(), "fail", "unreachable"),
+        (SERVED, errors.SourceClosed("x"), KNOWN, "resume", "closed"),
+        (SERVED, errors.SourceNotFound("x"), KNOWN, "fail", "unreachable"),
+        (OVER, errors.SourceClosed("x"), FEED_OPENED, "new_epoch", "closed"),
+        (FILE, None, KNOWN, "stop", "closed"),
+        (FILE, errors.SourceDamaged("x"), KNOWN, "fail", "damaged"),
+        (FILE, errors.SourceUnreachable("x"), KNOWN, "resume", "unreachable"),
+        (FILE, errors.SourceUnreachable("x"), NEW, "fail", "unreachable"),
+        (FILE, errors.SourceClosed("x"), KNOWN, "resume", "closed"),
+        (FILE, errors.SourceReplaced("x"), KNOWN, "new_epoch", "rotated"),
+        (FILE, errors.NotMedia("x"), PATIENT, "fail", "damaged"),
+        (PIPE, errors.SourceStalled("x"), KNOWN, "fail", "stalled"),
+        (PIPE, None, KNOWN, "stop", "closed"),
     ],
 )
 def test_what_comes_after_a_connection(
-    source: Any, error: SourceError | None, past: Past, then: str, word: str
+    source: Any, error: SourceError | None, past: StreamHistory, then: str, word: str
 ) -> None:
-    assert sequel(source, error, past) == then
-    assert reason(error) == word
+    assert reconnect_action(source, error, past) == then
+    assert gap_reason(error) == word
 
 
 def test_lag_is_what_waits_here_and_not_what_the_source_holds_back() -> None:

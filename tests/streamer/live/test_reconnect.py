@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import subprocess
 import threading
 import time
@@ -23,10 +24,13 @@ from streamer.config.sections import (
 )
 from streamer.config.settings import Settings
 from streamer.connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.errors import SourceError, SourceInterrupted, SourceNotFound
-from streamer.live.connector import Connector
-from streamer.live.stream import MAX_ABANDONED, StreamRun
-from tests.streamer.live.engine import Collected, Kept, kept
+from streamer.events.payload import Gap
+from streamer.live.reconnect import SourceFactory
+from streamer.live.stream import MAX_ABANDONED
+from streamer.pipeline.progress import Disconnected
+from tests.streamer.live.engine import Collected, Kept, Run, kept
 from tests.streamer.live.server import ANSWER, Act, close, garbage, linger, play, refuse, serving
 from tests.streamer.live.test_stream import Noted, whole
 from tests.waiting import until
@@ -37,9 +41,10 @@ if TYPE_CHECKING:
 
     import torch
 
-    from streamer.aspects.extractor import Extractor
-    from streamer.events.payload import DiscontinuityData
+    from streamer.events.payload import EventData
+    from streamer.extractor import Extractor
     from streamer.pipeline.engine import Engine
+    from streamer.pipeline.progress import Notice
 
 __all__ = ["whole"]
 
@@ -58,32 +63,28 @@ class Until(Noted):
     def __init__(self, epochs: int) -> None:
         super().__init__()
         self.epochs = epochs
-        self.run: StreamRun | None = None
+        self.run: Run | None = None
 
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        super().returned(discontinuity)
-        self.epochs -= 1
-
-    def lost(self, reason: Any, detail: str, wait: float) -> None:
-        super().lost(reason, detail, wait)
-        if self.epochs == 0 and self.run is not None:
+    def __call__(self, event: EventData | Notice) -> None:
+        super().__call__(event)
+        self.epochs -= isinstance(event, Gap)
+        if isinstance(event, Disconnected) and self.epochs == 0 and self.run is not None:
             self.run.stop(final=True)
 
 
 def watch(
     engine: Engine, url: str, gaps: int, folder: Path | None = None
-) -> tuple[Collected, Until, StreamRun]:
+) -> tuple[Collected, Until, Run]:
     sink, noted = Collected(), Until(gaps)
     state: Kept = {} if folder is None else kept(folder, "live", engine, LIVE)
-    run = StreamRun(
+    run = Run(
         "live",
-        Connector(url, LIVE.source),
+        SourceFactory(url, LIVE.source),
         LIVE,
         engine,
         [sink],
         noted,
-        patient=True,
-        seed=3,
+        retry_unreachable=True,
         **state,
     )
     noted.run = run
@@ -150,7 +151,7 @@ def test_attempts_may_be_bounded(engine: Engine, film: Path) -> None:
     )
     sink, noted = Collected(), Noted()
     with serving(play(film, 0.5), close) as server:
-        run = StreamRun("live", Connector(server.url, few.source), few, engine, [sink], noted)
+        run = Run("live", SourceFactory(server.url, few.source), few, engine, [sink], noted)
         with pytest.raises(SourceError):
             run.run()
     assert len(noted.losses) == 3
@@ -161,7 +162,7 @@ def test_attempts_may_be_bounded(engine: Engine, film: Path) -> None:
 def test_without_patience_the_first_connection_has_to_work(engine: Engine) -> None:
     with serving(close) as server:
         url = server.url
-    run = StreamRun("live", Connector(url, LIVE.source), LIVE, engine, [], Noted())
+    run = Run("live", SourceFactory(url, LIVE.source), LIVE, engine, [], Noted())
     with pytest.raises(SourceInterrupted):
         run.run()
 
@@ -198,7 +199,7 @@ def test_with_patience_the_first_connection_may_find_nothing(
 
 def test_an_address_that_was_never_there_is_an_error_without_patience(engine: Engine) -> None:
     with serving(refuse("404 Not Found")) as server:
-        run = StreamRun("live", Connector(server.url, LIVE.source), LIVE, engine, [], Noted())
+        run = Run("live", SourceFactory(server.url, LIVE.source), LIVE, engine, [], Noted())
         with pytest.raises(SourceNotFound):
             run.run()
     assert server.served == 1
@@ -212,8 +213,8 @@ def test_a_feed_that_is_started_again_without_its_state_has_other_ids(
     for now in (1_700_000_000.9, 1_700_000_100.2):
         with serving(play(film)) as server:
             sink, noted = Collected(), Until(1)
-            run = StreamRun(
-                "live", Connector(server.url, LIVE.source), settings, engine, [sink], noted,
+            run = Run(
+                "live", SourceFactory(server.url, LIVE.source), settings, engine, [sink], noted,
                 clock=lambda now=now: now,  # type: ignore[misc] # bound while the loop turns
             )  # fmt: skip
             noted.run = run
@@ -233,8 +234,8 @@ def test_a_restart_of_a_live_stream_is_a_gap_too(
 ) -> None:
     with serving(play(film, 0.6, linger), play(film)) as server:
         first, noted = Collected(), Noted()
-        run = StreamRun(
-            "live", Connector(server.url, LIVE.source), LIVE, engine, [first], noted,
+        run = Run(
+            "live", SourceFactory(server.url, LIVE.source), LIVE, engine, [first], noted,
             **kept(tmp_path, "live", engine, LIVE),
         )  # fmt: skip
         thread = threading.Thread(target=run.run)
@@ -299,14 +300,47 @@ def test_a_live_stream_that_is_behind_leaves_out_aspects_and_never_shots(
     )
     sink, noted = Collected(), Noted()
     with serving(in_real_time(film), close) as server:
-        connect = Connector(server.url, settings.source)
-        run = StreamRun("film", connect, settings, slow, [sink], noted)
+        connect = SourceFactory(server.url, settings.source)
+        run = Run("film", connect, settings, slow, [sink], noted)
         with pytest.raises(SourceError):
             run.run()
     assert sum(run.progress.skipped.values()) > 10
     expected = [shot["seconds"] for shot in data(whole, "shot")]
     assert [shot["seconds"] for shot in data(sink, "shot")] == expected
     assert len(data(sink, "boundary")) == len(expected) - 1
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_pipe_is_thinned_only_when_it_is_said_to_be_live(
+    engine: Engine, film: Path, whole: Collected, live: bool
+) -> None:
+    slow = dataclasses.replace(
+        engine, extractors=tuple(Slow(extractor, 0.25) for extractor in engine.extractors)
+    )
+    settings = LIVE.model_copy(
+        update={
+            "thinning": ThinningSection(
+                raise_lag=0.4, lower_lag=0.1, raise_seconds=0.3, lower_seconds=5.0
+            ),
+            "source": SourceSection(live=live),
+        }
+    )
+    reads, writes = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writes, "wb") as pipe:
+            pipe.write(film.read_bytes())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    sink, noted = Collected(), Noted()
+    run = Run("film", lambda: PipeSource(reads), settings, slow, [sink], noted)
+    run.run()
+    writer.join()
+    os.close(reads)
+    assert (sum(run.progress.skipped.values()) > 0) == live
+    assert any("read as live" in warning for warning in noted.warnings) == live
+    assert len(data(sink, "shot")) == len(data(whole, "shot"))
 
 
 def test_input_that_is_missing_within_a_connection_is_a_gap(
@@ -426,7 +460,7 @@ def test_readers_that_hang_are_few_and_are_counted(engine: Engine) -> None:
         made += 1
         return Stuck(release)
 
-    run = StreamRun("feed", connect, LIVE, engine, [Collected()], noted, patient=True, seed=1)
+    run = Run("feed", connect, LIVE, engine, [Collected()], noted, retry_unreachable=True)
     watching = threading.Thread(target=run.run, daemon=True)
     watching.start()
     try:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamer.config.sections import SourceSection
-from streamer.connectors.sources import growing
+from streamer.connectors.sources import file as growing
 from streamer.errors import SourceDamaged
-from streamer.live.connector import Connector
+from streamer.live.reconnect import SourceFactory
 from streamer.live.state import StateFile
-from streamer.live.stream import StreamRun
+from streamer.pipeline.progress import Disconnected
 from tests.acceptance.films import pictures
 from tests.media import Recipe, Tone, write_film
-from tests.streamer.live.engine import Collected, kept, kinds
+from tests.streamer.live.engine import Collected, Run, kept, kinds
 from tests.streamer.live.test_stream import EVERYTHING, Noted, whole
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
+    from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine
+    from streamer.pipeline.progress import Notice
 
 __all__ = ["whole"]
 
@@ -47,7 +49,7 @@ class Stopping(Collected):
     """Stops the run at its n-th shot, as a service does that is told to leave."""
 
     after: int = 10**9
-    run: StreamRun | None = None
+    run: Run | None = None
 
     def add(self, event: CloudEvent) -> None:
         super().add(event)
@@ -59,9 +61,9 @@ def go(
     engine: Engine, path: Path, folder: Path, shots: int = 10**9, settings: Any = FOLLOWED
 ) -> tuple[Stopping, Noted]:
     sink, noted = Stopping(after=shots), Noted()
-    sink.run = StreamRun(
-        "film", Connector(str(path), settings.source), settings, engine, [sink], noted,
-        patient=True, seed=1, **kept(folder, "film", engine, settings),
+    sink.run = Run(
+        "film", SourceFactory(str(path), settings.source), settings, engine, [sink], noted,
+        retry_unreachable=True, **kept(folder, "film", engine, settings),
     )  # fmt: skip
     sink.run.run()
     return sink, noted
@@ -72,6 +74,7 @@ def shots_of(sink: Collected) -> list[dict[str, Any]]:
     return [event.get_data() for event in events]  # type: ignore[misc] # always an object here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [FOLLOWED, EVERYTHING], ids=["followed", "finished"])
 @pytest.mark.parametrize("read", [6, 10**9], ids=["on the way", "at its end"])
 def test_a_file_that_was_replaced_meanwhile_is_read_from_its_start_in_a_new_epoch(
@@ -114,9 +117,9 @@ def test_a_followed_file_that_is_replaced_is_read_on_in_a_new_epoch(
         update={"source": SourceSection(follow=True, idle_timeout=1.0)}
     )
     sink, noted = Replacing(), Noted()
-    StreamRun(
-        "film", Connector(str(path), settings.source), settings, engine, [sink], noted,
-        seed=1, **kept(state, "film", engine, settings),
+    Run(
+        "film", SourceFactory(str(path), settings.source), settings, engine, [sink], noted,
+        **kept(state, "film", engine, settings),
     ).run()  # fmt: skip
     assert [reason for reason, _ in noted.losses] == ["rotated"]
     assert [(gap.reason, gap.epoch) for gap in noted.gaps] == [("rotated", 1)]
@@ -139,6 +142,7 @@ def test_a_file_that_was_cut_short_meanwhile_is_another_one(
     assert [gap.reason for gap in noted.gaps] == ["rotated"]
 
 
+@pytest.mark.slow
 def test_a_file_that_grew_or_was_copied_back_goes_on(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path
 ) -> None:
@@ -162,20 +166,21 @@ def test_a_file_is_looked_at_when_it_is_there_again(
     path.unlink()
 
     class Late(Noted):
-        def lost(self, *told: Any) -> None:
-            super().lost(*told)
-            if not path.exists():
+        def __call__(self, event: EventData | Notice) -> None:
+            super().__call__(event)
+            if isinstance(event, Disconnected) and not path.exists():
                 shutil.copy(other, path)
 
     sink, noted = Stopping(), Late()
-    StreamRun(
-        "film", Connector(str(path), FOLLOWED.source), FOLLOWED, engine, [sink], noted,
-        patient=True, seed=1, **kept(state, "film", engine, FOLLOWED),
+    Run(
+        "film", SourceFactory(str(path), FOLLOWED.source), FOLLOWED, engine, [sink], noted,
+        retry_unreachable=True, **kept(state, "film", engine, FOLLOWED),
     ).run()  # fmt: skip
     assert [gap.reason for gap in noted.gaps] == ["rotated"]
     assert len(shots_of(sink)) == 14
 
 
+@pytest.mark.slow
 def test_a_film_that_was_half_copied_is_read_on_when_it_is_whole(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:

@@ -17,10 +17,10 @@ from streamer.config.settings import Settings
 from streamer.connectors.sources.file import FileSource
 from streamer.connectors.sources.source import Opening
 from streamer.errors import SourceDamaged, SourceInterrupted, SourceUnreachable
-from streamer.live.connector import Connector
-from streamer.live.stream import StreamRun
-from streamer.pipeline.observer import Progress, Unwatched
-from tests.streamer.live.engine import Collected, Kept, kept, kinds
+from streamer.events.payload import Gap
+from streamer.live.reconnect import SourceFactory
+from streamer.pipeline.progress import Disconnected, Opened, Progress
+from tests.streamer.live.engine import Collected, Kept, Run, kept, kinds
 from tests.streamer.live.server import film_of, serving
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from cloudevents.core.v1.event import CloudEvent
 
     from streamer.connectors.sources.source import Source
-    from streamer.events.payload import DiscontinuityData, GapReason
+    from streamer.events.payload import EventData, GapReason
     from streamer.pipeline.engine import Engine
+    from streamer.pipeline.progress import Notice
 
 EVERYTHING = Settings(
     output=OutputSection(emit=("boundaries", "shots", "scenes")),
@@ -57,17 +58,20 @@ class Killer(Collected):
 
 
 @dataclass
-class Noted(Unwatched):
-    """Keeps what is told."""
+class Noted:
+    """Keeps what is reported."""
 
     losses: list[tuple[GapReason, str]] = field(default_factory=list)
-    gaps: list[DiscontinuityData] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
-    def lost(self, reason: GapReason, detail: str, wait: float) -> None:
-        self.losses.append((reason, detail))
-
-    def returned(self, discontinuity: DiscontinuityData) -> None:
-        self.gaps.append(discontinuity)
+    def __call__(self, event: EventData | Notice) -> None:
+        if isinstance(event, Disconnected):
+            self.losses.append((event.reason, event.detail))
+        elif isinstance(event, Gap):
+            self.gaps.append(event)
+        elif isinstance(event, Opened):
+            self.warnings += event.warnings
 
 
 def run(
@@ -75,13 +79,11 @@ def run(
     connect: Callable[[], Source],
     sink: Collected,
     folder: Path | None = None,
-    observer: Unwatched | None = None,
+    watcher: Callable[[EventData | Notice], None] | None = None,
     settings: Settings = EVERYTHING,
-) -> StreamRun:
+) -> Run:
     state: Kept = {} if folder is None else kept(folder, "film", engine, settings)
-    made = StreamRun(
-        "film", connect, settings, engine, [sink], observer or Unwatched(), seed=1, **state
-    )
+    made = Run("film", connect, settings, engine, [sink], watcher, **state)
     made.run()
     return made
 
@@ -90,7 +92,7 @@ def run(
 def whole(engine: Engine, film: Path) -> Collected:
     """What the film gives when nothing happens."""
     sink = Collected()
-    run(engine, Connector(str(film), EVERYTHING.source), sink)
+    run(engine, SourceFactory(str(film), EVERYTHING.source), sink)
     assert kinds(sink.events).count("shot") == 12
     assert "boundary" in kinds(sink.events)
     return sink
@@ -106,11 +108,12 @@ def scores(events: list[CloudEvent]) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 5, 12, 20])
 def test_killed_anywhere_it_goes_on_with_the_same_events(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path, after: int
 ) -> None:
-    connect = Connector(str(film), EVERYTHING.source)
+    connect = SourceFactory(str(film), EVERYTHING.source)
     first = Killer(after=after)
     with pytest.raises(Killed):
         run(engine, connect, first, tmp_path)
@@ -136,7 +139,7 @@ def test_an_input_that_breaks_off_on_the_way_is_read_again_from_there(
         return made[-1]
 
     sink, noted = Collected(), Noted()
-    run(engine, connect, sink, observer=noted)
+    run(engine, connect, sink, watcher=noted)
     assert len(made) == 3
     assert sink.ids == whole.ids
     assert [reason for reason, _ in noted.losses] == ["unreachable", "unreachable"]
@@ -149,7 +152,7 @@ def test_a_film_over_http_that_breaks_off_is_read_again_from_where_it_was(
 ) -> None:
     sink, noted = Collected(), Noted()
     with serving(film_of(film, share), film_of(film, 0.7), film_of(film)) as server:
-        run(engine, Connector(server.url, EVERYTHING.source), sink, observer=noted)
+        run(engine, SourceFactory(server.url, EVERYTHING.source), sink, watcher=noted)
     assert server.served == 3
     assert sink.ids == whole.ids
     assert scores(sink.events) == pytest.approx(scores(whole.events), abs=1e-5)
@@ -167,7 +170,7 @@ def test_hls_on_demand_whose_segment_breaks_off_is_read_again_from_where_it_was(
     for cut in ("", "a1.ts"):
         sink, noted = Collected(), Noted()
         with folder_served(tmp_path, cut) as url:
-            run(engine, Connector(f"{url}/a.m3u8", EVERYTHING.source), sink, observer=noted)
+            run(engine, SourceFactory(f"{url}/a.m3u8", EVERYTHING.source), sink, watcher=noted)
         assert [reason for reason, _ in noted.losses] == (["closed"] if cut else [])
         assert noted.gaps == []
         sinks.append(sink)
@@ -211,8 +214,8 @@ def test_files_and_pipes_count_epochs_from_0_whatever_the_time(
     engine: Engine, film: Path, whole: Collected
 ) -> None:
     sink = Collected()
-    StreamRun(
-        "film", Connector(str(film), EVERYTHING.source), EVERYTHING, engine, [sink], Unwatched(),
+    Run(
+        "film", SourceFactory(str(film), EVERYTHING.source), EVERYTHING, engine, [sink],
         clock=lambda: 1_700_000_000.0,
     ).run()  # fmt: skip
     assert sink.ids == whole.ids
@@ -249,21 +252,23 @@ class Breaking(FileSource):
         self._file.close()
 
 
+@pytest.mark.slow
 @dataclass
-class Counting(Unwatched):
+class Counting:
     """Keeps the latest numbers."""
 
     latest: Progress = field(default_factory=Progress)
 
-    def progressed(self, progress: Progress) -> None:
-        self.latest = progress
+    def __call__(self, event: EventData | Notice) -> None:
+        if isinstance(event, Progress):
+            self.latest = event
 
 
 def test_faults_of_the_input_are_counted_over_all_connections(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:
     sound = Counting()
-    run(engine, Connector(str(film), EVERYTHING.source), Collected(), observer=sound)
+    run(engine, SourceFactory(str(film), EVERYTHING.source), Collected(), watcher=sound)
     assert not any(sound.latest.faults.values())
     data = bytearray(film.read_bytes())
     for at in range(len(data) // 8, len(data) // 2, len(data) // 40):
@@ -275,7 +280,7 @@ def test_faults_of_the_input_are_counted_over_all_connections(
         sources = [Breaking(scratched, share) for share in shares]
         watch = Counting()
         with contextlib.suppress(SourceDamaged):
-            run(engine, partial(sources.pop, 0), Collected(), observer=watch)
+            run(engine, partial(sources.pop, 0), Collected(), watcher=watch)
         totals.append(watch.latest.faults)
     once, twice = totals
     assert once["packet"] + once["picture"] > 0

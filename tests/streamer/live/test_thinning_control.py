@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.config.sections import ThinningSection
-from streamer.live.thinning_control import ThinningControl
+from streamer.live.degradation import ThinningControl
 
 
 def relief(levels: int = 8) -> ThinningControl:

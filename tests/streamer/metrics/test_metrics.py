@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.errors import SinkError
 from streamer.metrics.catalogue import CATALOGUE
+from streamer.metrics.meter import Speed
 from streamer.metrics.metrics import Metrics
-from streamer.metrics.observer import Speed
 
 ROOT = Path(__file__).parents[3]
 
@@ -265,8 +265,9 @@ def test_speed_is_that_of_the_last_half_minute() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text("utf-8")
-    rows = dict(re.findall(r"^\| `(streamer_\w+)` \| ([^|]*) \|", text, re.MULTILINE))
+    text = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(streamer_\w+)` \| ([^|]* \| [^|]*) \|", text, re.MULTILINE))
     assert set(rows) == {each.name for each in CATALOGUE}
     for each in CATALOGUE:
-        assert rows[each.name].split() == [each.kind, *(f"`{label}`" for label in each.labels)]
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        assert rows[each.name] == f"{each.kind} | {labels}"

@@ -9,6 +9,7 @@ import torch
 
 from streamer.config.sections import AspectsSection, RuntimeSection
 from streamer.errors import DeviceError
+from streamer.models.networks.base import Architecture
 from streamer.pipeline import engine
 
 if TYPE_CHECKING:
@@ -36,17 +37,17 @@ def test_a_gpu_rounds_unless_told_not_to(precision: Precision, rounded: bool) ->
 
 
 @pytest.mark.parametrize(("precision", "cast"), [("auto", True), ("float32", False)])
-def test_networks_are_cast_to_few_bits_unless_told_not_to(
+def test_networks_use_mixed_precision_unless_float32_is_set(
     precision: Precision, cast: bool, weight_store: WeightStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Only a GPU casts: the type that each network would have there is asked for on the CPU.
-    monkeypatch.setattr("streamer.models.networks.base.half", lambda name, device: torch.bfloat16)
+    monkeypatch.setattr(Architecture, "autocast_dtype", lambda self, device: torch.bfloat16)
     settings, runtime = AspectsSection(), RuntimeSection(precision=precision)
     made = engine.load_extractors(
-        settings, weight_store, torch.device("cpu"), few_bits=runtime.few_bits
+        settings, weight_store, torch.device("cpu"), mixed_precision=runtime.mixed_precision
     )
-    halves = {getattr(each, "half", None) for each in made}
-    assert halves == {torch.bfloat16 if cast else None}
+    types = {getattr(each, "autocast", None) for each in made}
+    assert types == {torch.bfloat16 if cast else None}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

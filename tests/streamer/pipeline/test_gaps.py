@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamer.aspects.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.resume_point import ResumePoint
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound, StreamInfo
@@ -104,6 +104,7 @@ def windows_of(shot: EmbeddedShot) -> float:
     return float(shot.shot.duration) * RATE / HEARD.hop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declared", [False, True])
 @pytest.mark.parametrize("every", [5, 16, 20, 28, 40])
 @pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
@@ -113,7 +114,7 @@ def test_rare_pictures_cost_no_sound(detector: str, every: int, declared: bool) 
         picture(Fraction(at), at, Fraction(every) if declared else None)
         for at in range(0, total, every)
     ]
-    shots = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    shots = ShotsSection(detector=detector)
     done, used = embed(in_turn(shown, blocks(0, total)), shots)
     assert len(done) > 3
     for each in done:
@@ -150,6 +151,7 @@ def pairs(start: int, seconds: int, seed: int) -> Iterator[tuple[list[Picture], 
     yield shown, blocks(start, seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
 @pytest.mark.parametrize("order", ["pictures first", "sound first", "pictures", "sound"])
 def test_a_leap_of_years_costs_little_and_is_one_shot(detector: str, order: str) -> None:
@@ -159,7 +161,7 @@ def test_a_leap_of_years_costs_little_and_is_one_shot(detector: str, order: str)
         parts: list[Sequence[Picture | Sound]] = [] if order == "sound" else [shown]
         parts += [] if order == "pictures" else [heard]
         items += in_turn(*(reversed(parts) if order == "sound first" else parts))
-    shots = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    shots = ShotsSection(detector=detector)
     began = time.process_time()
     done, used = embed(items, shots, pictures=order != "sound")
     assert time.process_time() - began < 5.0

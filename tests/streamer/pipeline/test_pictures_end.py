@@ -71,3 +71,30 @@ def test_one_picture_that_is_shown_long_is_no_end(tmp_path: Path) -> None:
     _, told, _ = embed(tmp_path / "a.mkv")
     assert shown == 6
     assert "window" not in {ended for _, _, ended in told}
+
+
+@pytest.mark.parametrize("seconds", [2.6, 5.0, 8.3, 30.0, 70.0])
+@pytest.mark.parametrize("pictures", [1, 50])
+def test_all_sound_behind_the_last_picture_is_in_a_window(
+    tmp_path: Path, pictures: int, seconds: float
+) -> None:
+    """A cover picture as a plain stream, and films whose sound goes on."""
+    film(tmp_path / "a.mkv", list(range(pictures)), seconds)
+    _, told, indices = embed(tmp_path / "a.mkv")
+    last = [shot for shot in told if shot[2] not in ("window", "end")][-1]
+    assert last[1] == pytest.approx(pictures / 25, abs=0.041)
+    assert all(a[1] == b[0] for a, b in pairwise(told))
+    assert indices == list(range(len(told)))
+    assert told[-1][1] == pytest.approx(seconds, abs=0.1)
+    assert told[-1][2] == "end"
+    windows = [end - start for start, end, kind in told if kind == "window"]
+    assert windows == pytest.approx([2.0] * len(windows), abs=0.03)
+    assert len(windows) >= (seconds - pictures / 25) // 2 - 1
+    assert told[-1][1] - told[-1][0] <= 2.03
+
+
+def test_sound_that_ends_a_little_later_makes_no_window(tmp_path: Path) -> None:
+    film(tmp_path / "a.mkv", list(range(50)), 2.3)
+    _, told, _ = embed(tmp_path / "a.mkv")
+    assert [kind for _, _, kind in told] == ["cut", "end"]
+    assert told[-1][1] == pytest.approx(2.0, abs=0.04)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.events.payload import ModelRef
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import SceneTracker
-from streamer.segment.decision import Decision, ExpertVote
 from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.window.scorer import Decision, ExpertVote
 
 if TYPE_CHECKING:
     from streamer.timeline import ShotEnd
@@ -25,7 +25,7 @@ TOKENS = {"place": np.zeros((1, 4), np.float32)}
 NETWORKS = {"place": "efficientnet-lite0", "vggish": "yamnet"}
 
 
-def epoch(number: int = 0, gap: Gap | None = None) -> Epoch:
+def epoch(number: int = 0, gap: MissingInput | None = None) -> Epoch:
     start = Instant(90000, BASE)
     return Epoch(number, start, Fraction(25), NETWORKS, arrival=1_700_000_100.0, gap=gap)
 
@@ -104,7 +104,7 @@ def test_a_gap_is_told_and_the_boundary_across_it_decided(score: float, found: b
     scenes.shot(shot(0), None, None)
     scenes.shot(shot(1, "gap"), None, None)
     scenes.decide(decision(0, 0.1), 0.0)
-    gap = Gap("stalled", lost_from=1_700_000_088.0, attempts=3, detail="nothing came")
+    gap = MissingInput("stalled", lost_from=1_700_000_088.0, attempts=3, detail="nothing came")
     told = scenes.begin(epoch(1, gap))
     assert told is not None
     assert (told.epoch, told.previous_epoch, told.previous_seconds) == (1, 0, 8.0)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from streamer.config.sections import SegmentSection
 from streamer.errors import CheckpointError, StateError
-from streamer.events.payload import BoundaryData, DiscontinuityData, SceneData, ShotData
-from streamer.pipeline.epoch import Epoch, Gap
+from streamer.events.payload import Boundary, Gap, Scene, to_json
+from streamer.events.payload import Shot as ShotEvent
+from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.segmentation import StreamSegmentation
 from streamer.timeline import EmbeddedShot, Instant, Shot
+from tests import first_release
 from tests.models.toy import toy_model
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def model() -> Moae:
     return named_model()
 
 
-def epoch(number: int, gap: Gap | None = None) -> Epoch:
+def epoch(number: int, gap: MissingInput | None = None) -> Epoch:
     return Epoch(number, Instant(0, BASE), Fraction(25), {"place": "toy"}, gap=gap)
 
 
@@ -57,13 +59,14 @@ def said(events: list[EventData]) -> list[object]:
     """Everything but the time it took."""
     dumps: list[object] = []
     for event in events:
-        data = event.model_dump()
+        data = to_json(event)
         for key in ("latency", "latency_seconds"):
             data.pop(key, None)
         dumps.append(data)
     return dumps
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.integers(2, 30), st.integers(0, 29), st.integers(0, 5))
 def test_going_on_in_another_process_changes_nothing(count: int, cut: int, seed: int) -> None:
@@ -90,11 +93,11 @@ def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
     events = one.begin(epoch(0))
     for shot in shots(model, 3, 0):
         events += one.push(shot)
-    events += one.begin(epoch(1, Gap("closed", lost_from=5.0)))
+    events += one.begin(epoch(1, MissingInput("closed", lost_from=5.0)))
     for shot in shots(model, 4, 1):
         events += one.push(shot)
     events += one.finish()
-    boundaries = [event for event in events if isinstance(event, BoundaryData)]
+    boundaries = [event for event in events if isinstance(event, Boundary)]
     assert [(b.epoch, b.boundary_index, b.across_gap) for b in boundaries] == [
         (0, 0, False),
         (0, 1, False),
@@ -103,9 +106,9 @@ def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
         (1, 1, False),
         (1, 2, False),
     ]
-    assert sum(isinstance(event, ShotData) for event in events) == 7
-    assert sum(isinstance(event, SceneData) for event in events) == 7
-    assert sum(isinstance(event, DiscontinuityData) for event in events) == 1
+    assert sum(isinstance(event, ShotEvent) for event in events) == 7
+    assert sum(isinstance(event, Scene) for event in events) == 7
+    assert sum(isinstance(event, Gap) for event in events) == 1
 
 
 def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
@@ -124,8 +127,17 @@ def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
         with pytest.raises(StateError):
             fresh.restore(broken)
         assert fresh.shots == 0
+    for bit in range(0, 8 * len(state), 101):
+        changed = bytearray(state)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(StateError):
+            fresh.restore(bytes(changed))
+    assert fresh.shots == 0
+    fresh.restore(first_release.segmentation(one))
+    assert fresh.state() == state
 
 
+@pytest.mark.slow
 def test_a_state_does_not_grow(model: Moae) -> None:
     one = StreamSegmentation("film", model, SegmentSection(threshold=0.5, lookahead=1))
     one.begin(epoch(0))

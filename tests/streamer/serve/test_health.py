@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from streamer.pipeline.observer import Progress
+from streamer.pipeline.progress import Disconnected, Progress
 from streamer.serve.health import troubles, verdict
-from streamer.serve.status import State, Status, StatusObserver, Trouble
+from streamer.serve.status import State, Status, StatusKeeper, Trouble
 
 NOW, FRESH = 1000.0, 30.0
 LOST = Trouble(datetime.now(UTC), "unreachable", "no connection")
@@ -51,10 +51,10 @@ def test_ready_is_who_has_a_stream_that_moves_or_none_that_should() -> None:
 
 
 def test_a_stream_moves_when_more_of_its_input_is_taken_and_not_when_it_is_told_again() -> None:
-    observer = StatusObserver(lambda _: None)
-    began = observer.status.moved
-    observer.progressed(Progress(position=Fraction(2)))
-    moved = observer.status.moved
-    observer.progressed(Progress(position=Fraction(2), epoch=1))
-    observer.lost("unreachable", "no connection", 1.0)
-    assert began < moved == observer.status.moved
+    keeper = StatusKeeper(lambda _: None)
+    began = keeper.status.moved
+    keeper(Progress(position=Fraction(2)))
+    moved = keeper.status.moved
+    keeper(Progress(position=Fraction(2), epoch=1))
+    keeper(Disconnected("unreachable", "no connection", 1.0))
+    assert began < moved == keeper.status.moved

@@ -98,16 +98,15 @@ def serving(
     context = ServeContext(settings, metrics, folder, lambda name, line: said.append((name, line)))
     with SharedExtractors(engine.extractors, BatchPolicy(8, 0.0), at_once=2) as shared:
         service = Service(engine, shared, context)
-        routes = Routes(service, None if token is None else SecretStr(token))
+        routes = Routes(service, None if token is None else SecretStr(token), metrics.refused)
         watch(checks, service, fresh)
         server = HttpServer(
             lambda: make_app(metrics, checks, routes.table()), Listen("127.0.0.1", 0)
         )
         with server:
             service.start(entries)
-            assert server._bound is not None
             try:
-                yield Running(service, metrics, server._bound, said)
+                yield Running(service, metrics, server.at, said)
             finally:
                 assert service.stop() == ()
 

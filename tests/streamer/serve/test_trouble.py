@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from streamer.config.sections import KafkaSection
+from streamer.config.sections import KafkaSection, ReconnectSection
 from streamer.connectors.kafka.message import from_record
 from streamer.connectors.sinks import jsonl
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.errors import SinkError
-from streamer.live.keeping import ResumeState
+from streamer.live.delivery import deliver
 from streamer.live.state import StateFile
-from streamer.pipeline.run import Counts
+from streamer.pipeline.progress import Counts, ResumeState, SavePoint
 from streamer.serve import host, service
-from streamer.serve.durable import EventsFirst
+from streamer.serve.guard import CrashGuard
 from streamer.serve.service import Busy
+from tests.acceptance.films import pictures
 from tests.kafka import Broker, free_port
+from tests.media import Recipe, write_film
 from tests.streamer.live.engine import Collected, Projection
 from tests.streamer.serve.test_service import SETTINGS, entry, events, serving
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
+    from streamer.config.streams import StreamEntry
     from streamer.pipeline.engine import Engine
 
 WHOLE = list(range(12))
@@ -280,17 +285,63 @@ def test_a_pipe_without_a_reader_waits_for_one_and_can_be_deleted(
         assert time.monotonic() - began < 5
 
 
-def test_a_damaged_state_is_not_tried_again(engine: Engine, film: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("both", [False, True])
+def test_a_damaged_state_is_put_aside_and_the_stream_continues_as_after_a_loss(
+    engine: Engine, film: Path, tmp_path: Path, both: bool
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "a.jsonl"
+    one = entry("a", film, out)
+    with serving(engine, state, [one]) as running:
+        running.wait("a", "ended")
+    before = events(out)
+    file = StateFile(state, "a")
+    broken = bytearray(file.path.read_bytes())
+    broken[len(broken) // 2] ^= 1
+    file.path.write_bytes(broken)
+    if both:
+        file.epoch_path.write_bytes(b"")
+    began = time.time()
+    with serving(engine, state, [one]) as running:
+        shown = running.wait("a", "ended")
+        assert shown["last_error"]["kind"] == "StateDamaged"
+        (said,) = [line for _, line in running.said if str(file.path) in line]
+        assert "its checksum does not match" in said
+        counted = running.metrics.registry.get_sample_value(
+            "streamer_errors_total", {"error": "StateDamaged"}
+        )
+        assert counted == 1
+    after = events(out)[len(before) :]
+    assert (state / f"{file.path.name}.damaged").read_bytes() == bytes(broken)
+    assert {one["id"] for one in before} & {one["id"] for one in after} == set()
+    assert after[0]["type"].endswith(".discontinuity.v1")
+    assert after[0]["data"]["reason"] == "damaged"
+    (epoch,) = {one["data"]["epoch"] for one in after}
+    assert epoch >= began if both else epoch == 2
+    told = [one["data"]["shot_index"] for one in after if one["type"].endswith(".shot.v1")]
+    assert told == WHOLE
+    # It is as good as new.
+    with serving(engine, state, [one]) as running:
+        running.wait("a", "ended")
+    assert events(out) == before + after
+
+
+def test_a_newer_state_ends_the_stream_and_stays(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
     state, one = tmp_path / "state", entry("a", film, tmp_path / "a.jsonl")
     with serving(engine, state, [one]) as running:
         running.wait("a", "ended")
     path = StateFile(state, "a").path
-    path.write_bytes(path.read_bytes()[:-1])
+    data = bytearray(path.read_bytes())
+    data[6] += 1
+    data[24:56] = hashlib.sha256(bytes(data[:24] + data[56:])).digest()
+    path.write_bytes(data)
     with serving(engine, state, [one]) as running:
         shown = running.wait("a", "failed")
         assert shown["last_error"]["kind"] == "StateError"
         assert running.service.hosts["a"].join(10.0)
         assert len([line for _, line in running.said if str(path) in line]) == 1
+    assert path.read_bytes() == bytes(data)
 
 
 class Ordered(Collected):
@@ -305,20 +356,126 @@ class Ordered(Collected):
             raise SinkError("the disk is broken")
         self.log.append("events")
 
-    def restore(self, number: int | None, counts: Counts) -> ResumeState:
-        return ResumeState((number or 0) + counts.shots)
-
-    def save(self, counts: Counts, place: ResumeState, *, exact: bool) -> None:
+    def save(self, point: SavePoint) -> None:
         self.log.append("state")
 
 
 def test_events_are_on_the_disk_before_the_state_that_says_so() -> None:
     log: list[str] = []
     good, bad = Ordered(log), Ordered(log, fails=True)
-    keeper = EventsFirst(good, [Collected(), good, good])
-    assert keeper.restore(3, Counts()) == ResumeState(3)
-    keeper.save(Counts(), ResumeState(0), exact=True)
-    assert log == ["events", "events", "state"]
+
+    def points(count: int) -> Generator[SavePoint, None, None]:
+        for _ in range(count):
+            yield SavePoint(Counts(), ResumeState(0), True)
+
+    deliver(points(2), [Collected(), good, good], store=good)
+    assert log == ["events", "events", "state"] * 2
     with pytest.raises(SinkError):
-        EventsFirst(good, [good, bad]).save(Counts(), ResumeState(0), exact=True)
-    assert log == ["events", "events", "state", "events"]
+        deliver(points(1), [good, bad], store=good)
+    assert log == [*["events", "events", "state"] * 2, "events"]
+
+
+def told(path: Path) -> list[str]:
+    return [str(event["type"]).rsplit(".", 2)[-2] for event in events(path)]
+
+
+def stopped_on_the_way(
+    engine: Engine, state: Path, one: StreamEntry, out: Path, shots: int = 3
+) -> None:
+    """Leaves a state with an open scene and boundaries that wait for more shots."""
+    with serving(engine, state, [one]) as running:
+        until(lambda: told(out).count("shot") >= shots, lambda: str(told(out)))
+        assert running.service.stop() == ()
+    assert told(out).count("scene") < told(out).count("shot")
+
+
+def test_deleting_a_failed_stream_sends_its_last_scene_and_what_is_not_decided(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "a.ts", tmp_path / "a.jsonl"
+    source.write_bytes(film.read_bytes())
+    one = entry("a", source, out, realtime=True)
+    stopped_on_the_way(engine, tmp_path / "state", one, out)
+    source.write_bytes(b"no film at all" * 1000)
+    with serving(engine, tmp_path / "state", [one]) as running:
+        assert running.wait("a", "failed")["last_error"]["kind"] == "NotMedia"
+        assert running.service.hosts["a"].join(10.0)
+        before = told(out)
+        assert running.ask("DELETE", "/streams/a") == (204, None)
+        after = told(out)
+        shots = before.count("shot")
+        # The threshold is 0: each boundary ends a scene.
+        assert before.count("boundary") < shots - 1
+        assert after.count("shot") == shots
+        assert after.count("boundary") == shots - 1
+        assert after.count("scene") == shots
+        ids = [event["id"] for event in events(out)]
+        assert len(ids) == len(set(ids))
+        assert events(out)[-1]["data"]["ended_by"] == "end"
+        assert running.ask("GET", "/streams/a")[0] == 404
+    assert not StateFile(tmp_path / "state", "a").path.exists()
+
+
+def test_deleting_a_stream_that_waits_to_be_tried_again_sends_its_last_scene(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "a.jsonl"
+    one = entry("a", film, out, realtime=True)
+    stopped_on_the_way(engine, tmp_path / "state", one, out)
+    folder.rename(tmp_path / "away")
+    settings = SETTINGS.model_copy(
+        update={"reconnect": ReconnectSection(first_wait_seconds=600.0, max_wait_seconds=600.0)}
+    )
+    with serving(engine, tmp_path / "state", [one], settings=settings) as running:
+        assert running.wait("a", "failed")["last_error"]["kind"] == "SinkError"
+        (tmp_path / "away").rename(folder)
+        shots = told(out).count("shot")
+        assert running.ask("DELETE", "/streams/a") == (204, None)
+    assert told(out).count("scene") == shots
+    assert told(out).count("boundary") == shots - 1
+
+
+def test_deleting_a_failed_stream_that_cannot_send_says_so(
+    engine: Engine, film: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "a.jsonl"
+    one = entry("a", film, out, realtime=True)
+    stopped_on_the_way(engine, tmp_path / "state", one, out)
+    folder.rename(tmp_path / "away")
+    with serving(engine, tmp_path / "state", [one]) as running:
+        running.wait("a", "failed")
+        assert running.ask("DELETE", "/streams/a") == (204, None)
+        assert any("its last scene were not sent" in line for _, line in running.said)
+        assert running.ask("GET", "/streams/a")[0] == 404
+
+
+def test_deleting_a_stream_that_is_held_back_sends_its_last_scene(
+    engine: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.jsonl"
+    one = entry("a", film, out, realtime=True)
+    stopped_on_the_way(engine, tmp_path / "state", one, out)
+    monkeypatch.setattr(CrashGuard, "held", lambda *_: "it ended the process twice")
+    with serving(engine, tmp_path / "state", [one]) as running:
+        assert running.wait("a", "failed")["last_error"]["kind"] == "held"
+        shots = told(out).count("shot")
+        assert running.ask("DELETE", "/streams/a") == (204, None)
+    assert told(out).count("shot") == told(out).count("scene") == shots
+
+
+def test_what_a_damaged_film_told_is_not_told_again_when_it_is_deleted(
+    engine: Engine, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "a.mkv", tmp_path / "a.jsonl"
+    write_film(source, pictures(8, 30, 96, 64), Recipe(rate=Fraction(25)))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
+    with serving(engine, tmp_path / "state", [entry("a", source, out)]) as running:
+        assert running.wait("a", "failed")["last_error"]["kind"] == "SourceDamaged"
+        before = told(out)
+        assert before[-1] == "scene"
+        assert running.ask("DELETE", "/streams/a") == (204, None)
+    assert told(out) == before

@@ -23,6 +23,7 @@ def grey(level: int, width: int = 640, height: int = 360) -> Pixels:
     return np.full((height, width, 3), level, np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pixel_format",
     ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "nv12", "rgb24", "gbrp"],

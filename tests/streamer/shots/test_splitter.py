@@ -64,6 +64,7 @@ def cuts(shots: Sequence[Shot]) -> list[tuple[int, str]]:
     return [(s.end.pts, s.ended_by) for s in shots if s.ended_by != "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate", [Fraction(10), Fraction(24000, 1001), Fraction(25), Fraction(60000, 1001)]
 )
@@ -101,6 +102,7 @@ def test_a_dissolve_is_one_cut(frames: int) -> None:
     assert kind == "gradual"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [0, 255])
 @pytest.mark.parametrize("frames", [12, 25, 50])
 def test_a_fade_is_one_cut(colour: int, frames: int) -> None:
@@ -119,6 +121,7 @@ def test_a_fade_that_stays_black_is_one_cut() -> None:
     assert middle <= at <= middle + 30 + 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["white", "black", "bright", "other"])
 def test_a_flash_is_no_cut(length: int, kind: str) -> None:
@@ -243,6 +246,7 @@ def test_pictures_must_come_in_order() -> None:
         splitter.finish(Instant(2, 1 / RATE))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(0, 4)), min_size=1, max_size=12),
@@ -291,3 +295,22 @@ def test_shots_tile_the_timeline_whatever_comes(
 def test_the_same_input_gives_the_same_shots() -> None:
     clips = [Clip(panning(seed, WIDTH, HEIGHT), 30 + seed) for seed in range(5)]
     assert film(clips) == film(clips)
+
+
+def test_a_damaged_picture_is_no_evidence_for_a_cut() -> None:
+    """It counts as the one before shown again: cuts are found beside it, and none in it."""
+    calm, other = POOL[0], POOL[1]
+    for damaged in ({30}, {29, 30, 31}, {60}, {59, 60}, {58, 59, 60, 61}):
+        splitter = ShotSplitter(ShotsSection(), RATE)
+        closed: list[Shot] = []
+        for tick in range(100):
+            signature = None if tick in damaged else calm if tick < 60 else other
+            closed += splitter.push(Instant(tick, 1 / RATE), signature).closed
+        closed += splitter.finish(Instant(100, 1 / RATE))
+        first = min(tick for tick in range(60, 100) if tick not in damaged)
+        assert [shot.end.pts for shot in closed] == [first, 100]
+
+
+def test_the_first_picture_has_to_be_whole() -> None:
+    with pytest.raises(ValueError, match="first picture"):
+        ShotSplitter(ShotsSection(), RATE).push(Instant(0, 1 / RATE), None)

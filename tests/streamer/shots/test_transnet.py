@@ -82,6 +82,7 @@ class Recorded:
         return found
 
 
+@pytest.mark.slow
 def test_streaming_gives_what_the_published_code_gives_offline(network: ShotNetwork) -> None:
     recorded = Recorded(network)
     shots, pushed = stream(TransnetSplitter(ShotsSection(), recorded), film())

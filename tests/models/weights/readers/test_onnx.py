@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers.onnx import read_onnx
+from streamer.models.weights.protobuf import read_onnx
 from tests.models.weights.readers.wire import field
 
 FLOAT, INT8 = 1, 3

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers.pickles import read_pickled_npy, read_torch
+from streamer.models.weights.readers import read_pickled_npy, read_torch
 from tests.limits import memory_limit
 
 
@@ -109,6 +109,7 @@ def torch_file(tree: Any) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 def test_compressed_members_are_refused_before_they_grow(compression: int) -> None:
     data = repacked(torch_file({"w": torch.zeros(1 << 26)}), compression)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.models.weights.readers.protobuf import (
+from streamer.models.weights.protobuf import (
     chunks,
     number,
     numbers,

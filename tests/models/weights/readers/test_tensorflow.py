@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import WeightsCorrupt
-from streamer.models.weights.readers.tensorflow import read_tensorflow
+from streamer.models.weights.protobuf import read_tensorflow
 from tests.models.weights.readers.wire import field, varint
 
 FLOAT, STRING = 1, 7
