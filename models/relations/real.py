@@ -116,7 +116,7 @@ def measure_real(
     Args:
         datasets: Folders of the same films by several networks; a folder's name is its network's.
         protocol: Decides everything else.
-        report: Called with what is done next.
+        report: Called with each row as it is done, and what is described next.
 
     Raises:
         ConfigError: Fewer than two datasets, two of one name, or none that is to be tested.
@@ -153,7 +153,6 @@ def measure_real(
             ]
         for system in systems:
             network = FUSED if len(system.tested) > 1 else system.tested[0]
-            report(f"{system.name}, {network}, look-ahead {ahead}")
             measured: list[MovieMetrics] = []
             for test in deal([each.related.name for each in described], protocol.folds):
                 judged = judge_fold(
@@ -166,7 +165,9 @@ def measure_real(
                     experts=experts,
                 )
                 measured += [measure_movie(movie, judged.threshold) for movie in judged.movies]
-            rows.append(RealRow(system.name, network, ahead, tuple(measured)))
+            row = RealRow(system.name, network, ahead, tuple(measured))
+            rows.append(row)
+            report("| " + " | ".join(_cells(row, protocol)) + " |")
     return tuple(rows)
 
 
@@ -223,18 +224,19 @@ def as_markdown(rows: Sequence[RealRow], protocol: Protocol) -> str:
         f"| {' | '.join(titles)} |",
         f"|{'---|' * len(titles)}",
     ]
-    for row in rows:
-        ap = _values(row, "ap")
-        cells = [row.system, row.network, str(row.lookahead), str(len(row.movies))]
-        for prefix in protocol.sets.values():
-            mine = [value for name, value in ap.items() if name.startswith(prefix)]
-            cells.append(f"{sum(mine) / len(mine):.3f}".replace("0.", ".") if mine else "")
-        for values in (ap, _values(row, "f1")):
-            cells.append(
-                str(bootstrap(values, protocol.bootstrap, protocol.seed)) if values else ""
-            )
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"| {' | '.join(_cells(row, protocol))} |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: RealRow, protocol: Protocol) -> list[str]:
+    ap = _values(row, "ap")
+    cells = [row.system, row.network, str(row.lookahead), str(len(row.movies))]
+    for prefix in protocol.sets.values():
+        mine = [value for name, value in ap.items() if name.startswith(prefix)]
+        cells.append(f"{sum(mine) / len(mine):.3f}".replace("0.", ".") if mine else "")
+    for values in (ap, _values(row, "f1")):
+        cells.append(str(bootstrap(values, protocol.bootstrap, protocol.seed)) if values else "")
+    return cells
 
 
 def _values(row: RealRow, metric: str) -> dict[str, float]:

@@ -120,10 +120,11 @@ def test_a_stream_says_each_boundary_as_soon_as_it_can() -> None:
     assert stream.finish() == ()
     expert = fit_expert([RelatedMovie.of(_movie(60, 9), "n", 2, ASPECTS)], 2)
     whole = RelatedMovie.of(movie, "n", 2, ASPECTS)
+    absent = np.array([np.nan])
     batch = fuse([expert.logits(values) for values in whole.values.values()])
     for row, score in zip(streamed, batch, strict=True):
         seen = [model_input(row, a, 2) for a in row.similarities]
-        alone = fuse([expert.logits(each[None]) for each in seen if each is not None] or [[np.nan]])  # type: ignore[list-item] # absent
+        alone = fuse([expert.logits(each[None]) for each in seen if each is not None] or [absent])
         assert alone[0] == pytest.approx(score, abs=1e-9)
 
 
