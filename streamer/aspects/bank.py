@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamer.aspects.clips import ClipAspects
+from streamer.aspects.keyframes import KeyFrames
 from streamer.aspects.pictures import PictureAspects
 from streamer.aspects.sounds import SoundAspects
 from streamer.aspects.thinning import Thinner
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamer.aspects.sound_place import SoundPlace
-    from streamer.config.sections import AspectsSection
     from streamer.extractor import Extractor
     from streamer.timeline import Picture, Shot, Sound
 
@@ -43,31 +43,37 @@ class AspectBank:
 
     Args:
         extractors: One per aspect.
-        settings: The key-frame rule.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
         max_interleave: Seconds that sound may trail the pictures in the input before it is
             taken as missing; bounds how long a closed shot waits.
         has_sound: The stream has sound.
         workers: Threads that embed the last sounds of a shot side by side.
         ahead: Seconds by which sound may come before the watermark; more than that is lost.
+        key_frame_interval: Seconds between two key frames of one shot.
+        key_frame_offset: Seconds from a cut to the first key frame.
         thinner: Says what is left out; nothing when None.
     """
 
     def __init__(
         self,
         extractors: Sequence[Extractor],
-        settings: AspectsSection,
         *,
-        batch: int,
-        max_interleave: Fraction,
+        batch: int = 1,
+        max_interleave: Fraction = Fraction(3),
         has_sound: bool,
         workers: int = 1,
         ahead: Fraction = Fraction(60),
+        key_frame_interval: float = 2.0,
+        key_frame_offset: float = 0.2,
         thinner: Thinner | None = None,
     ) -> None:
         if thinner is None:
             thinner = Thinner([extractor.aspect for extractor in extractors])
-        self._pictures = PictureAspects(extractors, settings, thinner, batch=batch)
+        key_frames = KeyFrames(
+            Fraction(key_frame_offset).limit_denominator(1000),
+            Fraction(key_frame_interval).limit_denominator(1000),
+        )
+        self._pictures = PictureAspects(extractors, thinner, batch=batch, key_frames=key_frames)
         self._clips = ClipAspects(extractors, thinner, batch=batch)
         self._sounds = SoundAspects(extractors, thinner, batch=batch, workers=workers, ahead=ahead)
         self._max_interleave = max_interleave

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.aspects.keyframes import KeyFrames
 from streamer.aspects.lane import Lane, close_all
 from streamer.aspects.resize import Resizer
 from streamer.extractor import Extractor, PictureInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from fractions import Fraction
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from streamer.aspects.keyframes import KeyFrames
     from streamer.aspects.thinning import Thinner
-    from streamer.config.sections import AspectsSection
     from streamer.timeline import Picture
 
 
@@ -27,18 +26,18 @@ class PictureAspects:
 
     Args:
         extractors: Those of kind ``picture``.
-        settings: The key-frame rule.
         thinner: Says what is left out.
         batch: Key frames embedded together.
+        key_frames: Chooses the key frames.
     """
 
     def __init__(
         self,
         extractors: Iterable[Extractor],
-        settings: AspectsSection,
         thinner: Thinner,
         *,
         batch: int,
+        key_frames: KeyFrames,
     ) -> None:
         self._thinner = thinner
         self._count = 0
@@ -50,10 +49,7 @@ class PictureAspects:
             spec: Resizer(spec.height, spec.width, keep_aspect=spec.keep_aspect)
             for spec in self._lanes
         }
-        self._key_frames = KeyFrames(
-            Fraction(settings.key_frame_offset).limit_denominator(1000),
-            Fraction(settings.key_frame_interval).limit_denominator(1000),
-        )
+        self._key_frames = key_frames
 
     def push(self, picture: Picture) -> None:
         """Takes the next picture in presentation order."""

@@ -104,7 +104,12 @@ def make_run(
         stream,
         connect,
         settings,
-        StreamSegmentation(stream, engine.model, settings.segment),
+        StreamSegmentation(
+            stream,
+            engine.model,
+            threshold=settings.segment.threshold,
+            lookahead=settings.segment.lookahead,
+        ),
         extractors=engine.extractors,
         shot_network=engine.shot_network,
     )

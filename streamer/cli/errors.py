@@ -22,7 +22,7 @@ def in_own_words(error: Any) -> str:
     """
     details = getattr(error.__cause__, "errors", None)
     if details is not None:
-        from streamer.config.describe import in_words
+        from streamer.wire import in_words
 
         error.message = in_words(details()[0])
     said: str = error.format_message()

@@ -76,9 +76,10 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
 
     from streamer.connectors.sources.registry import open_source
     from streamer.decode.decoder import Decoder
+    from streamer.decode.streams import DecodeOptions
 
     opened = open_source(location, settings.source)
-    with Decoder(opened, settings.decode) as decoder:
+    with Decoder(opened, settings.decode.to(DecodeOptions)) as decoder:
         info = decoder.info
         first, picture = _first(decoder)
         parts = [

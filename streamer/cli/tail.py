@@ -207,7 +207,12 @@ def _watch(
         stream,
         connect,
         settings,
-        StreamSegmentation(stream, engine.model, settings.segment),
+        StreamSegmentation(
+            stream,
+            engine.model,
+            threshold=settings.segment.threshold,
+            lookahead=settings.segment.lookahead,
+        ),
         extractors=engine.extractors,
         shot_network=engine.shot_network,
     )

@@ -90,11 +90,11 @@ def training_settings(
     """
     from pydantic import ValidationError
 
-    from streamer.config.describe import in_words
     from streamer.errors import ConfigError
     from streamer.models.catalogue import find_row
     from streamer.models.experts.expert import ExpertSize
     from streamer.models.training.settings import TrainingSettings
+    from streamer.wire import in_words
 
     chosen = ExpertSize.paper() if size is Size.paper else ExpertSize.compact()
     try:

@@ -20,6 +20,7 @@ from streamer.decode.placing import Placement, unusable
 from streamer.decode.reader import CountingReader
 from streamer.decode.refusal import nothing, refusal
 from streamer.decode.skip import skip_to
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     NotMedia,
     SourceClosed,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from streamer.config.sections import DecodeSection
     from streamer.connectors.sources.source import ByteStream, Opening, Source
     from streamer.timeline import Instant, Sound, StreamInfo
 
@@ -78,7 +78,7 @@ class Decoder:
 
     Args:
         source: The input; opened on entering and closed on leaving the context.
-        settings: Limits and threads.
+        options: Limits and threads.
         realtime: Yields each picture when it is due, as if the film were live.
         begin: Begins at the last key picture that is not after these seconds.
     """
@@ -86,12 +86,13 @@ class Decoder:
     def __init__(
         self,
         source: Source,
-        settings: DecodeSection,
+        options: DecodeOptions = DecodeOptions(),  # noqa: B008  (frozen)
+        *,
         realtime: bool = False,
         begin: Fraction | None = None,
     ) -> None:
         self._source = source
-        self._settings = settings
+        self._options = options
         self._pace = Pace() if realtime else None
         self._begin = begin
         self._demuxer: Demuxer | None = None
@@ -100,7 +101,7 @@ class Decoder:
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
-        self._placement = Placement(source, self._pace, settings.gap_seconds)
+        self._placement = Placement(source, self._pace, options.gap_seconds)
         self._clocks = self._placement.clocks
         self._failures = {"video": 0, "audio": 0}
         self._given_up: set[str] = set()
@@ -280,9 +281,7 @@ class Decoder:
         container = self._demuxer.container
         if container.format.name not in CONTAINERS | opening.formats:
             raise NotMedia(f"{name}: {container.format.name} is not a film or a recording")
-        self._chosen = streams.choose(
-            container, self._settings, name, prompt=self._placement.prompt
-        )
+        self._chosen = streams.choose(container, self._options, name, prompt=self._placement.prompt)
         self._warnings += self._chosen.warnings
         self._reorders = len(self._chosen.wanted) > 1 and not self._placement.prompt
         path = opening.target
@@ -297,7 +296,7 @@ class Decoder:
 
     def _demux(self, opening: Opening) -> Demuxer:
         try:
-            demuxer, warnings = open_input(self._source, opening, self._settings, self._threads)
+            demuxer, warnings = open_input(self._source, opening, self._options, self._threads)
         except FFmpegError as error:
             # Without its cause: the demuxer's own words hold the address with its password.
             raise refusal(self._source, opening.target, error) from None
@@ -313,7 +312,7 @@ class Decoder:
                 self._damage.fatal = failures > CONSECUTIVE_FAILURES
                 continue
             failures = 0
-            if item.size > self._settings.max_packet_bytes:
+            if item.size > self._options.max_packet_bytes:
                 self._damage.add(self.end, "a packet is over decode.max_packet_bytes")
                 continue
             self._packets += 1

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-    from streamer.config.sections import DecodeSection
     from streamer.connectors.sources.source import ByteStream, Fetch, Opening, Source
+    from streamer.decode.streams import DecodeOptions
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Demuxer(Protocol):
 def open_demuxer(
     source: Source,
     opening: Opening,
-    settings: DecodeSection,
+    options: DecodeOptions,
     threads: list[threading.Thread],
     hardware: HWAccel | None = None,
 ) -> Demuxer:
@@ -75,7 +75,7 @@ def open_demuxer(
     Args:
         source: Asked whether it was stopped.
         opening: How to reach it.
-        settings: Limits.
+        options: Limits.
         threads: Takes the thread that reads, if there is one, also where opening fails.
         hardware: Helps to decode pictures; None for the CPU.
 
@@ -84,7 +84,7 @@ def open_demuxer(
         SourceError: What the source's own reading raised.
         SourceUnreachable: Nothing was known in time, or the source was stopped.
     """
-    arguments = _arguments(opening, settings, hardware)
+    arguments = _arguments(opening, options, hardware)
     if opening.open_seconds is None:
         return DirectDemuxer(source, opening.target, arguments)
     return WatchedDemuxer(source, opening, arguments, threads)
@@ -382,11 +382,11 @@ class WatchedDemuxer:
 
 
 def _arguments(
-    opening: Opening, settings: DecodeSection, hardware: HWAccel | None
+    opening: Opening, options: DecodeOptions, hardware: HWAccel | None
 ) -> dict[str, Any]:
     # These reach the decoders that find out what the streams are. Above the limit, so that
     # the size of what is too large is still known and can be told.
-    bomb = {"max_pixels": str(max(2 * settings.max_pixels, PROBED_PIXELS))}
+    bomb = {"max_pixels": str(max(2 * options.max_pixels, PROBED_PIXELS))}
     return {
         "format": opening.format,
         "options": bomb,
@@ -394,7 +394,7 @@ def _arguments(
             **opening.options,
             "format_whitelist": whitelist(opening.formats),
             "protocol_whitelist": ",".join(opening.protocols) or "pipe",
-            "max_streams": str(settings.max_streams),
+            "max_streams": str(options.max_streams),
             # FFmpeg takes any jump to near zero for a wrap of 33 bits, 26 hours ahead; whether
             # it is one is decided where the frames are placed.
             "correct_ts_overflow": "0",

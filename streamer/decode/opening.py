@@ -14,13 +14,13 @@ from streamer.errors import DeviceError
 if TYPE_CHECKING:
     import threading
 
-    from streamer.config.sections import DecodeSection
     from streamer.connectors.sources.source import Opening, Source
     from streamer.decode.demux import Demuxer
+    from streamer.decode.streams import DecodeOptions
 
 
 def open_input(
-    source: Source, opening: Opening, settings: DecodeSection, threads: list[threading.Thread]
+    source: Source, opening: Opening, options: DecodeOptions, threads: list[threading.Thread]
 ) -> tuple[Demuxer, list[str]]:
     """Opens a container.
 
@@ -30,7 +30,7 @@ def open_input(
     Args:
         source: Asked whether it was stopped.
         opening: How to reach it.
-        settings: Limits, and who decodes.
+        options: Limits, and who decodes.
         threads: Takes threads that read, if there are any, also where opening fails.
 
     Returns:
@@ -41,13 +41,13 @@ def open_input(
         FFmpegError: The demuxer refuses the input.
         SourceError: What the source's own reading raised.
     """
-    hardware = accelerator(settings.hardware)
+    hardware = accelerator(options.hardware)
     if hardware is None:
-        return open_demuxer(source, opening, settings, threads), []
-    insists, target = settings.hardware == "cuda", opening.target
+        return open_demuxer(source, opening, options, threads), []
+    insists, target = options.hardware == "cuda", opening.target
     if not insists and isinstance(target, str) and target.startswith("file:"):
         # A file costs nothing to look at first.
-        plain = open_demuxer(source, opening, settings, threads)
+        plain = open_demuxer(source, opening, options, threads)
         several = _several(plain)
         if several is not None:
             return plain, [f"{several}; decoding on the CPU"]
@@ -55,7 +55,7 @@ def open_input(
     if isinstance(target, CountingReader):
         target.keep()
     try:
-        demuxer = open_demuxer(source, opening, settings, threads, hardware)
+        demuxer = open_demuxer(source, opening, options, threads, hardware)
     except FFmpegError:
         if decodes():
             raise
@@ -72,7 +72,7 @@ def open_input(
         why = several
     if isinstance(target, CountingReader) and not target.rewind():
         raise DeviceError(f"{why}; too late for the CPU, set decode.hardware = off")
-    return open_demuxer(source, opening, settings, threads), [f"{why}; decoding on the CPU"]
+    return open_demuxer(source, opening, options, threads), [f"{why}; decoding on the CPU"]
 
 
 def _several(demuxer: Demuxer) -> str | None:

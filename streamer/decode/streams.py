@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
 from av.stream import Discard, Disposition
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-    from streamer.config.sections import DecodeSection
 
 MOST_PICTURES = 1000
 """A second: what claims more only counts ticks."""
@@ -30,6 +29,27 @@ _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposit
 _NOT_THE_SOUND = (
     Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.descriptions
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """Limits and threads of a decoder; `streamer.config.sections.DecodeSection` describes them.
+
+    Attributes:
+        threads: Decoder threads, 0 to 64; 0 lets the decoder choose.
+        hardware: Whether a GPU decodes: ``auto``, ``off`` or ``cuda``.
+        max_pixels: Largest frame that is decoded.
+        gap_seconds: Seconds that a live feed may leave out before its input counts as missing.
+        max_streams: Most streams that a container may hold.
+        max_packet_bytes: Largest packet that is decoded.
+    """
+
+    threads: int = 0
+    hardware: Literal["auto", "off", "cuda"] = "off"
+    max_pixels: int = 8192 * 8192
+    gap_seconds: float = 2.0
+    max_streams: int = 256
+    max_packet_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +72,12 @@ class Chosen:
         return [s for s in (self.picture, self.sound) if s is not None]
 
 
-def choose(
-    container: InputContainer, settings: DecodeSection, name: str, *, prompt: bool
-) -> Chosen:
+def choose(container: InputContainer, options: DecodeOptions, name: str, *, prompt: bool) -> Chosen:
     """Picks the streams, lets the demuxer skip the others, and sets the decoders up.
 
     Args:
         container: An open input.
-        settings: Limits and threads.
+        options: Limits and threads.
         name: The input's, for errors.
         prompt: Pictures are wanted as soon as they can be had.
 
@@ -80,7 +98,7 @@ def choose(
         warnings.append("no decoder for the picture; using sound only")
     if heard and sound is None:
         warnings.append("no decoder for the sound; using picture only")
-    if picture is not None and picture.width * picture.height > settings.max_pixels:
+    if picture is not None and picture.width * picture.height > options.max_pixels:
         size = f"{picture.width} x {picture.height}"
         reason = f"its picture of {size} is over decode.max_pixels"
         if sound is None:
@@ -90,8 +108,8 @@ def choose(
     if picture is not None:
         context = picture.codec_context
         # The size may also grow on the way: libavcodec then refuses the packet.
-        context.options = {"max_pixels": str(settings.max_pixels)}
-        context.thread_count = settings.threads
+        context.options = {"max_pixels": str(options.max_pixels)}
+        context.thread_count = options.threads
         # Each frame thread holds a picture back, which only a live source would notice, and
         # whoever repeats the last one.
         late = not prompt and context.name not in REPEATING

@@ -15,7 +15,7 @@ from streamer.pipeline.resume_point import ResumePoint
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import WindowState
 from streamer.shots.lead import SoundLead
-from streamer.shots.step import MAX_DELAY
+from streamer.shots.step import MAX_DELAY, ShotOptions
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from streamer.aspects.bank import AspectBank
     from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
-    from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
     from streamer.extractor import Extractor
     from streamer.shots.splitter import SplitterState
     from streamer.shots.transnet import Network
@@ -74,7 +73,7 @@ class ShotEmbedder:
     """Splits one stream into shots and embeds them while they run.
 
     Pictures decide where shots end. Sound is split in fixed windows where there are no pictures,
-    and also before the first picture when it comes more than ``decode.max_interleave`` seconds
+    and also before the first picture when it comes more than ``max_interleave`` seconds
     after the first sound; sound that leads by less belongs to no shot. When pictures stay away
     for longer than a shot may last, or to the end of the input, the last one ends where they ended
     and windows go on; a
@@ -83,10 +82,12 @@ class ShotEmbedder:
 
     Args:
         info: What the demuxer said.
-        shots: Thresholds of the splitter.
-        aspects: The key-frame rule.
-        decode: Bounds.
-        extractors: One per aspect.
+        extractors: One per aspect; none where only shots are wanted.
+        shots: The detector's choice and thresholds.
+        key_frame_interval: Seconds between two key frames of one shot.
+        key_frame_offset: Seconds from a cut to the first key frame.
+        max_interleave: Seconds by which audio may run ahead of video in the container, or
+            video ahead of audio.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
         workers: Threads that embed the last sounds of a shot side by side.
         resume: Goes on behind a closed shot: input from there on comes again, and before it a
@@ -99,19 +100,20 @@ class ShotEmbedder:
     def __init__(
         self,
         info: StreamInfo,
-        shots: ShotsSection,
-        aspects: AspectsSection,
-        decode: DecodeSection,
-        extractors: Sequence[Extractor],
+        extractors: Sequence[Extractor] = (),
+        shots: ShotOptions = ShotOptions(),  # noqa: B008  (frozen)
         *,
-        batch: int,
+        key_frame_interval: float = 2.0,
+        key_frame_offset: float = 0.2,
+        max_interleave: float = 3.0,
+        batch: int = 1,
         workers: int = 1,
         resume: ResumePoint | None = None,
         times: StageTimes | None = None,
         shot_network: Network | None = None,
         thinner: Thinner | None = None,
     ) -> None:
-        interleave = Fraction(decode.max_interleave).limit_denominator(1000)
+        interleave = Fraction(max_interleave).limit_denominator(1000)
         self._new_lead = partial(SoundLead, shots, patience=interleave)
         self._new_pictures = partial(make_detector, shots, info.frame_rate, shot_network)
         self._longest = Fraction(shots.max_seconds).limit_denominator(1000)
@@ -126,12 +128,13 @@ class ShotEmbedder:
 
             self._bank = AspectBank(
                 extractors,
-                aspects,
                 batch=batch,
                 max_interleave=interleave,
                 has_sound=info.has_sound,
                 workers=workers,
                 ahead=MAX_DELAY + self._longest + self._patience,
+                key_frame_interval=key_frame_interval,
+                key_frame_offset=key_frame_offset,
                 thinner=thinner,
             )
         self._start: Instant | None = None

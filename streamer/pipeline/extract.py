@@ -9,10 +9,12 @@ import numpy as np
 
 from streamer.decode.connection import Connection, Deadlines
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceEmpty
 from streamer.models.dataset.annotations import label_shots
 from streamer.models.dataset.movie import AspectTokens, Movie
 from streamer.pipeline.embedder import ShotEmbedder
+from streamer.shots.step import ShotOptions
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:
@@ -64,14 +66,15 @@ def extract_shots(
         SourceError: The film is unusable or damaged; half a film is no training data.
     """
     shots: list[EmbeddedShot] = []
-    decoder = Decoder(source, settings.decode)
+    decoder = Decoder(source, settings.decode.to(DecodeOptions))
     with Connection(decoder, source.name, settings.decode.queue_pictures, Deadlines()) as items:
         embedder = ShotEmbedder(
             items.info,
-            settings.shots,
-            settings.aspects,
-            settings.decode,
             extractors,
+            settings.shots.to(ShotOptions),
+            key_frame_interval=settings.aspects.key_frame_interval,
+            key_frame_offset=settings.aspects.key_frame_offset,
+            max_interleave=settings.decode.max_interleave,
             batch=BATCH,
             shot_network=shot_network,
         )

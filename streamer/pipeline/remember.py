@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.config.describe import in_words
 from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import KnownShot, OpenEpoch, OpenScene, TrackerState
 from streamer.timeline import Shot, ShotEnd
-from streamer.wire import Ratio, WireInstant, ratio
+from streamer.wire import Ratio, WireInstant, in_words, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

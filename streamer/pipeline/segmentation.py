@@ -27,7 +27,6 @@ from streamer.window.scorer import CausalScorer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streamer.config.sections import SegmentSection
     from streamer.events.payload import EventData
     from streamer.models.mixture import Moae
     from streamer.pipeline.epoch import Epoch
@@ -88,19 +87,27 @@ class StreamSegmentation:
     Args:
         stream: Its name in events.
         model: The mixture; shared between streams.
-        settings: Threshold and look-ahead, where they differ from the checkpoint's.
+        threshold: Score from which a boundary is reported, within [0, 1]; None takes the
+            checkpoint's.
+        lookahead: Shots to wait for beyond the window's own; None takes the checkpoint's.
 
     Raises:
         CheckpointError: The look-ahead does not fit the checkpoint.
     """
 
-    def __init__(self, stream: str, model: Moae, settings: SegmentSection) -> None:
+    def __init__(
+        self,
+        stream: str,
+        model: Moae,
+        *,
+        threshold: float | None = None,
+        lookahead: int | None = None,
+    ) -> None:
         self.stream = stream
-        self.segmenter = CausalScorer(model, settings.lookahead)
-        chosen = settings.threshold
+        self.segmenter = CausalScorer(model, lookahead)
         reference = ModelRef(name=model.config.row, sha256=model.digest)
-        threshold = model.config.threshold if chosen is None else chosen
-        self._tracker = SceneTracker(stream, reference, threshold)
+        chosen = model.config.threshold if threshold is None else threshold
+        self._tracker = SceneTracker(stream, reference, chosen)
 
     @property
     def epoch(self) -> Epoch | None:

@@ -12,9 +12,8 @@ from streamer.shots.transnet import Thumbnailer, TransnetSplitter
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from streamer.config.sections import ShotsSection
     from streamer.shots.splitter import SplitterState
-    from streamer.shots.step import Step
+    from streamer.shots.step import ShotOptions, Step
     from streamer.shots.transnet import Network
     from streamer.timeline import Instant, Picture, Shot
 
@@ -51,12 +50,12 @@ class ThumbnailDetector:
     """`ShotSplitter` on the signatures of pictures.
 
     Args:
-        settings: Thresholds.
+        options: Thresholds.
         frame_rate: Pictures a second, None when unknown.
     """
 
-    def __init__(self, settings: ShotsSection, frame_rate: Fraction | None) -> None:
-        self._splitter = ShotSplitter(settings, frame_rate)
+    def __init__(self, options: ShotOptions, frame_rate: Fraction | None) -> None:
+        self._splitter = ShotSplitter(options, frame_rate)
         self._signer = Signer()
 
     @property
@@ -87,12 +86,12 @@ class TransnetDetector:
     """`TransnetSplitter` on small pictures.
 
     Args:
-        settings: Lengths of shots, and how certain the network must be.
+        options: Lengths of shots, and how certain the network must be.
         network: Looks at windows of pictures.
     """
 
-    def __init__(self, settings: ShotsSection, network: Network) -> None:
-        self._splitter = TransnetSplitter(settings, network)
+    def __init__(self, options: ShotOptions, network: Network) -> None:
+        self._splitter = TransnetSplitter(options, network)
         self._thumbnailer = Thumbnailer()
 
     @property
@@ -123,12 +122,12 @@ class TransnetDetector:
 
 
 def make_detector(
-    settings: ShotsSection, frame_rate: Fraction | None, network: Network | None = None
+    options: ShotOptions, frame_rate: Fraction | None, network: Network | None = None
 ) -> Detector:
     """The detector that the settings choose.
 
     Args:
-        settings: Which, and its thresholds.
+        options: Which, and its thresholds.
         frame_rate: Pictures a second, None when unknown.
         network: The loaded network; only where the settings want one.
 
@@ -138,8 +137,8 @@ def make_detector(
     Raises:
         ValueError: The settings want a network and none is given.
     """
-    if settings.detector == "thumbnails":
-        return ThumbnailDetector(settings, frame_rate)
+    if options.detector == "thumbnails":
+        return ThumbnailDetector(options, frame_rate)
     if network is None:
-        raise ValueError(f"shots.detector {settings.detector} needs its network")
-    return TransnetDetector(settings, network)
+        raise ValueError(f"shots.detector {options.detector} needs its network")
+    return TransnetDetector(options, network)

@@ -10,7 +10,7 @@ from streamer.shots.step import Step
 from streamer.timeline import Instant, Shot
 
 if TYPE_CHECKING:
-    from streamer.config.sections import ShotsSection
+    from streamer.shots.step import ShotOptions
     from streamer.timeline import ShotEnd
 
 
@@ -38,11 +38,11 @@ class FixedSplitter:
     a leap of hours does not make thousands of empty shots.
 
     Args:
-        settings: The length of a window.
+        options: The length of a window.
     """
 
-    def __init__(self, settings: ShotsSection) -> None:
-        self._window = Fraction(settings.sound_only_seconds).limit_denominator(10**6)
+    def __init__(self, options: ShotOptions) -> None:
+        self._window = Fraction(options.sound_only_seconds).limit_denominator(10**6)
         self._origin: Instant | None = None
         self._start: Instant | None = None
         self._latest: Instant | None = None

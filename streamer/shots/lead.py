@@ -11,8 +11,8 @@ from streamer.shots.step import Step
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:
-    from streamer.config.sections import ShotsSection
     from streamer.shots.fixed import WindowState
+    from streamer.shots.step import ShotOptions
     from streamer.timeline import Shot
 
 
@@ -23,12 +23,12 @@ class SoundLead:
     decided ``patience`` behind the sound, and there are none when the picture comes before that.
 
     Args:
-        settings: The length of a window.
+        options: The length of a window.
         patience: Seconds that a picture may trail the sound in the input; 0 without pictures.
     """
 
-    def __init__(self, settings: ShotsSection, patience: Fraction) -> None:
-        self._windows = FixedSplitter(settings)
+    def __init__(self, options: ShotOptions, patience: Fraction) -> None:
+        self._windows = FixedSplitter(options)
         self._patience = patience
         self._first: Instant | None = None
         self._reached: Instant | None = None

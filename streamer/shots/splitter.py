@@ -13,8 +13,8 @@ from streamer.shots.step import MAX_DELAY, Step
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
-    from streamer.config.sections import ShotsSection
     from streamer.shots.signature import Signature
+    from streamer.shots.step import ShotOptions
     from streamer.timeline import Instant, ShotEnd
 
 # Pictures before the one in question that are kept; more would not change a decision.
@@ -82,18 +82,18 @@ class ShotSplitter:
     No real cut comes within ``min_seconds`` of another or of the beginning.
 
     Args:
-        settings: Thresholds.
+        options: Thresholds.
         frame_rate: Pictures a second, None when unknown; above 25 the delay in pictures grows
             so that it stays the same in seconds.
     """
 
-    def __init__(self, settings: ShotsSection, frame_rate: Fraction | None = None) -> None:
-        self._settings = settings
-        self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
-        self._longest = Fraction(settings.max_seconds).limit_denominator(10**6)
+    def __init__(self, options: ShotOptions, frame_rate: Fraction | None = None) -> None:
+        self._options = options
+        self._shortest = Fraction(options.min_seconds).limit_denominator(10**6)
+        self._longest = Fraction(options.max_seconds).limit_denominator(10**6)
         faster = max(1.0, min(4.8, float(frame_rate or 0) / 25))
-        self._latency = round(settings.latency_frames * faster)
-        self._gradual = GradualDetector(settings.gradual_threshold)
+        self._latency = round(options.latency_frames * faster)
+        self._gradual = GradualDetector(options.gradual_threshold)
         self._pending: deque[SeenPicture] = deque()
         self._past: deque[SeenPicture] = deque(maxlen=max(_BEFORE, self._latency))
         self._index = 0
@@ -227,7 +227,7 @@ class ShotSplitter:
         return "forced" if over else None
 
     def _is_hard(self, seen: SeenPicture) -> bool:
-        if seen.change < self._settings.hard_threshold:
+        if seen.change < self._options.hard_threshold:
             return False
         if len(self._pending) < min(_FLASH, self._latency) and not self._is_late(seen):
             # The input ends here: a flash could not be told from a cut.

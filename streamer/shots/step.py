@@ -15,6 +15,31 @@ pictures are rare, a cut is decided after fewer of them. Sound waits for it in m
 
 
 @dataclass(frozen=True, slots=True)
+class ShotOptions:
+    """Choose a detector and its thresholds; `streamer.config.sections.ShotsSection` explains them.
+
+    Attributes:
+        detector: Name of the detector.
+        transnet_threshold: How certain TransNetV2 must be, in [0, 1].
+        latency_frames: Frames after a cut that are seen before it is decided, at 25 a second.
+        hard_threshold: How different two frames must be for a hard cut, in [0, 1].
+        gradual_threshold: How different the sides of a fade or dissolve must be, in [0, 1].
+        min_seconds: Seconds after a cut in which no other cut is seen.
+        max_seconds: Seconds after which a shot is closed as ``forced``.
+        sound_only_seconds: Length of a shot, in seconds, while there is no video.
+    """
+
+    detector: str = "thumbnails"
+    transnet_threshold: float = 0.5
+    latency_frames: int = 4
+    hard_threshold: float = 0.16
+    gradual_threshold: float = 0.4
+    min_seconds: float = 0.4
+    max_seconds: float = 30.0
+    sound_only_seconds: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one more picture or block of sound has decided.
 

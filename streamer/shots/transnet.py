@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from streamer.config.sections import ShotsSection
+    from streamer.shots.step import ShotOptions
     from streamer.timeline import Instant, ShotEnd
 
 HEIGHT: Final = 27
@@ -72,15 +72,15 @@ class TransnetSplitter:
     decided with the fewer that have come by then, the latest repeated as at the end.
 
     Args:
-        settings: Lengths of shots, and how certain the network must be.
+        options: Lengths of shots, and how certain the network must be.
         network: Looks at one window.
     """
 
-    def __init__(self, settings: ShotsSection, network: Network) -> None:
+    def __init__(self, options: ShotOptions, network: Network) -> None:
         self._network = network
-        self._threshold = settings.transnet_threshold
-        self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
-        self._longest = Fraction(settings.max_seconds).limit_denominator(10**6)
+        self._threshold = options.transnet_threshold
+        self._shortest = Fraction(options.min_seconds).limit_denominator(10**6)
+        self._longest = Fraction(options.max_seconds).limit_denominator(10**6)
         self._window: list[NDArray[np.uint8]] = []
         self._pending: deque[Instant] = deque()
         self._marked = 0

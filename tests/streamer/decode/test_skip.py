@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.config.sections import DecodeSection
 from streamer.connectors.sources.file import FileSource
 from streamer.decode import skip
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.timeline import Picture, Sound
 from tests.acceptance.films import pictures
 from tests.media import Recipe, Tone, write_film
@@ -33,7 +33,7 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def decoded(film: Path, begin: Fraction | None) -> tuple[list[Picture], list[Sound]]:
-    with Decoder(FileSource(film), DecodeSection(), begin=begin) as decoder:
+    with Decoder(FileSource(film), DecodeOptions(), begin=begin) as decoder:
         items = list(decoder)
         assert decoder.stats.restarts == 0
     return (
