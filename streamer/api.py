@@ -39,7 +39,7 @@ from streamer.pipeline.progress import (
     StageTimes,
 )
 from streamer.pipeline.scenes import OpenEpoch, shot_event
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
 from streamer.timeline import Instant, Picture, Sound, StreamInfo
 
 if TYPE_CHECKING:

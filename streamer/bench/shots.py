@@ -16,8 +16,8 @@ from streamer.models.compose.compose import Order, plan_film
 from streamer.models.compose.library import scan
 from streamer.models.compose.plan import Transition, TransitionKind
 from streamer.models.compose.render import Pictures
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.shots.step import ShotOptions
 from streamer.timeline import Instant, Picture
 
 if TYPE_CHECKING:

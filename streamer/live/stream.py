@@ -35,7 +35,7 @@ from streamer.pipeline.progress import (
     SavePoint,
     StageTimes,
 )
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

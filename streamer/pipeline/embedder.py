@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from streamer.pipeline.progress import StageTimes
 from streamer.pipeline.resume_point import ResumePoint
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.shots.fixed import WindowState
-from streamer.shots.lead import SoundLead
-from streamer.shots.step import MAX_DELAY, ShotOptions
+from streamer.shots.fixed import SoundLead, WindowState
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
     from streamer.extractor import Extractor
-    from streamer.shots.splitter import SplitterState
+    from streamer.shots.thumbnails import SplitterState
     from streamer.shots.transnet import Network
     from streamer.timeline import Shot, ShotEnd, StreamInfo
 

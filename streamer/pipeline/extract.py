@@ -14,7 +14,7 @@ from streamer.errors import SourceEmpty
 from streamer.models.dataset.annotations import label_shots
 from streamer.models.dataset.movie import AspectTokens, Movie
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from streamer.aspects.sound_place import SoundPlace
 from streamer.errors import StateError
 from streamer.shots.fixed import WindowState
 from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
-from streamer.shots.splitter import SeenPicture, SplitterState
+from streamer.shots.thumbnails import SeenPicture, SplitterState
 from streamer.timeline import Instant
 from streamer.wire import Ratio, WireInstant, ratio
 

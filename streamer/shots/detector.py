@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from streamer.errors import ConfigError
 from streamer.shots.signature import Signer
-from streamer.shots.splitter import ShotSplitter
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.shots.transnet import Thumbnailer, TransnetSplitter
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from streamer.shots.splitter import SplitterState
-    from streamer.shots.step import ShotOptions, Step
+    from streamer.shots.base import ShotOptions, Step
+    from streamer.shots.thumbnails import SplitterState
     from streamer.shots.transnet import Network
     from streamer.timeline import Instant, Picture, Shot
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streamer.shots.step import MAX_DELAY, Step
+from streamer.shots.base import MAX_DELAY, ShotBuilder, Step
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from streamer.shots.step import ShotOptions
+    from streamer.shots.base import ShotOptions
     from streamer.timeline import Instant, ShotEnd
 
 HEIGHT: Final = 27
@@ -84,8 +84,7 @@ class TransnetSplitter:
         self._window: list[NDArray[np.uint8]] = []
         self._pending: deque[Instant] = deque()
         self._marked = 0
-        self._index = 0
-        self._start: Instant | None = None
+        self._shots = ShotBuilder()
         self._last_cut: Instant | None = None
         self._newest: Instant | None = None
 
@@ -97,7 +96,7 @@ class TransnetSplitter:
     @property
     def begun(self) -> bool:
         """Whether a picture has come."""
-        return self._start is not None
+        return self._shots.start is not None
 
     def push(self, start: Instant, thumbnail: NDArray[np.uint8] | None) -> Step:
         """Take the next picture.
@@ -117,8 +116,8 @@ class TransnetSplitter:
             raise ValueError(f"picture at {start.seconds} s is not after the last")
         if thumbnail is None:
             thumbnail = self._window[-1]
-        if self._start is None:
-            self._start = self._last_cut = start
+        if self._shots.start is None:
+            self._shots.start = self._last_cut = start
             self._window = [thumbnail] * _AROUND
         self._newest = start
         self._window.append(thumbnail)
@@ -141,14 +140,14 @@ class TransnetSplitter:
         Raises:
             ValueError: The end lies before the last picture.
         """
-        if self._start is None or self._newest is None:
+        if self._shots.start is None or self._newest is None:
             return ()
         if end < self._newest:
             raise ValueError(f"the end at {end.seconds} s is before the last picture")
         closed: list[Shot] = []
         while self._pending:
             closed += self._look(min(len(self._pending), _DECIDED))
-        closed.append(self._close(end, "end"))
+        closed.append(self._shots.close(end, "end"))
         return tuple(closed)
 
     def _look(self, count: int) -> tuple[Shot, ...]:
@@ -160,11 +159,11 @@ class TransnetSplitter:
         for start, value in zip(decided, certain, strict=True):
             kind = self._kind(start, marked=bool(value > self._threshold))
             if kind is not None:
-                closed.append(self._close(start, kind))
+                closed.append(self._shots.close(start, kind))
         return tuple(closed)
 
     def _kind(self, start: Instant, *, marked: bool) -> ShotEnd | None:
-        assert self._start is not None
+        assert self._shots.start is not None
         assert self._last_cut is not None
         if marked:
             self._marked += 1
@@ -174,12 +173,5 @@ class TransnetSplitter:
             if start.seconds - self._last_cut.seconds >= self._shortest:
                 self._last_cut = start
                 return kind
-        over = start.seconds - self._start.seconds >= self._longest
+        over = self._shots.lasted(start) >= self._longest
         return "forced" if over else None
-
-    def _close(self, end: Instant, kind: ShotEnd) -> Shot:
-        assert self._start is not None
-        shot = Shot(self._index, self._start, end, kind)
-        self._index += 1
-        self._start = end
-        return shot

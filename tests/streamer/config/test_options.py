@@ -10,7 +10,7 @@ from streamer.aspects.bank import AspectBank
 from streamer.config.sections import AspectsSection, DecodeSection, Section, ShotsSection
 from streamer.decode.streams import DecodeOptions
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from streamer.errors import (
     SourceDamaged,
     SourceError,
 )
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import ThumbnailDetector
-from streamer.shots.step import ShotOptions
 from streamer.timeline import Picture, Shot, Sound
 from tests.decoding import SETTINGS, brightness, collect, film
 from tests.media import Clip, Recipe, Tone, frames_of, panning, write_film

@@ -21,9 +21,9 @@ from streamer.decode.clock import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamC
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceClosed
+from streamer.shots.base import ShotOptions
 from streamer.shots.signature import Signer
-from streamer.shots.splitter import ShotSplitter
-from streamer.shots.step import ShotOptions
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.timeline import Picture, Sound
 from tests.media import Clip, Pixels, Recipe, Tone, frames_of, still, texture, write_film
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.resume_point import ResumePoint
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound, StreamInfo
 from tests.extractors import Mean
 from tests.media import texture

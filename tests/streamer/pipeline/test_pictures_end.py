@@ -12,7 +12,7 @@ from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions
 from streamer.pipeline.embedder import ShotEmbedder
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
 from streamer.timeline import EmbeddedShot, Picture
 from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
 

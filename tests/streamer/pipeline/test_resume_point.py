@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from streamer.errors import StateError
 from streamer.pipeline import resume_point
 from streamer.pipeline.resume_point import ResumePoint
-from streamer.shots.fixed import FixedSplitter, WindowState
-from streamer.shots.lead import SoundLead
+from streamer.shots.base import ShotOptions
+from streamer.shots.fixed import FixedSplitter, SoundLead, WindowState
 from streamer.shots.signature import Signature
-from streamer.shots.splitter import ShotSplitter
-from streamer.shots.step import ShotOptions
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from streamer.models.networks.transnetv2 import ShotNetwork
 from streamer.models.weights.store import WeightStore
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.engine import load_shot_network
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import ThumbnailDetector, TransnetDetector, make_detector
-from streamer.shots.step import ShotOptions
 from streamer.timeline import Instant, Picture, StreamInfo
 from tests.media import texture
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from streamer.shots.base import ShotOptions
 from streamer.shots.fixed import FixedSplitter
-from streamer.shots.step import ShotOptions
 from streamer.timeline import Instant, Shot
 
 RATE = Fraction(1, 48000)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.shots.lead import SoundLead
-from streamer.shots.step import ShotOptions
+from streamer.shots.base import ShotOptions
+from streamer.shots.fixed import SoundLead
 from streamer.timeline import Instant, Shot
 
 RATE = 48000

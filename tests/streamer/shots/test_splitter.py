@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.signature import Signature, Signer
-from streamer.shots.splitter import ShotSplitter
-from streamer.shots.step import MAX_DELAY, ShotOptions
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.timeline import Instant, Shot
 from tests.media import Clip, Painter, Pixels, frames_of, panning, still, texture
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamer.errors import WeightsCorrupt
 from streamer.models.networks.transnetv2 import ShotNetwork
 from streamer.models.weights.store import WeightStore
-from streamer.shots.step import MAX_DELAY, ShotOptions
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.transnet import HEIGHT, WIDTH, WINDOW, Network, Thumbnailer, TransnetSplitter
 from streamer.timeline import Instant, Shot
 from tests.media import texture

@@ -1,4 +1,4 @@
-"""The answer of every splitter."""
+"""Define what every shot detector takes and gives, and number the shots it closes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from streamer.timeline import Shot
+
 if TYPE_CHECKING:
-    from streamer.timeline import Instant, Shot
+    from streamer.timeline import Instant, ShotEnd
+
 
 MAX_DELAY: Final = Fraction(20)
 """Most seconds by which the latest picture may be ahead of one that is not decided yet: where
@@ -51,3 +54,33 @@ class Step:
 
     closed: tuple[Shot, ...]
     watermark: Instant
+
+
+class ShotBuilder:
+    """Number the shots of one stream; each begins where the one before ended.
+
+    Attributes:
+        index: Of the running shot.
+        start: Of the running shot; None before the first frame or block of audio.
+    """
+
+    def __init__(self) -> None:
+        self.index = 0
+        self.start: Instant | None = None
+
+    def close(self, end: Instant, ended_by: ShotEnd) -> Shot:
+        """End the running shot and start the next one there.
+
+        Raises:
+            ValueError: No shot is running.
+        """
+        if self.start is None:
+            raise ValueError("no shot is running")
+        shot = Shot(self.index, self.start, end, ended_by)
+        self.index += 1
+        self.start = end
+        return shot
+
+    def lasted(self, at: Instant) -> Fraction:
+        """Return for how many seconds the running shot has lasted at an instant; 0 without one."""
+        return Fraction(0) if self.start is None else at.seconds - self.start.seconds
