@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.aspects.clips import ClipAspects
-from streamer.aspects.keyframes import KeyFrames
-from streamer.aspects.pictures import PictureAspects
-from streamer.aspects.sounds import SoundAspects
+from streamer.aspects.audio import SoundAspects
 from streamer.aspects.thinning import Thinner
+from streamer.aspects.video import ClipAspects, KeyFrames, PictureAspects
 from streamer.timeline import EmbeddedShot
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from streamer.aspects.sound_place import SoundPlace
+    from streamer.aspects.track import SoundPlace
     from streamer.extractor import Extractor
     from streamer.timeline import Picture, Shot, Sound
 

@@ -1,4 +1,4 @@
-"""One network for many streams: calls of several threads merged into one pass, fairly."""
+"""Embed pieces in batches: those of one shot, and those of many streams in one pass."""
 
 from __future__ import annotations
 
@@ -7,14 +7,81 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
+import numpy as np
 import torch
 
 from streamer.errors import ExtractionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
     from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
+
+
+@dataclass(slots=True)
+class Lane:
+    """Collects pieces into batches and batches into the tokens of one shot.
+
+    Attributes:
+        extractor: Who embeds.
+        batch: Pieces embedded together; 1 gives the lowest latency.
+    """
+
+    extractor: Extractor
+    batch: int
+    _waiting: list[torch.Tensor] = field(default_factory=list)
+    _tokens: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, piece: torch.Tensor) -> None:
+        """Takes the shot's next piece, one row of what `Extractor.embed` takes."""
+        self._waiting.append(piece)
+        if len(self._waiting) >= self.batch:
+            self._embed()
+
+    def add_last(self, piece: torch.Tensor) -> None:
+        """Takes the shot's last piece, of the same shape, which `close` will embed."""
+        self._waiting.append(piece)
+
+    def close(self) -> NDArray[np.float32] | None:
+        """Ends the shot and starts the next.
+
+        Returns:
+            Its tokens, finite float32 ``(tokens, dim)``; None when it gave none.
+        """
+        self._embed()
+        tokens, self._tokens = self._tokens, []
+        return np.concatenate(tokens) if tokens else None
+
+    def _embed(self) -> None:
+        if self._waiting:
+            with torch.inference_mode():
+                rows = self.extractor.embed(torch.stack(self._waiting)).float().cpu().numpy()
+            self._waiting.clear()
+            observed = rows[~np.isnan(rows).all(axis=1)]
+            if len(observed):
+                self._tokens.append(observed)
+
+
+def close_all(lanes: list[Lane], pool: Executor | None = None) -> dict[str, NDArray[np.float32]]:
+    """Closes a shot on every lane.
+
+    Args:
+        lanes: Of one stream.
+        pool: Threads to embed the last pieces on side by side, when the shot's end is urgent.
+
+    Returns:
+        Aspect → tokens ``(tokens, dim)``, without the aspects that gave none.
+    """
+    run = map if pool is None else pool.map
+    closed = zip(lanes, run(Lane.close, lanes), strict=True)
+    return {lane.extractor.aspect: tokens for lane, tokens in closed if tokens is not None}
+
 
 Told = Callable[[str, int, float], None]
 """Called with the aspect, the rows of a pass and the seconds that its oldest part had waited."""
@@ -288,3 +355,50 @@ class SharedView:
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
         """Embeds a batch, perhaps together with other streams'; see `Extractor.embed`."""
         return self.shared.embed(pieces, self.stream)
+
+
+class SharedExtractors:
+    """All extractors of a process, shared by its streams.
+
+    Args:
+        extractors: One per aspect.
+        policy: How calls are merged.
+        at_once: Networks that may run at the same time.
+        told: Hears of every pass.
+    """
+
+    def __init__(
+        self,
+        extractors: Iterable[Extractor],
+        policy: BatchPolicy,
+        *,
+        at_once: int,
+        told: Told | None = None,
+    ) -> None:
+        gate = threading.Semaphore(at_once)
+        self._shared = tuple(SharedExtractor(each, policy, gate, told) for each in extractors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def views(self, stream: str) -> tuple[Extractor, ...]:
+        """The extractors as one stream sees them; `release` them when it goes."""
+        return tuple(each.view(stream) for each in self._shared)
+
+    def release(self, stream: str) -> None:
+        """Says that a stream has gone."""
+        for each in self._shared:
+            each.release(stream)
+
+    def close(self) -> None:
+        """Ends all threads; calls that still wait fail."""
+        for each in self._shared:
+            each.close()

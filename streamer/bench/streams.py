@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from streamer.aspects.sharing import SharedExtractors
+    from streamer.aspects.batching import SharedExtractors
     from streamer.config.settings import Settings
     from streamer.connectors.sources.source import Source
     from streamer.events.payload import EventData

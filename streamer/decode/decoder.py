@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.damage import Damage, declared_end, ends_within_packet, holds_all
-from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
-from streamer.decode.formats import CONTAINERS
-from streamer.decode.interleave import EarlySound
-from streamer.decode.opening import open_input
-from streamer.decode.pace import Pace
-from streamer.decode.placing import Placement, unusable
-from streamer.decode.reader import CountingReader
-from streamer.decode.refusal import nothing, refusal
-from streamer.decode.skip import skip_to
+from streamer.decode.damage import (
+    Damage,
+    declared_end,
+    ends_within_packet,
+    holds_all,
+    nothing,
+    refusal,
+)
+from streamer.decode.demux import CONSECUTIVE_FAILURES, CONTAINERS, Demuxer
+from streamer.decode.opening import CountingReader, open_input
+from streamer.decode.packets import EarlySound, skip_to
+from streamer.decode.placing import Pace, Placement, unusable
 from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     NotMedia,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import av
 from av.error import FFmpegError
 
-from streamer.decode.formats import whitelist
 from streamer.errors import SourceClosed, SourceStalled, SourceUnreachable
 
 if TYPE_CHECKING:
@@ -27,6 +26,32 @@ if TYPE_CHECKING:
 
     from streamer.connectors.sources.source import ByteStream, Fetch, Opening, Source
     from streamer.decode.streams import DecodeOptions
+
+CONTAINERS: Final[frozenset[str]] = frozenset(
+    {
+        # Names as the demuxers spell them; one with commas is one demuxer.
+        "aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "apng", "asf", "au", "av1", "avi", "caf",
+        "dnxhd", "dts", "dv", "eac3", "flac", "flv", "gif", "gxf", "h264", "hevc", "ivf", "m4v",
+        "matroska,webm", "mjpeg", "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpeg", "mpegts",
+        "mpegvideo", "mxf", "nut", "nsv", "obu", "ogg", "rm", "swf", "truehd", "vc1", "voc",
+        "w64", "wav", "wtv", "wv", "yuv4mpegpipe",
+    }
+)  # fmt: skip
+
+DECLARES_DURATION: Final[frozenset[str]] = frozenset(
+    {"asf", "avi", "caf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "wav"}
+)
+"""Containers whose header says how long the whole is; others' duration is an estimate."""
+
+
+def whitelist(more: frozenset[str] = frozenset()) -> str:
+    """The demuxer option ``format_whitelist``.
+
+    Args:
+        more: Allowed besides the containers.
+    """
+    return ",".join(sorted(CONTAINERS | more))
+
 
 T = TypeVar("T")
 

@@ -1,22 +1,165 @@
-"""Opening an input with the help of a GPU where that is wanted and works."""
+"""Open a container, on a GPU where that works."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, cast
 
+from av.codec import Codec
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.error import FFmpegError
 
 from streamer.decode.demux import open_demuxer
-from streamer.decode.hardware import accelerator, decodes
-from streamer.decode.reader import CountingReader
 from streamer.errors import DeviceError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
-    from streamer.connectors.sources.source import Opening, Source
+    from streamer.connectors.sources.source import ByteStream, Opening, SeekableStream, Source
     from streamer.decode.demux import Demuxer
     from streamer.decode.streams import DecodeOptions
+
+
+Hardware = Literal["auto", "off", "cuda"]
+
+_DEVICE: Final = "cuda"
+_USUAL: Final = "h264"
+_SHARED: Final[dict[str, object]] = {"primary_ctx": "1"}
+
+
+def accelerator(wanted: Hardware, present: Callable[[], bool] | None = None) -> HWAccel | None:
+    """The decoder's helper on the GPU; pictures come back to main memory.
+
+    Codecs that the GPU does not know are decoded on the CPU all the same.
+
+    Args:
+        wanted: ``auto`` takes it where it is present, ``cuda`` insists.
+        present: Whether it is; asks the system when None.
+
+    Returns:
+        What `av.open` takes as ``hwaccel``; None for the CPU.
+
+    Raises:
+        DeviceError: It is insisted on and not present.
+    """
+    if wanted == "off":
+        return None
+    if not (has_nvdec if present is None else present)():
+        if wanted == "auto":
+            return None
+        raise DeviceError(
+            "no GPU here decodes video (decode.hardware = cuda); use auto, or off for the CPU"
+        )
+    # Every picture stream of an input gets a context: one that all share is all but free. FFmpeg
+    # refuses it where somebody else, such as torch, has set it up in another way.
+    options = _SHARED if decodes(_SHARED) else None
+    return HWAccel(_DEVICE, allow_software_fallback=True, options=options)
+
+
+@cache
+def has_nvdec() -> bool:
+    """Whether the linked FFmpeg and the driver can decode on a GPU; asked once a process."""
+    return _DEVICE in hwdevices_available() and decodes()
+
+
+def decodes(options: dict[str, object] | None = None) -> bool:
+    """Whether the GPU can be set up for decoding at this moment.
+
+    Args:
+        options: Of its context.
+    """
+    try:
+        HWAccel(_DEVICE, options=options).create(Codec(_USUAL, "r"))
+    except (FFmpegError, NotImplementedError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+HEAD_BYTES: Final = 4096
+
+
+MOST_KEPT: Final = 64 << 20
+
+
+class CountingReader:
+    """Stands between a byte stream and the demuxer.
+
+    Args:
+        stream: Where the bytes come from.
+
+    Attributes:
+        count: Bytes taken from it.
+        head: The first of them, at most 4,096.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.count = 0
+        self.head = b""
+        self._kept: bytearray | None = None
+        self._again = io.BytesIO()
+
+    def keep(self) -> None:
+        """Keeps what is read from here on, for :meth:`rewind`; 64 MiB at most."""
+        self._kept = None if self.seekable() else bytearray()
+
+    def forget(self) -> None:
+        """Keeps nothing any more."""
+        self._kept = None
+
+    def rewind(self) -> bool:
+        """Gives what was kept again before anything else.
+
+        Returns:
+            False where it is not kept, or was too much.
+        """
+        if self.seekable():
+            self.seek(0)
+            return True
+        if self._kept is None:
+            return False
+        self._again, self._kept = io.BytesIO(self._kept), None
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Reads on.
+
+        Args:
+            size: At most so many bytes.
+
+        Returns:
+            What the stream gave; empty at its end.
+        """
+        if data := self._again.read(size):
+            return data
+        data = self._stream.read(size)
+        if self.count < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - self.count]
+        self.count += len(data)
+        if self._kept is not None:
+            self._kept += data
+            if len(self._kept) > MOST_KEPT:
+                self._kept = None
+        return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes to another byte, where the stream is seekable.
+
+        Args:
+            offset: Bytes.
+            whence: 0 from the start, 1 from here, 2 from the end.
+        """
+        return cast("SeekableStream", self._stream).seek(offset, whence)
+
+    def tell(self) -> int:
+        """The offset of the next byte, where the stream is seekable."""
+        return cast("SeekableStream", self._stream).tell()
+
+    def seekable(self) -> bool:
+        """As the stream is."""
+        return self._stream.seekable()
 
 
 def open_input(

@@ -1,7 +1,8 @@
-"""From decoded frames to pictures and sound with their times."""
+"""Place decoded frames on the stream's clock and on the wall clock, and pace them."""
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,20 +11,143 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
-from streamer.decode.clock import Regimes, StreamClock
-from streamer.decode.outliers import Claim, Outliers
-from streamer.decode.pace import Pace
-from streamer.decode.wallclock import WallClock
-from streamer.timeline import Picture, Sound
+from streamer.decode.timestamps import Claim, Outliers, Regimes, StreamClock
+from streamer.timeline import Picture, Sound, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from fractions import Fraction
 
+    from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
 
     from streamer.connectors.sources.source import Source
     from streamer.timeline import Instant, StreamInfo
+
+
+REBASE_SECONDS = 30.0
+
+
+class Pace:
+    """Holds media back until a monotonic clock has reached its time.
+
+    The first media time seen is due at once. Being late is caught up without waiting. A leap of
+    more than 30 s ahead is a gap in the timestamps, not a time to sleep: the clock leaps too.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._offset: float | None = None
+
+    def due(self, seconds: Fraction) -> float | None:
+        """When a media time is due.
+
+        Args:
+            seconds: Media time.
+
+        Returns:
+            A reading of :func:`time.monotonic`, None before anything was paced.
+        """
+        return None if self._offset is None else self._offset + float(seconds)
+
+    def wait(self, seconds: Fraction, slack: float = 0.0) -> None:
+        """Waits until a media time is due, or until stopped.
+
+        Args:
+            seconds: Media time.
+            slack: How many seconds early is still in time.
+        """
+        now = time.monotonic()
+        media = float(seconds)
+        if self._offset is None or self._offset + media - now > REBASE_SECONDS:
+            self._offset = now - media
+        left = self._offset + media - slack - now
+        if left > 0:
+            self._stop.wait(left)
+
+    def stop(self) -> None:
+        """Ends the running wait and makes later ones return at once."""
+        self._stop.set()
+
+
+_MICRO: Final = 1_000_000
+_PRFT_BYTES: Final = 8
+EARLY_SECONDS: Final = 1.0
+
+
+class WallClock:
+    """Maps a stream's own timestamps to real time.
+
+    In this order: the time that the sender gave a packet (RTCP sender reports), what the source
+    says of the media being read (a playlist's program date), what the container says of its
+    timestamp 0. What cannot be real time is not taken, see :func:`streamer.timeline.plausible`.
+
+    Args:
+        source: May know a clock of its own.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._zero: dict[str, float] = {}
+        self._container_zero: float | None = None
+
+    def open(self, container: InputContainer) -> None:
+        """Takes what is known before the first packet.
+
+        Args:
+            container: Just opened.
+        """
+        if (said := plausible(self._source.wallclock())) is not None:
+            start = Fraction(container.start_time or 0, av.time_base)
+            self._container_zero = said - float(start)
+        elif container.start_time_realtime is not None:
+            self._container_zero = plausible(container.start_time_realtime / _MICRO)
+
+    def packet(self, packet: Packet[Stream]) -> None:
+        """Takes the sender's clock from a packet that carries it.
+
+        Args:
+            packet: Of the stream whose clock this is.
+        """
+        if packet.pts is None or not packet.has_sidedata("prft"):
+            return
+        data = bytes(packet.get_sidedata("prft"))
+        real = plausible(int.from_bytes(data[:_PRFT_BYTES], "little", signed=True) / _MICRO)
+        if len(data) >= _PRFT_BYTES and real is not None:
+            self._zero[packet.stream.type] = real - float(packet.pts * packet.time_base)
+
+    def restart(self, seconds: Fraction, step: Fraction) -> None:
+        """The timestamps started anew; real time went on.
+
+        Args:
+            seconds: The first new timestamp, as the source gave it.
+            step: What has to be added to the new ones so that media time goes on.
+        """
+        self._zero = {kind: zero + float(step) for kind, zero in self._zero.items()}
+        if self._container_zero is None:
+            return
+        self._container_zero += float(step)
+        expected = self._container_zero + float(seconds)
+        # A date that is already past belongs to a discontinuity that was none.
+        while (said := self._source.wallclock()) is not None:
+            if said >= expected - EARLY_SECONDS:
+                self._container_zero = said - float(seconds)
+                return
+
+    def at(self, kind: str, seconds: Fraction) -> float | None:
+        """When a frame was real.
+
+        Args:
+            kind: ``video`` or ``audio``.
+            seconds: Its timestamp as the source gave it.
+
+        Returns:
+            Seconds since the Unix epoch; None when nobody said, or what cannot be.
+        """
+        zero = self._zero.get(kind, self._container_zero)
+        return None if zero is None else plausible(zero + float(seconds))
+
 
 INTERLEAVE_SLACK: Final = 3.0
 GUESSED_RATE: Final = Fraction(25)

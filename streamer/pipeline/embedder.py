@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.aspects.bank import AspectBank
-    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
+    from streamer.aspects.track import SoundPlace
     from streamer.extractor import Extractor
     from streamer.shots.thumbnails import SplitterState
     from streamer.shots.transnet import Network

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractors
 from streamer.errors import CheckpointError, ConfigError
 from streamer.models.checkpoint import load
 from streamer.models.device import pick_device

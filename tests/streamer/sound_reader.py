@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.aspects.clean import clean
-from streamer.aspects.track import SoundTrack
+from streamer.aspects.track import SoundTrack, clean
 from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions

@@ -14,8 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.aspects.batching import BatchPolicy, SharedExtractor
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractor, SharedExtractors
 from streamer.config.sections import AspectsSection
 from streamer.errors import ExtractionError
 from streamer.extractor import Extractor, PictureInput, SoundInput

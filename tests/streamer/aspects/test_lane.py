@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.lane import Lane, close_all
+from streamer.aspects.batching import Lane, close_all
 from streamer.extractor import PictureInput
 
 

@@ -13,8 +13,8 @@ import torch
 
 from streamer.aspects import track
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.resize import Resizer
 from streamer.aspects.track import SoundTrack
+from streamer.aspects.video import Resizer
 from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor

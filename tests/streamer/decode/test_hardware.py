@@ -10,14 +10,13 @@ import av
 import numpy as np
 import pytest
 
-from streamer.aspects.resize import Resizer
+from streamer.aspects.video import Resizer
 from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.stdin import PipeSource
-from streamer.decode import hardware
+from streamer.decode import opening
 from streamer.decode.decoder import Decoder
-from streamer.decode.hardware import accelerator, has_nvdec
-from streamer.decode.reader import MOST_KEPT, CountingReader
+from streamer.decode.opening import MOST_KEPT, CountingReader, accelerator, has_nvdec
 from streamer.decode.streams import DecodeOptions
 from streamer.errors import DeviceError, NotMedia
 from streamer.shots.signature import Signer
@@ -98,7 +97,7 @@ def test_nv12_looks_the_same_to_shots_and_aspects(width: int, height: int) -> No
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that was there when it was looked for and fails when it is needed."""
-    monkeypatch.setattr(hardware, "has_nvdec", lambda: True)
+    monkeypatch.setattr(opening, "has_nvdec", lambda: True)
 
 
 @NO_GPU

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from streamer.connectors.sources.file import FileSource
 from streamer.connectors.sources.growing import GrowingSource
-from streamer.decode.clock import WRAP_SECONDS
 from streamer.decode.decoder import Decoder
-from streamer.decode.outliers import Claim, Outliers
 from streamer.decode.placing import Placement
 from streamer.decode.streams import DecodeOptions
+from streamer.decode.timestamps import WRAP_SECONDS, Claim, Outliers
 from streamer.errors import SourceClosed
 from streamer.timeline import Picture, Sound, StreamInfo
 from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamer.connectors.sources.file import FileSource
-from streamer.decode import skip
+from streamer.decode import packets
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions
 from streamer.timeline import Picture, Sound
@@ -53,7 +53,7 @@ def test_pictures_from_the_place_on_are_the_same(film: Path, begin: Fraction) ->
         assert np.array_equal(one.frame.to_ndarray(), other.frame.to_ndarray())
     if begin < 6:
         first = min(sound.start.seconds for sound in warm)
-        assert first <= max(begin - skip.WARM_UP + Fraction(1, 20), heard[0].start.seconds)
+        assert first <= max(begin - packets.WARM_UP + Fraction(1, 20), heard[0].start.seconds)
     if begin == Fraction(92, 25):
         # One of the films has a single key picture, at its beginning.
         key_pictures = sum(bool(picture.frame.key_frame) for picture in whole)
@@ -61,7 +61,7 @@ def test_pictures_from_the_place_on_are_the_same(film: Path, begin: Fraction) ->
 
 
 def test_what_is_held_back_is_bounded(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skip, "MOST_BYTES", 2000)
+    monkeypatch.setattr(packets, "MAX_SKIPPED_BYTES", 2000)
     part, _ = decoded(film, Fraction(5))
     whole, _ = decoded(film, None)
     assert [p.start for p in part if p.start.seconds >= 5] == [

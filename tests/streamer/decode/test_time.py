@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from streamer.connectors.sources.file import FileSource
 from streamer.connectors.sources.growing import GrowingSource
-from streamer.decode.clock import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions
+from streamer.decode.timestamps import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.errors import SourceClosed
 from streamer.shots.base import ShotOptions
 from streamer.shots.signature import Signer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamer.connectors.sources.file import FileSource
-from streamer.decode import interleave
+from streamer.decode import packets
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions
 from streamer.pipeline.embedder import ShotEmbedder
@@ -100,6 +100,6 @@ def test_what_is_held_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     path = encoded(folder, Fraction(1), "a.ts")
     with Decoder(FileSource(path), SETTINGS) as decoder:
         whole = [item.start.seconds for item in decoder if isinstance(item, Sound)]
-    monkeypatch.setattr(interleave, "MOST_PACKETS", 3)
+    monkeypatch.setattr(packets, "MAX_EARLY_PACKETS", 3)
     with Decoder(FileSource(path), SETTINGS) as decoder:
         assert [item.start.seconds for item in decoder if isinstance(item, Sound)] == whole

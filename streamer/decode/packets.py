@@ -1,23 +1,75 @@
-"""Sound that a file holds long before the pictures it belongs to."""
+"""Put the packets of one input in order: begin late, and let no audio run ahead of its frames."""
 
 from __future__ import annotations
 
 from collections import deque
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
-
-from streamer.decode.skip import shown_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from fractions import Fraction
 
     from av.packet import Packet
     from av.stream import Stream
 
+
+WARM_UP: Final = Fraction(1)
+"""Seconds of sound before the place, for resamplers to settle."""
+
+MAX_SKIPPED_BYTES: Final = 64 << 20
+"""Held back at most; where key pictures are further apart, decoding begins earlier."""
+
 AHEAD_SECONDS: Final = 1
 """By which sound may come before its picture as it is."""
-MOST_BYTES: Final = 32 << 20
-MOST_PACKETS: Final = 1 << 17
+MAX_EARLY_BYTES: Final = 32 << 20
+MAX_EARLY_PACKETS: Final = 1 << 17
+
+
+def skip_to(
+    packets: Iterator[Packet[Stream]], place: Fraction, *, pictures: bool
+) -> Iterator[Packet[Stream]]:
+    """Begins at the last key picture that is not after a place.
+
+    Every picture from the place on is then decoded as it would have been after all that comes
+    before. The input has to keep one clock up to there.
+
+    Args:
+        packets: From the beginning of the input.
+        place: Seconds on the input's clock.
+        pictures: There is a picture stream; else sound alone counts.
+    """
+    held: deque[Packet[Stream]] = deque()
+    size = 0
+    for packet in packets:
+        at = shown_at(packet)
+        video = packet.stream.type == "video"
+        if video and packet.is_keyframe and at is not None and at <= place:
+            held = deque(kept for kept in held if _warm(kept, place))
+            size = sum(kept.size for kept in held)
+        if video or not pictures or _warm(packet, place):
+            held.append(packet)
+            size += packet.size
+        if not pictures:
+            while held and not _warm(held[0], place):
+                size -= held.popleft().size
+        reached = at is None or (at > place and (video or not pictures))
+        if reached or size > MAX_SKIPPED_BYTES:
+            break
+    yield from held
+    yield from packets
+
+
+def _warm(packet: Packet[Stream], place: Fraction) -> bool:
+    at = shown_at(packet)
+    return packet.stream.type != "video" and (at is None or at >= place - WARM_UP)
+
+
+def shown_at(packet: Packet[Stream]) -> Fraction | None:
+    """Seconds at which a packet is shown, or decoded where only that is known; else None."""
+    ticks = packet.dts if packet.pts is None else packet.pts
+    if ticks is None or packet.time_base is None:
+        return None
+    return ticks * packet.time_base
 
 
 class EarlySound:
@@ -26,7 +78,7 @@ class EarlySound:
     Encoders look ahead and decoders hold back a picture a thread: where there is one picture in
     five seconds, minutes of sound may come out before the first. Sound that is at most
     `AHEAD_SECONDS` early passes at once, so that a usual film comes in the order of its file.
-    Bounded by `MOST_BYTES` and `MOST_PACKETS`; beyond that, the oldest passes all the same.
+    Bounded by `MAX_EARLY_BYTES` and `MAX_EARLY_PACKETS`; beyond that, the oldest passes anyway.
     """
 
     def __init__(self) -> None:
@@ -51,7 +103,7 @@ class EarlySound:
             return
         self._held.append(packet)
         self._bytes += packet.size
-        while self._bytes > MOST_BYTES or len(self._held) > MOST_PACKETS:
+        while self._bytes > MAX_EARLY_BYTES or len(self._held) > MAX_EARLY_PACKETS:
             yield self._pop()
 
     def before(self, seconds: Fraction) -> Iterator[Packet[Stream]]:

@@ -1,4 +1,4 @@
-"""The sound aspects of one stream: one resampling per rate, windows, embedding."""
+"""Embed what a stream sounds like: overlapping windows of audio."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from streamer.aspects.clean import clean
-from streamer.aspects.lane import Lane, close_all
-from streamer.aspects.sound_place import PlaceFinder
-from streamer.aspects.track import SoundTrack
-from streamer.aspects.windows import full_windows, last_window
+from streamer.aspects.batching import Lane, close_all
+from streamer.aspects.track import PlaceFinder, SoundTrack, clean
 from streamer.extractor import Extractor, SoundInput
 
 if TYPE_CHECKING:
@@ -22,9 +19,34 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
+    from streamer.aspects.track import SoundPlace
+    from streamer.extractor import SoundInput
     from streamer.timeline import Sound
+
+
+def full_windows(length: int, spec: SoundInput) -> int:
+    """Counts the windows that fit whole into the first ``length`` samples of a shot."""
+    return 0 if length < spec.window else 1 + (length - spec.window) // spec.hop
+
+
+def last_window(length: int, spec: SoundInput) -> tuple[int, int] | None:
+    """Says what is left to embed when a shot closes after ``length`` samples.
+
+    A shot shorter than the window gives one short piece. Otherwise an unheard rest of at least
+    half a hop gives one more window that ends with the shot.
+
+    Returns:
+        ``(start, end)`` relative to the shot's first sample, or None when nothing is left.
+    """
+    if length <= 0:
+        return None
+    whole = full_windows(length, spec)
+    if whole == 0:
+        return 0, length
+    covered = (whole - 1) * spec.hop + spec.window
+    return (length - spec.window, length) if 2 * (length - covered) >= spec.hop else None
+
 
 SILENCE = 1e-4
 """Peak (-80 dBFS) under which a piece of sound says nothing: the aspect is not observed."""
