@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Lane:
-    """Collects pieces into batches and batches into the tokens of one shot.
+class ShotBatcher:
+    """Collect pieces into batches and batches into the tokens of one shot.
 
     Attributes:
         extractor: Who embeds.
@@ -39,17 +39,17 @@ class Lane:
     _tokens: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, piece: torch.Tensor) -> None:
-        """Takes the shot's next piece, one row of what `Extractor.embed` takes."""
+        """Take the shot's next piece, one row of what `Extractor.embed` takes."""
         self._waiting.append(piece)
         if len(self._waiting) >= self.batch:
             self._embed()
 
     def add_last(self, piece: torch.Tensor) -> None:
-        """Takes the shot's last piece, of the same shape, which `close` will embed."""
+        """Take the shot's last piece, of the same shape, which `close` will embed."""
         self._waiting.append(piece)
 
     def close(self) -> NDArray[np.float32] | None:
-        """Ends the shot and starts the next.
+        """End the shot and start the next.
 
         Returns:
             Its tokens, finite float32 ``(tokens, dim)``; None when it gave none.
@@ -68,22 +68,24 @@ class Lane:
                 self._tokens.append(observed)
 
 
-def close_all(lanes: list[Lane], pool: Executor | None = None) -> dict[str, NDArray[np.float32]]:
-    """Closes a shot on every lane.
+def flush_all(
+    batchers: list[ShotBatcher], pool: Executor | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Close a shot in every batcher.
 
     Args:
-        lanes: Of one stream.
+        batchers: Of one stream.
         pool: Threads to embed the last pieces on side by side, when the shot's end is urgent.
 
     Returns:
         Aspect → tokens ``(tokens, dim)``, without the aspects that gave none.
     """
     run = map if pool is None else pool.map
-    closed = zip(lanes, run(Lane.close, lanes), strict=True)
-    return {lane.extractor.aspect: tokens for lane, tokens in closed if tokens is not None}
+    closed = zip(batchers, run(ShotBatcher.close, batchers), strict=True)
+    return {batcher.extractor.aspect: tokens for batcher, tokens in closed if tokens is not None}
 
 
-Told = Callable[[str, int, float], None]
+OnBatch = Callable[[str, int, float], None]
 """Called with the aspect, the rows of a pass and the seconds that its oldest part had waited."""
 
 _JOIN_SECONDS: Final = 10.0
@@ -107,7 +109,7 @@ class BatchPolicy:
 
     @classmethod
     def for_device(cls, device: torch.device, wait: float = 0.05) -> BatchPolicy:
-        """What pays where.
+        """Choose what is fastest on a device.
 
         A GPU is filled by waiting a little for more pieces. On a CPU a pass over more rows is
         only some percent cheaper a row, so nothing waits, and what has piled up is merged.
@@ -137,14 +139,14 @@ class SharedExtractor:
     """An extractor that many streams use at once, through a `view` each.
 
     Calls are taken from the streams in turn, one part of a stream before the next of another, so
-    a stream that floods has to queue behind itself. A token does not depend on what shared its
+    a stream that floods waits for its own pieces. A token does not depend on what shared its
     pass. Where a merged pass fails, each part is tried alone: an error reaches its own caller only.
 
     Args:
         extractor: Who embeds, on a thread of its own.
         policy: How calls are merged.
         gate: Bounds how many networks run at once.
-        told: Hears of every pass.
+        on_batch: Called after every pass.
     """
 
     def __init__(
@@ -152,10 +154,10 @@ class SharedExtractor:
         extractor: Extractor,
         policy: BatchPolicy,
         gate: threading.Semaphore,
-        told: Told | None = None,
+        on_batch: OnBatch | None = None,
     ) -> None:
         self.extractor: Final = extractor
-        self._policy, self._gate, self._told = policy, gate, told
+        self._policy, self._gate, self._on_batch = policy, gate, on_batch
         self._changed = threading.Condition()
         # Streams with something waiting, the one whose turn is next first.
         self._waiting: OrderedDict[str, deque[_Part]] = OrderedDict()
@@ -167,19 +169,19 @@ class SharedExtractor:
         self._thread.start()
 
     def view(self, stream: str) -> SharedView:
-        """The extractor as one stream sees it."""
+        """Return the extractor as one stream sees it."""
         with self._changed:
             self._streams.add(stream)
         return SharedView(self, stream)
 
     def release(self, stream: str) -> None:
-        """Says that a stream has gone, so that no pass waits for it."""
+        """Forget a stream, so that no pass waits for it."""
         with self._changed:
             self._streams.discard(stream)
             self._changed.notify_all()
 
     def embed(self, pieces: torch.Tensor, stream: str) -> torch.Tensor:
-        """Embeds a batch of one stream; see `Extractor.embed`.
+        """Embed a batch of one stream; see `Extractor.embed`.
 
         Raises:
             ExtractionError: There was no result in time, or the extractor was closed.
@@ -199,7 +201,7 @@ class SharedExtractor:
             raise
 
     def close(self) -> None:
-        """Ends the thread; calls that still wait fail. May be called twice."""
+        """End the thread; calls that still wait fail. May be called twice."""
         with self._changed:
             self._closed.set()
             self._changed.notify_all()
@@ -245,7 +247,7 @@ class SharedExtractor:
                 part.settle(None, self._ended())
 
     def _next(self) -> list[_Part] | None:
-        """The parts of the next pass, fairly chosen; None when there will be no more."""
+        """Choose the parts of the next pass, fairly; None when there will be no more."""
         with self._changed:
             while not self._waiting and not self._closed.is_set():
                 self._changed.wait()
@@ -273,17 +275,17 @@ class SharedExtractor:
             return chosen
 
     def _worth_waiting(self) -> bool:
-        """More may come that fits: some stream has nothing waiting, and there is room."""
+        """Return whether a stream has nothing waiting and there is room for more."""
         if len(self._waiting) >= len(self._streams):
             return False
         rows = sum(len(part.pieces) for parts in self._waiting.values() for part in parts)
         return rows < self._policy.rows
 
     def _pass(self, parts: list[_Part]) -> None:
-        if self._told is not None:
+        if self._on_batch is not None:
             waited = time.monotonic() - min(part.since for part in parts)
             rows = sum(len(part.pieces) for part in parts)
-            self._told(self.extractor.aspect, rows, waited)
+            self._on_batch(self.extractor.aspect, rows, waited)
         if len(parts) > 1:
             try:
                 tokens = self._embed(torch.cat([part.pieces for part in parts]))
@@ -353,7 +355,7 @@ class SharedView:
         return self.shared.extractor.dim
 
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
-        """Embeds a batch, perhaps together with other streams'; see `Extractor.embed`."""
+        """Embed a batch, perhaps together with other streams'; see `Extractor.embed`."""
         return self.shared.embed(pieces, self.stream)
 
 
@@ -364,7 +366,7 @@ class SharedExtractors:
         extractors: One per aspect.
         policy: How calls are merged.
         at_once: Networks that may run at the same time.
-        told: Hears of every pass.
+        on_batch: Called after every pass.
     """
 
     def __init__(
@@ -373,10 +375,10 @@ class SharedExtractors:
         policy: BatchPolicy,
         *,
         at_once: int,
-        told: Told | None = None,
+        on_batch: OnBatch | None = None,
     ) -> None:
         gate = threading.Semaphore(at_once)
-        self._shared = tuple(SharedExtractor(each, policy, gate, told) for each in extractors)
+        self._shared = tuple(SharedExtractor(each, policy, gate, on_batch) for each in extractors)
 
     def __enter__(self) -> Self:
         return self
@@ -390,15 +392,15 @@ class SharedExtractors:
         self.close()
 
     def views(self, stream: str) -> tuple[Extractor, ...]:
-        """The extractors as one stream sees them; `release` them when it goes."""
+        """Return the extractors as one stream sees them; `release` them when it ends."""
         return tuple(each.view(stream) for each in self._shared)
 
     def release(self, stream: str) -> None:
-        """Says that a stream has gone."""
+        """Forget a stream."""
         for each in self._shared:
             each.release(stream)
 
     def close(self) -> None:
-        """Ends all threads; calls that still wait fail."""
+        """End all threads; calls that still wait fail."""
         for each in self._shared:
             each.close()

@@ -82,14 +82,14 @@ def _mean(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 MOST_HELD: Final = 4096
-"""Blocks; more than come before a rare picture has said where its shot ends."""
+"""Blocks; more than come before a rare frame has shown where its shot ends."""
 PATIENCE: Final = Fraction(2)
 """Seconds beyond the place after which it is not looked for any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundPlace:
-    """A block of an unbroken run of sound, by which another process finds the run again.
+    """A block of an unbroken run of audio, by which another process finds the run again.
 
     Attributes:
         block: Seconds at which the block starts.
@@ -103,9 +103,9 @@ class SoundPlace:
 
 
 class PlaceFinder:
-    """Holds blocks back until the one of a place has come, which tells where all of them lie.
+    """Hold blocks back until the one of a place has come, which shows where all of them lie.
 
-    Resampled sound depends on how many samples came before; only counted from the beginning of the
+    Resampled audio depends on how many samples came before; only counted from the beginning of the
     run is it what it was before the interruption.
 
     Args:
@@ -118,7 +118,7 @@ class PlaceFinder:
         self._held: deque[Sound] = deque()
 
     def push(self, sound: Sound) -> tuple[list[Sound], int | None] | None:
-        """Takes the next block.
+        """Take the next block.
 
         Returns:
             None while it is not known. Then the blocks, and how many samples of the run lie before
@@ -145,11 +145,11 @@ RESYNC = Fraction(1, 25)
 
 
 class SoundTrack:
-    """Resamples a stream to one rate and keeps the part that open shots still need.
+    """Resample a stream to one rate and keep the part that open shots still need.
 
     Sample ``n`` sounds at ``n / rate`` seconds on the stream's clock. What was never received
     reads as zeros and is counted as missing. Memory is bounded by ``capacity`` seconds of received
-    sound, however far apart in time they lie.
+    audio, however far apart in time they lie.
 
     Args:
         rate: Target rate, Hz.
@@ -177,7 +177,7 @@ class SoundTrack:
 
     @property
     def end(self) -> Fraction | None:
-        """Seconds up to which sound has come out of the resampler; None before the first."""
+        """Seconds up to which audio has come out of the resampler; None before the first."""
         return None if self._end is None else Fraction(self._end, self.rate)
 
     @property
@@ -189,17 +189,17 @@ class SoundTrack:
         return SoundPlace(block, self._anchor, before)
 
     def align(self, anchor: Fraction, before: int) -> None:
-        """Says where the next block lies, so that it is resampled as if all before it had come.
+        """Set where the next block lies, so that it is resampled as if all before it had come.
 
         Args:
-            anchor: Seconds at which its run of sound began.
+            anchor: Seconds at which its run of audio began.
             before: Samples of the run before it, at the source's rate.
         """
         self.flush()
         self._aligned = anchor, before
 
     def push(self, sound: Sound) -> None:
-        """Adds the next clean block; a change of format, a gap or a jump restarts the resampler."""
+        """Add the next clean block; a change of format, a gap or a jump restarts the resampler."""
         frame, start = sound.frame, sound.start.seconds
         kind = (frame.sample_rate, frame.layout.name, frame.format.name)
         jumped = self._expected is None or abs(start - self._expected) > RESYNC
@@ -215,7 +215,7 @@ class SoundTrack:
     def _begin(
         self, frame: AudioFrame, kind: tuple[int, str, str], anchor: Fraction, before: int
     ) -> int:
-        """Starts the resampler where its output has the phase that it has in the whole run.
+        """Start the resampler where its output has the phase that it has in the whole run.
 
         Returns:
             The block's first sample to resample; it is beyond a block with which it cannot start.
@@ -234,7 +234,7 @@ class SoundTrack:
         return skipped
 
     def flush(self) -> None:
-        """Brings out what the resampler holds back; the end of the input or of a run of blocks."""
+        """Drain the resampler at the end of the input or of a run of blocks."""
         if self._resampler is not None:
             self._append(self._resampler.resample(None))
             self._resampler = None
@@ -254,7 +254,7 @@ class SoundTrack:
             self.lost += self._forget()
 
     def drop(self, before: int) -> None:
-        """Forgets whole blocks that end at or before sample ``before``."""
+        """Forget whole blocks that end at or before sample ``before``."""
         while self._blocks and self._blocks[0][0] + len(self._blocks[0][1]) <= before:
             self._forget()
 
@@ -264,14 +264,14 @@ class SoundTrack:
         return samples
 
     def received_from(self, start: int) -> int | None:
-        """The first sample at or after sample ``start`` that was received; None without one."""
+        """Return the first received sample at or after sample ``start``; None without one."""
         for first, samples in self._blocks:
             if first + len(samples) > start:
                 return max(first, start)
         return None
 
     def read(self, start: int, end: int) -> tuple[NDArray[np.float32], int]:
-        """Reads samples ``start`` to ``end``, the last one not included.
+        """Read samples ``start`` to ``end``, the last one not included.
 
         Returns:
             The samples within [-1, 1], float32 ``(end - start,)``, zeros where nothing was

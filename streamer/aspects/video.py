@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from streamer.aspects.batching import Lane, close_all
+from streamer.aspects.batching import ShotBatcher, flush_all
 from streamer.extractor import ClipInput, Extractor, PictureInput
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class KeyFrames:
-    """Picks key frames from pictures that a cut can no longer claim.
+    """Pick key frames from frames that a cut can no longer claim.
 
-    The first key frame is the first picture ``offset`` seconds into the shot, then one every
-    ``interval``; a shot too short for any gives its last picture.
+    The first key frame is the first frame ``offset`` seconds into the shot, then one every
+    ``interval``; a shot too short for any gives its last frame.
 
     Args:
         offset: Seconds skipped after a cut (a dissolve may still be under way there).
@@ -43,11 +43,11 @@ class KeyFrames:
         self._none_yet = True
 
     def push(self, picture: Picture) -> None:
-        """Holds a picture until the watermark or a cut says which shot it belongs to."""
+        """Hold a frame until the watermark or a cut shows which shot it belongs to."""
         self._held.append(picture)
 
     def take(self, shot_start: Fraction, until: Fraction) -> list[Picture]:
-        """Key frames among the held pictures of the shot that begin before ``until``."""
+        """Return key frames among the held frames of the shot that begin before ``until``."""
         if self._due is None:
             self._due = shot_start + self._offset
         taken = []
@@ -62,7 +62,7 @@ class KeyFrames:
         return taken
 
     def close(self, shot_start: Fraction, end: Fraction) -> list[Picture]:
-        """The key frames still to be taken from the shot ``[shot_start, end)``."""
+        """Return the key frames still to be taken from the shot ``[shot_start, end)``."""
         taken = self.take(shot_start, end)
         if self._none_yet and self._last is not None:
             taken = [self._last]
@@ -72,7 +72,7 @@ class KeyFrames:
 
 
 class Resizer:
-    """Resizes and turns pictures upright, for one target size.
+    """Resize and turn frames upright, for one target size.
 
     Args:
         height: Pixels.
@@ -90,7 +90,7 @@ class Resizer:
         self._reformatter = VideoReformatter()
 
     def __call__(self, picture: Picture) -> torch.Tensor:
-        """Returns uint8 ``(3 or 1, height, width)``; rotation metadata is applied."""
+        """Return uint8 ``(3 or 1, height, width)``; rotation metadata is applied."""
         frame = picture.frame
         turns = round(frame.rotation / 90) % 4
         shown = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
@@ -120,7 +120,7 @@ class Resizer:
 
 
 class PictureAspects:
-    """Embeds the key frames of the running shot.
+    """Embed the key frames of the running shot.
 
     Args:
         extractors: Those of kind ``picture``.
@@ -139,48 +139,48 @@ class PictureAspects:
     ) -> None:
         self._thinner = thinner
         self._count = 0
-        self._lanes: dict[PictureInput, list[Lane]] = defaultdict(list)
+        self._batchers: dict[PictureInput, list[ShotBatcher]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, PictureInput):
-                self._lanes[extractor.input].append(Lane(extractor, batch))
+                self._batchers[extractor.input].append(ShotBatcher(extractor, batch))
         self._resizers = {
             spec: Resizer(spec.height, spec.width, keep_aspect=spec.keep_aspect)
-            for spec in self._lanes
+            for spec in self._batchers
         }
         self._key_frames = key_frames
 
     def push(self, picture: Picture) -> None:
-        """Takes the next picture in presentation order."""
-        if self._lanes:
+        """Take the next frame in presentation order."""
+        if self._batchers:
             self._key_frames.push(picture)
 
     def advance(self, start: Fraction, until: Fraction) -> None:
-        """Embeds what the shot that began at ``start`` shows before ``until``."""
+        """Embed what the shot that began at ``start`` shows before ``until``."""
         self._embed(self._key_frames.take(start, until))
 
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
+        """Return tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
         self._embed(self._key_frames.close(start, end))
         self._count = 0
-        return close_all([lane for lanes in self._lanes.values() for lane in lanes])
+        return flush_all([batcher for batchers in self._batchers.values() for batcher in batchers])
 
     def _embed(self, chosen: list[Picture]) -> None:
         for picture in chosen:
-            for spec, lanes in self._lanes.items():
+            for spec, batchers in self._batchers.items():
                 wanted = [
-                    lane
-                    for lane in lanes
-                    if self._thinner.takes(lane.extractor.aspect, "seen", self._count)
+                    batcher
+                    for batcher in batchers
+                    if self._thinner.takes(batcher.extractor.aspect, "seen", self._count)
                 ]
                 if wanted:
                     piece = self._resizers[spec](picture)
-                    for lane in wanted:
-                        lane.add(piece)
+                    for batcher in wanted:
+                        batcher.add(piece)
             self._count += 1
 
 
 class ClipAspects:
-    """Embeds the clips of the running shot.
+    """Embed the clips of the running shot.
 
     Args:
         extractors: Those of kind ``clip``.
@@ -190,44 +190,46 @@ class ClipAspects:
 
     def __init__(self, extractors: Iterable[Extractor], thinner: Thinner, *, batch: int) -> None:
         self._thinner = thinner
-        self._lanes: dict[ClipInput, list[Lane]] = defaultdict(list)
+        self._batchers: dict[ClipInput, list[ShotBatcher]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, ClipInput):
-                self._lanes[extractor.input].append(Lane(extractor, batch))
-        self._clips = {spec: ClipCutter(spec) for spec in self._lanes}
-        self._counts = dict.fromkeys(self._lanes, 0)
+                self._batchers[extractor.input].append(ShotBatcher(extractor, batch))
+        self._clips = {spec: ClipCutter(spec) for spec in self._batchers}
+        self._counts = dict.fromkeys(self._batchers, 0)
 
     def push(self, picture: Picture) -> None:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
         for spec, cutter in self._clips.items():
-            if all(self._thinner.drops(lane.extractor.aspect) for lane in self._lanes[spec]):
-                # Making pictures small is most of the cost.
+            if all(
+                self._thinner.drops(batcher.extractor.aspect) for batcher in self._batchers[spec]
+            ):
+                # Making frames small is most of the cost.
                 cutter.forget()
             else:
                 cutter.push(picture)
 
     def advance(self, until: Fraction) -> None:
-        """Embeds the whole clips that the running shot has before ``until``."""
+        """Embed the whole clips that the running shot has before ``until``."""
         for spec, cutter in self._clips.items():
             self._embed(spec, cutter.take(until))
 
     def close(self, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens ``(tokens, dim)`` of the shot that ends at ``end``, by aspect."""
+        """Return tokens ``(tokens, dim)`` of the shot that ends at ``end``, by aspect."""
         for spec, cutter in self._clips.items():
             self._embed(spec, cutter.close(end))
             self._counts[spec] = 0
-        return close_all([lane for lanes in self._lanes.values() for lane in lanes])
+        return flush_all([batcher for batchers in self._batchers.values() for batcher in batchers])
 
     def _embed(self, spec: ClipInput, pieces: Iterable[torch.Tensor]) -> None:
         for piece in pieces:
-            for lane in self._lanes[spec]:
-                if self._thinner.takes(lane.extractor.aspect, "seen", self._counts[spec]):
-                    lane.add(piece)
+            for batcher in self._batchers[spec]:
+                if self._thinner.takes(batcher.extractor.aspect, "seen", self._counts[spec]):
+                    batcher.add(piece)
             self._counts[spec] += 1
 
 
 class ClipCutter:
-    """Cuts a stream's pictures into clips of one kind; holds small pictures only.
+    """Cut a stream's frames into clips of one kind; holds small frames only.
 
     Args:
         spec: What a clip looks like.
@@ -243,7 +245,7 @@ class ClipCutter:
         self._none_yet = True
 
     def push(self, picture: Picture) -> None:
-        """Holds a picture until it is known which shot it belongs to."""
+        """Hold a frame until it is known which shot it belongs to."""
         now = picture.start.seconds
         if self._pushed is not None and 0 <= now - self._pushed < self._spec.interval:
             return
@@ -251,23 +253,23 @@ class ClipCutter:
         self._held.append((now, self._resize(picture)))
 
     def forget(self) -> None:
-        """Drops what is held: the next picture begins a clip."""
+        """Drop what is held: the next frame begins a clip."""
         self._held.clear()
         self._run.clear()
         self._fresh = 0
 
     def take(self, until: Fraction) -> Iterator[torch.Tensor]:
-        """Whole clips of the shot before ``until``, uint8 ``(frames, 1, height, width)`` each."""
+        """Return the whole clips before ``until``, uint8 ``(frames, 1, height, width)`` each."""
         while self._held and self._held[0][0] < until:
             self._run.append(self._held.popleft()[1])
             self._fresh += 1
             if self._fresh == self._spec.frames:
                 yield self._clip()
-                # The last picture begins the next clip, so that no step is lost.
+                # The last frame begins the next clip, so that no step is lost.
                 self._fresh = 1
 
     def close(self, end: Fraction) -> Iterator[torch.Tensor]:
-        """The clips still to be cut from the shot that ends at ``end``.
+        """Return the clips still to be cut from the shot that ends at ``end``.
 
         Steps not yet in a clip give one more clip, which ends with the shot, when they are at
         least half a clip or the shot has no other.

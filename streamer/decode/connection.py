@@ -273,7 +273,7 @@ class Connection:
                 return self._stopped_at is None
 
     def _abandon(self) -> bool:
-        """Whether the consumer has made no room for so long that it has gone."""
+        """Return whether the consumer has made no room for so long that it has gone."""
         assert self._stopped_at is not None
         return time.monotonic() - self._stopped_at > self._deadlines.stop_seconds
 

@@ -45,7 +45,7 @@ SEGMENT = b"\x18\x53\x80\x67"
 
 
 class Damage:
-    """Collects what went wrong in one input.
+    """Collect what went wrong in one input.
 
     Attributes:
         lost: Packets that could not be read or decoded.
@@ -60,7 +60,7 @@ class Damage:
         self._early_end: tuple[Fraction, Fraction] | None = None
 
     def add(self, seconds: Fraction, reason: str, *, real: bool = True) -> None:
-        """Notes a lost packet.
+        """Note a lost packet.
 
         Args:
             seconds: Media time reached.
@@ -74,7 +74,7 @@ class Damage:
                 self._first = (seconds, reason)
 
     def check_end(self, reached: Fraction, declared: Fraction | None) -> None:
-        """Notes a file that ends before its header says.
+        """Note a file that ends before its header declares.
 
         Args:
             reached: End of the last frame, in seconds.
@@ -84,7 +84,7 @@ class Damage:
             self._early_end = (reached, declared)
 
     def describe(self) -> str | None:
-        """One line with the second at which the damage begins, None for a sound file."""
+        """Return one line with the second at which the damage begins, None for an intact file."""
         if self._early_end is not None:
             reached, declared = self._early_end
             first = min(reached, self._first[0]) if self._first else reached
@@ -101,7 +101,7 @@ class Damage:
 def declared_end(
     container: InputContainer, streams: Sequence[VideoStream | AudioStream]
 ) -> Fraction | None:
-    """When the used streams should end by the container's header.
+    """Return when the used streams should end according to the container's header.
 
     Args:
         container: An open input.
@@ -125,10 +125,10 @@ def declared_end(
 
 
 def holds_all(path: Path) -> bool:
-    """Say whether a Matroska file is as long as its segment says.
+    """Say whether a Matroska file is as long as its segment declares.
 
-    Then nothing was cut off, whatever duration is written in it: the last picture of slides or of a
-    slow camera is shown for longer than its packet says.
+    Then nothing was cut off, whatever duration is written in it: the last frame of slides or of a
+    slow camera is shown for longer than its packet declares.
 
     Args:
         path: A file that the Matroska demuxer took.
@@ -151,7 +151,7 @@ def holds_all(path: Path) -> bool:
 
 
 def _element(data: bytes, at: int) -> tuple[bytes, int, int | None] | None:
-    """An EBML element: its id, where its content starts, and how long that is, if it says."""
+    """Read an EBML element: its id, where its content starts, and its length if known."""
     wide = _width(data, at)
     if wide is None or (long := _width(data, at + wide)) is None:
         return None
@@ -164,14 +164,14 @@ def _element(data: bytes, at: int) -> tuple[bytes, int, int | None] | None:
 
 
 def _width(data: bytes, at: int) -> int | None:
-    """Of a number that starts there, in bytes."""
+    """Return the width of the number that starts there, in bytes."""
     return 9 - data[at].bit_length() if at < len(data) and data[at] else None
 
 
 def ends_within_packet(path: Path) -> bool:
-    """Whether a broadcast recording ends in the middle of a transport packet.
+    """Return whether a broadcast recording ends in the middle of a transport packet.
 
-    That is the only trace of a cut that MPEG-TS keeps, which says nowhere how long it is.
+    That is the only trace of a cut that MPEG-TS keeps, which never states how long it is.
 
     Args:
         path: A file that the MPEG-TS demuxer took.
@@ -207,12 +207,12 @@ def _matroska_seconds(tag: str) -> Fraction | None:
 
 
 def refusal(source: Source, target: str | ByteStream, error: av_error.FFmpegError) -> SourceError:
-    """Says why an input could not be opened.
+    """Explain why an input could not be opened.
 
     Args:
         source: The input.
         target: What the demuxer was given.
-        error: What it said; its text holds the address and must not be shown.
+        error: FFmpeg's error; its text holds the address and must not be shown.
     """
     name = source.name
     if source.stopped:
@@ -231,7 +231,7 @@ def refusal(source: Source, target: str | ByteStream, error: av_error.FFmpegErro
 
 
 def nothing(source: Source, target: str | ByteStream) -> SourceDamaged:
-    """Says why an input was opened and gave not one frame.
+    """Explain why an input was opened and gave not one frame.
 
     Args:
         source: The input, read to its end.
@@ -253,7 +253,7 @@ def nothing(source: Source, target: str | ByteStream) -> SourceDamaged:
 
 
 def _index_last(head: bytes) -> bool:
-    """Whether the samples (mdat) of an MP4 come before the index that says what they are."""
+    """Return whether the samples (mdat) of an MP4 come before the index that says what they are."""
     at = 0
     while at + 8 <= len(head):
         size, kind = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]

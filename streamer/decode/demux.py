@@ -45,7 +45,7 @@ DECLARES_DURATION: Final[frozenset[str]] = frozenset(
 
 
 def whitelist(more: frozenset[str] = frozenset()) -> str:
-    """The demuxer option ``format_whitelist``.
+    """Return the demuxer option ``format_whitelist``.
 
     Args:
         more: Allowed besides the containers.
@@ -72,20 +72,20 @@ class Demuxer(Protocol):
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
-        """Reads to the end, or until the source is stopped.
+        """Read to the end, or until the source is stopped.
 
         Args:
             streams: Those wanted.
 
         Yields:
-            Packets, and errors after which reading went on.
+            Packets, and errors after which reading continued.
 
         Raises:
             SourceInterrupted: A watched input stalled or broke off.
         """
 
     def close(self) -> None:
-        """Frees the container; may be called twice."""
+        """Free the container; may be called twice."""
 
 
 def open_demuxer(
@@ -95,14 +95,14 @@ def open_demuxer(
     threads: list[threading.Thread],
     hardware: HWAccel | None = None,
 ) -> Demuxer:
-    """Opens a container, by its deadline where the source has one.
+    """Open a container, by its deadline where the source has one.
 
     Args:
         source: Asked whether it was stopped.
         opening: How to reach it.
         options: Limits.
         threads: Takes the thread that reads, if there is one, also where opening fails.
-        hardware: Helps to decode pictures; None for the CPU.
+        hardware: Helps to decode frames; None for the CPU.
 
     Raises:
         FFmpegError: The demuxer refuses the input, or the hardware fails.
@@ -119,7 +119,7 @@ class _Callbacks:
     """Keep what Python code raises while FFmpeg calls it, until FFmpeg's own call returns.
 
     PyAV keeps one exception a thread, prints further ones to standard error with their tracebacks,
-    and raises one that nobody fetched in a later, unrelated call. So none may reach it.
+    and raises one that was not fetched in a later, unrelated call. So none may reach it.
     """
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ class _Callbacks:
             streams: Those wanted.
 
         Yields:
-            Packets, and errors after which reading went on; after too many, the end.
+            Packets, and errors after which reading continued; after too many, the end.
 
         Raises:
             SourceError: What the source's own reading raised.
@@ -221,7 +221,7 @@ class _Shielded:
         self._callbacks = callbacks
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on; empty at the end and after a failure."""
+        """Read the next bytes; none at the end and after a failure."""
         return self._callbacks.run(lambda: self._stream.read(size), b"")
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -233,7 +233,7 @@ class _Shielded:
         return self._callbacks.run(lambda: self._stream.tell(), -1)
 
     def seekable(self) -> bool:
-        """Whether the demuxer may jump."""
+        """Return whether the demuxer may jump."""
         return self._callbacks.run(lambda: self._stream.seekable(), False)
 
     def close(self) -> None:
@@ -245,7 +245,7 @@ class _Shielded:
 
 
 class DirectDemuxer:
-    """Reads in the caller's thread, for inputs whose reading can be stopped.
+    """Read in the caller's thread, for inputs whose reading can be stopped.
 
     Args:
         source: Asked whether it was stopped.
@@ -260,23 +260,23 @@ class DirectDemuxer:
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
-        """Reads to the end, or until the source is stopped."""
+        """Read to the end, or until the source is stopped."""
         for item in self._callbacks.attempts(self.container, streams):
             if self._source.stopped:
                 return
             yield item
 
     def close(self) -> None:
-        """Frees the container."""
+        """Free the container."""
         self.container.close()
 
 
 class WatchedDemuxer:
-    """Reads in a thread of its own, which is left behind when it does not answer in time.
+    """Read in a thread of its own, which is abandoned when it does not answer in time.
 
     A demuxer may block beyond its own time limits (looking up a name, a protocol that never
     asks), and cannot be interrupted from another thread. The reader therefore only ever waits
-    for a queue; a thread that was left behind frees its container when its call returns.
+    for a queue; a thread that was abandoned frees its container when its call returns.
 
     Args:
         source: Asked whether it was stopped; closed first, so that its reads return.
@@ -328,7 +328,7 @@ class WatchedDemuxer:
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
-        """Reads to the end, or until the source is stopped.
+        """Read to the end, or until the source is stopped.
 
         Raises:
             SourceStalled: No packet came in time.
@@ -356,7 +356,7 @@ class WatchedDemuxer:
             yield item
 
     def close(self) -> None:
-        """Frees the container, or leaves that to the thread when it does not answer."""
+        """Free the container, or leave that to the thread when it does not answer."""
         self._abandoned = True
         self._wanted.put(None)
         self._source.close()
@@ -393,7 +393,7 @@ class WatchedDemuxer:
             self._opened.close()
 
     def _put(self, item: object) -> bool:
-        """Waits for room; False once nobody reads any more."""
+        """Wait for room; return False once the reader has gone."""
         while not self._abandoned:
             if self._put_bytes - self._taken_bytes > QUEUED_BYTES and not self._queue.empty():
                 time.sleep(POLL_SECONDS / 10)
@@ -410,7 +410,7 @@ def _arguments(
     opening: Opening, options: DecodeOptions, hardware: HWAccel | None
 ) -> dict[str, Any]:
     # These reach the decoders that find out what the streams are. Above the limit, so that
-    # the size of what is too large is still known and can be told.
+    # the size of what is too large is still known and can be reported.
     bomb = {"max_pixels": str(max(2 * options.max_pixels, PROBED_PIXELS))}
     return {
         "format": opening.format,

@@ -30,7 +30,7 @@ _SHARED: Final[dict[str, object]] = {"primary_ctx": "1"}
 
 
 def accelerator(wanted: Hardware, present: Callable[[], bool] | None = None) -> HWAccel | None:
-    """The decoder's helper on the GPU; pictures come back to main memory.
+    """Return the decoder's helper on the GPU; frames come back to main memory.
 
     Codecs that the GPU does not know are decoded on the CPU all the same.
 
@@ -52,20 +52,20 @@ def accelerator(wanted: Hardware, present: Callable[[], bool] | None = None) -> 
         raise DeviceError(
             "no GPU here decodes video (decode.hardware = cuda); use auto, or off for the CPU"
         )
-    # Every picture stream of an input gets a context: one that all share is all but free. FFmpeg
-    # refuses it where somebody else, such as torch, has set it up in another way.
+    # Every video stream of an input gets a context: one that all share is all but free. FFmpeg
+    # refuses it where another library, such as torch, has set it up in another way.
     options = _SHARED if decodes(_SHARED) else None
     return HWAccel(_DEVICE, allow_software_fallback=True, options=options)
 
 
 @cache
 def has_nvdec() -> bool:
-    """Whether the linked FFmpeg and the driver can decode on a GPU; asked once a process."""
+    """Return whether FFmpeg and the driver can decode on a GPU; checked once a process."""
     return _DEVICE in hwdevices_available() and decodes()
 
 
 def decodes(options: dict[str, object] | None = None) -> bool:
-    """Whether the GPU can be set up for decoding at this moment.
+    """Return whether the GPU can be set up for decoding at this moment.
 
     Args:
         options: Of its context.
@@ -84,7 +84,7 @@ MOST_KEPT: Final = 64 << 20
 
 
 class CountingReader:
-    """Stands between a byte stream and the demuxer.
+    """Count what the demuxer reads of a byte stream, and replay it when asked.
 
     Args:
         stream: Where the bytes come from.
@@ -102,15 +102,15 @@ class CountingReader:
         self._again = io.BytesIO()
 
     def keep(self) -> None:
-        """Keeps what is read from here on, for :meth:`rewind`; 64 MiB at most."""
+        """Keep what is read from here on, for :meth:`rewind`; 64 MiB at most."""
         self._kept = None if self.seekable() else bytearray()
 
     def forget(self) -> None:
-        """Keeps nothing any more."""
+        """Stop keeping."""
         self._kept = None
 
     def rewind(self) -> bool:
-        """Gives what was kept again before anything else.
+        """Replay what was kept before anything else.
 
         Returns:
             False where it is not kept, or was too much.
@@ -124,7 +124,7 @@ class CountingReader:
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Reads on.
+        """Read the next bytes.
 
         Args:
             size: At most so many bytes.
@@ -145,7 +145,7 @@ class CountingReader:
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Goes to another byte, where the stream is seekable.
+        """Seek to another byte, where the stream is seekable.
 
         Args:
             offset: Bytes.
@@ -154,21 +154,21 @@ class CountingReader:
         return cast("SeekableStream", self._stream).seek(offset, whence)
 
     def tell(self) -> int:
-        """The offset of the next byte, where the stream is seekable."""
+        """Return the offset of the next byte, where the stream is seekable."""
         return cast("SeekableStream", self._stream).tell()
 
     def seekable(self) -> bool:
-        """As the stream is."""
+        """Return whether the stream is seekable."""
         return self._stream.seekable()
 
 
 def open_input(
     source: Source, opening: Opening, options: DecodeOptions, threads: list[threading.Thread]
 ) -> tuple[Demuxer, list[str]]:
-    """Opens a container.
+    """Open a container.
 
     With ``auto``, an input is opened for the CPU where the GPU fails, or where there are several
-    picture streams: each would be set up on the GPU, and one is used.
+    video streams: each would be set up on the GPU, and one is used.
 
     Args:
         source: Asked whether it was stopped.

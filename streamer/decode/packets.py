@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 WARM_UP: Final = Fraction(1)
-"""Seconds of sound before the place, for resamplers to settle."""
+"""Seconds of audio before the place, for resamplers to settle."""
 
 MAX_SKIPPED_BYTES: Final = 64 << 20
-"""Held back at most; where key pictures are further apart, decoding begins earlier."""
+"""Held back at most; where key frames are further apart, decoding begins earlier."""
 
 AHEAD_SECONDS: Final = 1
-"""By which sound may come before its picture as it is."""
+"""By which audio may come before its frame as it is."""
 MAX_EARLY_BYTES: Final = 32 << 20
 MAX_EARLY_PACKETS: Final = 1 << 17
 
@@ -28,15 +28,15 @@ MAX_EARLY_PACKETS: Final = 1 << 17
 def skip_to(
     packets: Iterator[Packet[Stream]], place: Fraction, *, pictures: bool
 ) -> Iterator[Packet[Stream]]:
-    """Begins at the last key picture that is not after a place.
+    """Begin at the last key frame that is not after a place.
 
-    Every picture from the place on is then decoded as it would have been after all that comes
+    Every frame from the place on is then decoded as it would have been after all that comes
     before. The input has to keep one clock up to there.
 
     Args:
         packets: From the beginning of the input.
         place: Seconds on the input's clock.
-        pictures: There is a picture stream; else sound alone counts.
+        pictures: There is a video stream; else audio alone counts.
     """
     held: deque[Packet[Stream]] = deque()
     size = 0
@@ -65,7 +65,7 @@ def _warm(packet: Packet[Stream], place: Fraction) -> bool:
 
 
 def shown_at(packet: Packet[Stream]) -> Fraction | None:
-    """Seconds at which a packet is shown, or decoded where only that is known; else None."""
+    """Return when a packet is shown, or decoded where only that is known, in seconds."""
     ticks = packet.dts if packet.pts is None else packet.pts
     if ticks is None or packet.time_base is None:
         return None
@@ -73,10 +73,10 @@ def shown_at(packet: Packet[Stream]) -> Fraction | None:
 
 
 class EarlySound:
-    """Holds packets of sound, still encoded, until the pictures have got there.
+    """Hold packets of audio, still encoded, until the frames have got there.
 
-    Encoders look ahead and decoders hold back a picture a thread: where there is one picture in
-    five seconds, minutes of sound may come out before the first. Sound that is at most
+    Encoders look ahead and decoders hold back a frame a thread: where there is one frame in
+    five seconds, minutes of audio may come out before the first. Audio that is at most
     `AHEAD_SECONDS` early passes at once, so that a usual film comes in the order of its file.
     Bounded by `MAX_EARLY_BYTES` and `MAX_EARLY_PACKETS`; beyond that, the oldest passes anyway.
     """
@@ -88,7 +88,7 @@ class EarlySound:
         self._over = False
 
     def push(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """Take the next packet of sound.
+        """Take the next packet of audio.
 
         Args:
             packet: In the order of the file; one without a time ends or follows what is held.
@@ -107,7 +107,7 @@ class EarlySound:
             yield self._pop()
 
     def before(self, seconds: Fraction) -> Iterator[Packet[Stream]]:
-        """Give what belongs before a picture.
+        """Give what belongs before a frame.
 
         Args:
             seconds: When it is shown, on the clock of the file.
@@ -116,7 +116,7 @@ class EarlySound:
             yield self._pop()
 
     def after(self, seconds: Fraction) -> Iterator[Packet[Stream]]:
-        """Give what may pass now that a picture has come.
+        """Give what may pass now that a frame has come.
 
         Args:
             seconds: When it is shown, on the clock of the file.
@@ -125,7 +125,7 @@ class EarlySound:
         yield from self.before(self._until)
 
     def rest(self) -> Iterator[Packet[Stream]]:
-        """Give everything: no picture comes any more."""
+        """Give everything: no frame comes any more."""
         self._over = True
         while self._held:
             yield self._pop()

@@ -1,4 +1,4 @@
-"""Which of a container's streams are the film."""
+"""Choose the streams of a container to decode."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Chosen:
     """The streams in use, at least one.
 
     Attributes:
-        picture: The picture stream.
-        sound: The sound stream.
+        picture: The video stream.
+        sound: The audio stream.
         warnings: Why one is not used, one line each.
     """
 
@@ -73,16 +73,16 @@ class Chosen:
 
 
 def choose(container: InputContainer, options: DecodeOptions, name: str, *, prompt: bool) -> Chosen:
-    """Picks the streams, lets the demuxer skip the others, and sets the decoders up.
+    """Choose the streams, let the demuxer skip the others, and set the decoders up.
 
     Args:
         container: An open input.
         options: Limits and threads.
         name: The input's, for errors.
-        prompt: Pictures are wanted as soon as they can be had.
+        prompt: Frames are wanted as soon as they can be had.
 
     Raises:
-        NoUsableStream: There is neither picture nor sound within the limits.
+        NoUsableStream: There is neither video nor audio within the limits.
         UnknownCodec: There is no decoder for either.
     """
     forget_channel_orders(container)
@@ -110,8 +110,7 @@ def choose(container: InputContainer, options: DecodeOptions, name: str, *, prom
         # The size may also grow on the way: libavcodec then refuses the packet.
         context.options = {"max_pixels": str(options.max_pixels)}
         context.thread_count = options.threads
-        # Each frame thread holds a picture back, which only a live source would notice, and
-        # whoever repeats the last one.
+        # Each frame thread holds a frame back: too late for live sources and repeated frames.
         late = not prompt and context.name not in REPEATING
         context.thread_type = "AUTO" if late else "SLICE"
     chosen = Chosen(picture, sound, tuple(warnings))
@@ -120,18 +119,18 @@ def choose(container: InputContainer, options: DecodeOptions, name: str, *, prom
 
 
 def pictures(container: InputContainer) -> list[VideoStream]:
-    """Picture streams, best first: default ones, then the largest; cover art is none."""
+    """Return video streams, best first: default ones, then the largest; cover art is none."""
     found = [s for s in container.streams.video if not s.disposition & _NOT_A_FILM]
     return sorted(found, key=_picture_rank)
 
 
 def sounds(container: InputContainer) -> list[AudioStream]:
-    """Sound streams, best first: for everyone, then default ones, then most channels."""
+    """Return audio streams, best first: for everyone, then default ones, then most channels."""
     return sorted(container.streams.audio, key=_sound_rank)
 
 
 def discard_others(container: InputContainer, wanted: set[int]) -> None:
-    """Lets the demuxer skip what nobody reads."""
+    """Make the demuxer skip the streams that are not used."""
     for stream in container.streams:
         if stream.index not in wanted:
             stream.discard = Discard.all
@@ -144,18 +143,18 @@ def describe(
     *,
     endless: bool,
 ) -> StreamInfo:
-    """What is known before the first frame.
+    """Describe what is known before the first frame.
 
     Args:
         container: An open input.
-        picture: The picture stream in use.
-        sound: The sound stream in use.
+        picture: The video stream in use.
+        sound: The audio stream in use.
         endless: The input may still grow, so that its duration means nothing.
     """
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     rate = picture.average_rate or picture.guessed_rate if picture is not None else None
     if rate is not None and not 0 < rate <= MOST_PICTURES:
-        # Nothing but the ticks of the clock is known where no picture has come yet.
+        # Nothing but the ticks of the clock is known where no frame has come yet.
         rate = None
     return StreamInfo(
         has_picture=picture is not None,
@@ -172,14 +171,14 @@ def describe(
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """One stream of a container, for people.
+    """One stream of a container, as shown to people.
 
     Attributes:
         index: In the container.
         kind: ``video``, ``audio``, ``subtitle``, ``data`` or ``attachment``.
         codec: Short name; ``unknown`` without a decoder.
-        detail: Size and rate of pictures; rate and channels of sound.
-        language: ISO 639 code if said.
+        detail: Size and rate of frames; rate and channels of audio.
+        language: ISO 639 code if known.
         used: Whether it is segmented.
     """
 
@@ -192,7 +191,7 @@ class StreamFacts:
 
 
 def facts(container: InputContainer, chosen: Chosen) -> tuple[StreamFacts, ...]:
-    """Lists a container's streams.
+    """List a container's streams.
 
     Args:
         container: An open input.
@@ -224,8 +223,10 @@ def _detail(stream: Stream) -> str:
     if isinstance(stream, av.VideoStream):
         rate = stream.average_rate or stream.guessed_rate
         film = not stream.disposition & _NOT_A_FILM
-        told = f", {float(rate):.3f} pictures/s" if film and rate and rate <= MOST_PICTURES else ""
-        return f"{stream.width} x {stream.height}{told}"
+        rate_text = (
+            f", {float(rate):.3f} pictures/s" if film and rate and rate <= MOST_PICTURES else ""
+        )
+        return f"{stream.width} x {stream.height}{rate_text}"
     if isinstance(stream, av.AudioStream):
         return f"{stream.rate} Hz, {stream.layout.name}"
     return ""
@@ -234,7 +235,7 @@ def _detail(stream: Stream) -> str:
 def _heard_with(
     picture: VideoStream | None, heard: list[AudioStream], container: InputContainer
 ) -> AudioStream | None:
-    """The best sound; of equals, the one of the picture's own programme or variant."""
+    """Return the best audio; of equals, the one of the video's own programme or variant."""
     if picture is None or not heard:
         return heard[0] if heard else None
     equals = [s for s in heard if _sound_rank(s)[:2] == _sound_rank(heard[0])[:2]]

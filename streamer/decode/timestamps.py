@@ -42,7 +42,7 @@ class Regime:
 
 
 class Regimes:
-    """What all streams of one input share.
+    """Clock restarts and gaps that all streams of one input share.
 
     Attributes:
         reached: Seconds at which the latest frame of any stream ends.
@@ -62,7 +62,7 @@ class Regimes:
         return self._regimes[-1]
 
     def begin(self, offset: Fraction) -> Regime:
-        """Notes that the clock restarted.
+        """Note that the clock restarted.
 
         Args:
             offset: Seconds that are added to the source's timestamps from here on.
@@ -72,11 +72,11 @@ class Regimes:
         return self.latest
 
     def after(self, regime: Regime) -> list[Regime]:
-        """Those that are remembered and began later, the first one first."""
+        """Return the remembered stretches that began later, the first one first."""
         return [later for later in self._regimes if later.number > regime.number]
 
     def note(self, seconds: Fraction) -> None:
-        """Looks whether input is missing before the next frame of a feed.
+        """Note a gap if input is missing before the next frame of a feed.
 
         Args:
             seconds: When that is.
@@ -87,7 +87,7 @@ class Regimes:
             self._passed += 1
 
     def gaps_before(self, seconds: Fraction) -> int:
-        """How many places with missing input lie before a frame."""
+        """Count the gaps before a frame."""
         later = 0
         for gap in reversed(self._gaps):
             if gap <= seconds:
@@ -97,17 +97,17 @@ class Regimes:
 
 
 class StreamClock:
-    """Gives each frame of one stream its instant; instants only increase.
+    """Give each frame of one stream its instant; instants only increase.
 
     - A missing PTS is the DTS if that is later than the last frame, else the end of the last
       frame (its start plus its duration).
     - A step back of more than a second is a restart of the clock (joined recordings): this and
-      all later frames are shifted so that time goes on; the other stream shifts by the same
-      amount when it reaches the restart, so that sound and picture stay together. So it does
-      where it shows no restart itself, but is left behind by more than 10 s without.
+      all later frames are shifted so that time continues; the other stream shifts by the same
+      amount when it reaches the restart, so that audio and video stay together. So it does
+      where it shows no restart itself, but lags by more than 10 s without.
     - A step back by what 33 bits of a 90 kHz clock hold, give or take a minute, is that clock's
       wrap: exactly as much is added, so that a gap across it keeps its length.
-    - A smaller step back, or a repeat, is a frame that must be dropped; for sound, up to 10 ms
+    - A smaller step back, or a repeat, is a frame that must be dropped; for audio, up to 10 ms
       back is rounding by the container, and the block is put at the end of the last one.
 
     A step forward is a gap and is kept; in a feed it is counted. But for an endless feed whose
@@ -116,7 +116,7 @@ class StreamClock:
 
     Args:
         regimes: Shared by the streams of one input.
-        tolerant: Whether rounding is put right (sound) or dropped (pictures).
+        tolerant: Whether rounding is put right (audio) or dropped (frames).
     """
 
     def __init__(self, regimes: Regimes, *, tolerant: bool) -> None:
@@ -157,7 +157,7 @@ class StreamClock:
         time_base: Fraction,
         passed: float | None = None,
     ) -> Instant | None:
-        """Places the next frame.
+        """Place the next frame.
 
         Args:
             pts: Presentation time in ticks, if known.
@@ -212,7 +212,7 @@ class StreamClock:
         return seconds - self._regimes.reached > LEAP_SECONDS + Fraction(max(0.0, passed))
 
     def _left_behind(self, seconds: Fraction) -> bool:
-        """Whether only the input's latest restart puts a frame beside the other stream."""
+        """Return whether only the input's latest restart puts a frame near the other stream."""
         reached, latest = self._regimes.reached, self._regimes.latest
         there = seconds - self._regime.offset + latest.offset
         return reached - seconds > LEAP_SECONDS and abs(reached - there) <= TOGETHER_SECONDS
@@ -242,12 +242,12 @@ Frame = TypeVar("Frame")
 FAR_SECONDS: Final = Fraction(4)
 PAUSE_SLACK: Final = Fraction(1, 2)
 NEAR_SECONDS: Final = Fraction(2)
-"""Sound and picture are hardly ever read further apart."""
+"""Audio and video are hardly ever read further apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[Frame]):
-    """A frame and what the source says of its time.
+    """A frame and its time as the source states it.
 
     Attributes:
         frame: The frame.
@@ -272,7 +272,7 @@ class Claim(Generic[Frame]):
         return None if ticks is None else ticks * self.time_base
 
     def moved(self, seconds: Fraction) -> Claim[Frame]:
-        """The same frame at another time.
+        """Return the same frame at another time.
 
         Args:
             seconds: On the source's clock.
@@ -280,27 +280,27 @@ class Claim(Generic[Frame]):
         return replace(self, pts=round(seconds / self.time_base), dts=None)
 
     def unsaid(self) -> Claim[Frame]:
-        """The same frame without a time."""
+        """Return the same frame without a time."""
         return replace(self, pts=None, dts=None)
 
 
 class Outliers(Generic[Frame]):
-    """Holds frames of one stream whose timestamps leap until it is known whether they may.
+    """Hold frames of one stream whose timestamps leap until it is known whether they may.
 
     A leap is more than a second away, either way, from where the stream would be; 33 bits of a
-    90 kHz clock that begin anew are none. It is believed
+    90 kHz clock that wrap are none. It is believed
 
-    - when the stream goes on from there for long enough,
+    - when the stream continues from there for long enough,
     - when the other stream is there as well, for a leap of more than 4 s or one that took as long
-      in the other stream (a picture that is shown for long),
+      in the other stream (a frame that is shown for long),
     - when so much time passed, for an endless feed.
 
-    When the stream goes on from where it was instead, as behind a flipped bit, the frames held
+    When the stream continues from where it was instead, as after a flipped bit, the frames held
     are spread over the time between their neighbours, and nothing else moves. The first frame
     has nothing before it and is believed like one that leaps.
 
     Args:
-        run: For how many seconds, and at least two frames, a stream goes on from where it leapt
+        run: For how many seconds, and at least two frames, a stream continues from where it leapt
             to for that to be believed.
         most: So many frames are held; then their timestamps are taken as they are.
     """
@@ -315,7 +315,7 @@ class Outliers(Generic[Frame]):
         self.moved = 0
 
     def ask(self, other: Outliers[Frame]) -> None:
-        """Takes another stream of the input as a witness.
+        """Use another stream of the input as a reference.
 
         Args:
             other: Of the same input and on the same clock.
@@ -323,7 +323,7 @@ class Outliers(Generic[Frame]):
         self._other = other
 
     def push(self, claim: Claim[Frame]) -> list[Claim[Frame]]:
-        """Takes the next frame.
+        """Take the next frame.
 
         Args:
             claim: In the order in which frames are shown.
@@ -353,7 +353,7 @@ class Outliers(Generic[Frame]):
         return self._release() if len(held) > self._most else []
 
     def settle(self) -> list[Claim[Frame]]:
-        """Asks the other stream once more, after it has gone on.
+        """Check against the other stream again, after it has advanced.
 
         Returns:
             The frames held where it is with them now.
@@ -365,9 +365,9 @@ class Outliers(Generic[Frame]):
         return self._believe(first)
 
     def finish(self) -> list[Claim[Frame]]:
-        """The frames still held at the end of the input.
+        """Return the frames still held at the end of the input.
 
-        A last leap is kept, as that of a picture that was shown for long, unless the other
+        A last leap is kept, as that of a frame that was shown for long, unless the other
         stream never came near it.
         """
         apart = self._apart(self._held[-1]) if self._held else None
@@ -376,7 +376,7 @@ class Outliers(Generic[Frame]):
         return self._release()
 
     def _predecessor(self, claim: Claim[Frame], at: Fraction) -> int | None:
-        """Which frame this one follows best: a held one, -1 the last let through, or none."""
+        """Find the frame that this one follows best: a held one, -1 the last released, or none."""
         best, least = None, RESTART_SECONDS
         lasted, nearest = Fraction(0), WRAP_SECONDS
         for index in range(len(self._held) - 1, -2, -1):
@@ -395,7 +395,7 @@ class Outliers(Generic[Frame]):
         return best
 
     def _last_run(self) -> tuple[int, Fraction]:
-        """Since which held frame each follows the one before, and for how many seconds."""
+        """Find the held frame since which each follows the one before, and the seconds since."""
         first, ran, lasted = len(self._held) - 1, Fraction(0), Fraction(0)
         next_at = self._held[first].at
         for index in range(first - 1, -1, -1):
@@ -411,7 +411,7 @@ class Outliers(Generic[Frame]):
         return first, ran
 
     def _vouched(self, claim: Claim[Frame], at: Fraction) -> bool:
-        """Whether real time or the other stream says that a frame may be where it is."""
+        """Return whether real time or the other stream confirms the time of a frame."""
         apart = self._apart(claim)
         if self._at is None:
             return apart is not None and apart <= RESTART_SECONDS
@@ -423,14 +423,14 @@ class Outliers(Generic[Frame]):
         return abs(step) > FAR_SECONDS or abs(step - self._waited(claim.time_base)) <= PAUSE_SLACK
 
     def _waited(self, tick: Fraction) -> Fraction:
-        """Seconds that the other stream went on since this one's last frame was let through."""
+        """Return by how much the other stream advanced since this one's last released frame."""
         other = None if self._other is None else self._other._at
         if other is None or self._met is None:
             return Fraction(0)
         return _ahead(self._met, other, tick)
 
     def _apart(self, claim: Claim[Frame]) -> Fraction | None:
-        """Seconds between a frame and the last of the other stream, where both say."""
+        """Return the seconds from the last frame of the other stream, where both have times."""
         if self._other is None or claim.at is None:
             return None
         other = self._other._at
@@ -441,7 +441,7 @@ class Outliers(Generic[Frame]):
     def _spread(
         self, start: Fraction, lasted: Fraction, between: Sequence[Claim[Frame]], end: Fraction
     ) -> list[Claim[Frame]]:
-        """Puts frames between two times, each as long as its duration has it."""
+        """Spread frames between two times in proportion to their durations."""
         if not between:
             return []
         durations = [lasted, *(claim.duration for claim in between)]
@@ -456,9 +456,9 @@ class Outliers(Generic[Frame]):
         return placed
 
     def _believe(self, first: int) -> list[Claim[Frame]]:
-        """Lets frames through from a held one on, and those before it, which lead nowhere.
+        """Release the frames from a held one on, and those before it with corrected times.
 
-        These are put behind the last good frame, or before the first one of all.
+        These are put after the last good frame, or before the first one of all.
         """
         lead, at = self._held[:first], self._held[first].at
         if self._at is not None or at is None:
@@ -482,12 +482,12 @@ class Outliers(Generic[Frame]):
 
 
 def _off(step: Fraction, lasted: Fraction) -> Fraction:
-    """Seconds by which a frame misses the one before, which may last shorter than it says."""
+    """Return by how many seconds a frame misses the end of the one before."""
     return max(Fraction(0), step - lasted, -step)
 
 
 def _ahead(start: Fraction, end: Fraction, tick: Fraction) -> Fraction:
-    """Seconds from one time to another, the short way round on a clock that begins anew."""
+    """Return the seconds from one time to another, the short way round on a clock that wraps."""
     step = end - start
     if tick != BROADCAST_TICK:
         return step

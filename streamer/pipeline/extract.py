@@ -1,4 +1,4 @@
-"""A whole film as shots with tokens: what a dataset is made of."""
+"""Turn a whole film into shots with tokens, for a dataset."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Extracted:
     """One film.
 
     Attributes:
-        info: What the demuxer said.
+        info: What the demuxer reports.
         start: First instant of the first shot.
         shots: In order, at least one.
     """
@@ -53,14 +53,14 @@ def extract_shots(
     progress: Callable[[Fraction, Fraction | None], None],
     shot_network: Network | None = None,
 ) -> Extracted:
-    """Splits and embeds a film exactly as ``streamer tail`` does.
+    """Split and embed a film exactly as ``streamer tail`` does.
 
     Args:
         source: Not opened yet.
         settings: Stages'.
         extractors: One per aspect.
-        progress: Called with the seconds read and the duration, for every picture.
-        shot_network: Finds shots, where the settings want a network for that.
+        progress: Called with the seconds read and the duration, for every frame.
+        shot_network: Network that finds shots, where the detector is one.
 
     Raises:
         SourceError: The film is unusable or damaged; half a film is no training data.
@@ -94,12 +94,12 @@ def to_movie(
     boundaries: Sequence[Fraction],
     extractors: Sequence[Extractor],
 ) -> tuple[Movie, int]:
-    """Lays annotated boundaries onto the shots of a film.
+    """Lay annotated boundaries onto the shots of a film.
 
     Args:
         name: The movie's.
         film: Its shots.
-        boundaries: Where scenes begin, seconds from the first picture.
+        boundaries: Where scenes begin, seconds from the first frame.
         extractors: Those that made the tokens.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Closed shots in, event payloads out: the half of a stream that knows the mixture."""
+"""Turn closed shots into event payloads: the half of a stream that knows the mixture."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ShotConsumer(Protocol):
 
         Args:
             shot: The shot.
-            wallclock: Its first frame's, seconds since the Unix epoch, as the source says.
+            wallclock: Its first frame's, seconds since the Unix epoch, as the source reports.
             arrival: Its first frame's, seconds since the Unix epoch.
 
         Returns:
@@ -79,10 +79,10 @@ class ShotConsumer(Protocol):
 
 
 class StreamSegmentation:
-    """Segments one stream, over as many epochs as it takes.
+    """Segment one stream, over as many epochs as it takes.
 
-    The window of shots goes on across epochs, so a gap neither adds a boundary nor hides one: the
-    boundary between the last shot before it and the first one behind is scored like any other.
+    The window of shots continues across epochs, so a gap neither adds a boundary nor hides one: the
+    boundary between the last shot before it and the first one after is scored like any other.
 
     Args:
         stream: Its name in events.
@@ -127,7 +127,7 @@ class StreamSegmentation:
         return self._tracker.state.pushed
 
     def begin(self, epoch: Epoch) -> list[EventData]:
-        """Starts an epoch; the next shots lie in it.
+        """Start an epoch; the next shots lie in it.
 
         Returns:
             The discontinuity before it, if there was one.
@@ -141,12 +141,12 @@ class StreamSegmentation:
     def push(
         self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
     ) -> list[EventData]:
-        """Takes the next closed shot of the current epoch.
+        """Take the next closed shot of the current epoch.
 
         Args:
             shot: The shot.
-            wallclock: Its first picture's, seconds since the Unix epoch, as the source says.
-            arrival: Its first picture's, seconds since the Unix epoch.
+            wallclock: Its first frame's, seconds since the Unix epoch, as the source reports.
+            arrival: Its first frame's, seconds since the Unix epoch.
 
         Returns:
             The shot itself, then boundary and scene where one was decided.
@@ -162,13 +162,13 @@ class StreamSegmentation:
     def take(
         self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
     ) -> EventData:
-        """The first half of `push`, for callers that run many streams' segmenters in one batch."""
+        """Do the first half of `push`, for callers that score many streams in one batch."""
         self.segmenter.check(shot.tokens)
         return self._tracker.shot(shot, wallclock, arrival)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """What fails within it, of `begin` and `take`, has changed nothing."""
+        """Undo the changes of `begin` and `take` if anything within fails."""
         before = replace(self._tracker.state)
         try:
             yield
@@ -177,10 +177,10 @@ class StreamSegmentation:
             raise
 
     def decided(self, decisions: Sequence[Decision], began: float) -> list[EventData]:
-        """The second half of `push`.
+        """Do the second half of `push`.
 
         Args:
-            decisions: What the segmenter said to the shot.
+            decisions: The scorer's decisions after the shot.
             began: `time.perf_counter` when its end was known.
         """
         events: list[EventData] = []
@@ -190,7 +190,7 @@ class StreamSegmentation:
         return events
 
     def finish(self) -> list[EventData]:
-        """Ends the stream for good: decides what is left and ends the last scene."""
+        """End the stream for good: decide what is left and end the last scene."""
         events = self.decided(self.segmenter.finish(), time.perf_counter())
         scene = self._tracker.finish()
         return events if scene is None else [*events, scene]
@@ -202,7 +202,7 @@ class StreamSegmentation:
         return seal("segments", content.model_dump_json(), body)
 
     def restore(self, state: bytes) -> None:
-        """Goes on from a saved state; a segmentation that could not is unchanged.
+        """Resume from a saved state; where that fails, nothing has changed.
 
         Raises:
             StateError: It is damaged, or belongs to another stream, checkpoint, look-ahead

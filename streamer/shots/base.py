@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 MAX_DELAY: Final = Fraction(20)
-"""Most seconds by which the latest picture may be ahead of one that is not decided yet: where
-pictures are rare, a cut is decided after fewer of them. Sound waits for it in memory."""
+"""Most seconds by which the latest frame may be ahead of one that is not decided yet: where
+frames are rare, a cut is decided after fewer of them. Audio waits for it in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class ShotOptions:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one more picture or block of sound has decided.
+    """What one more frame or block of audio has decided.
 
     Attributes:
         closed: Shots that are now closed, oldest first.
-        watermark: Every later cut lies at or after this; only grows. Of pictures, at most
+        watermark: Every later cut lies at or after this; only grows. Of frames, at most
             `MAX_DELAY` before the latest.
     """
 

@@ -1,4 +1,4 @@
-"""What turns one stream's pictures into shots: one of two splitters behind one interface."""
+"""Find one stream's shots: two detectors with one interface."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 
 
 class Detector(Protocol):
-    """Pictures in, shots out, with a delay bounded in pictures and by `MAX_DELAY` in seconds.
+    """Find shots in frames, with a delay bounded in frames and by `MAX_DELAY` in seconds.
 
-    A picture in which the decoder concealed errors is no evidence for a cut: it counts as the one
+    A frame in which the decoder concealed errors is no evidence for a cut: it counts as the one
     before shown again.
     """
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
 
     def push(self, picture: Picture) -> Step:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input."""
+        """Decide what is left at the end of the input."""
 
     def state(self) -> SplitterState | None:
-        """What another detector needs to go on behind the shot that closed last.
+        """Return what another detector needs to continue after the shot that closed last.
 
         Returns:
             None where that cannot be done exactly.
         """
 
     def resume(self, state: SplitterState) -> None:
-        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        """Resume from a state; the next frame is the first one after ``state.start``."""
 
 
 class ThumbnailDetector:
-    """`ShotSplitter` on the signatures of pictures.
+    """Find shots with a `ShotSplitter` on the signatures of frames.
 
     Args:
         options: Thresholds.
-        frame_rate: Pictures a second, None when unknown.
+        frame_rate: Frames a second, None when unknown.
     """
 
     def __init__(self, options: ShotOptions, frame_rate: Fraction | None) -> None:
@@ -60,34 +60,34 @@ class ThumbnailDetector:
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
         return self._splitter.latency_frames
 
     def push(self, picture: Picture) -> Step:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
         doubtful = picture.frame.is_corrupt and self._splitter.begun
         signature = None if doubtful else self._signer.sign(picture.frame)
         return self._splitter.push(picture.start, signature)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input."""
+        """Decide what is left at the end of the input."""
         return self._splitter.finish(end)
 
     def state(self) -> SplitterState:
-        """What another detector needs to go on behind the shot that closed last."""
+        """Return what another detector needs to continue after the shot that closed last."""
         return self._splitter.state()
 
     def resume(self, state: SplitterState) -> None:
-        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        """Resume from a state; the next frame is the first one after ``state.start``."""
         self._splitter.resume(state)
 
 
 class TransnetDetector:
-    """`TransnetSplitter` on small pictures.
+    """Find shots with a `TransnetSplitter` on small frames.
 
     Args:
         options: Lengths of shots, and how certain the network must be.
-        network: Looks at windows of pictures.
+        network: Looks at windows of frames.
     """
 
     def __init__(self, options: ShotOptions, network: Network) -> None:
@@ -96,24 +96,24 @@ class TransnetDetector:
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
         return self._splitter.latency_frames
 
     def push(self, picture: Picture) -> Step:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
         doubtful = picture.frame.is_corrupt and self._splitter.begun
         thumbnail = None if doubtful else self._thumbnailer.make(picture.frame)
         return self._splitter.push(picture.start, thumbnail)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input."""
+        """Decide what is left at the end of the input."""
         return self._splitter.finish(end)
 
     def state(self) -> None:
-        """Nothing: what a window decides depends on pictures long before the shot."""
+        """Return nothing: what a window decides depends on frames long before the shot."""
 
     def resume(self, state: SplitterState) -> None:
-        """Refuses: the state is another detector's.
+        """Refuse a state, which is another detector's.
 
         Raises:
             ConfigError: Always.
@@ -124,11 +124,11 @@ class TransnetDetector:
 def make_detector(
     options: ShotOptions, frame_rate: Fraction | None, network: Network | None = None
 ) -> Detector:
-    """The detector that the settings choose.
+    """Build the detector that the options choose.
 
     Args:
         options: Which, and its thresholds.
-        frame_rate: Pictures a second, None when unknown.
+        frame_rate: Frames a second, None when unknown.
         network: The loaded network; only where the settings want one.
 
     Returns:

@@ -31,9 +31,9 @@ class WindowState:
 
 
 class FixedSplitter:
-    """Closes a shot every ``sound_only_seconds``, to the nearest tick of the sound's clock.
+    """Close a shot every ``sound_only_seconds``, to the nearest tick of the audio's clock.
 
-    A gap in the sound becomes one longer window that ends on a multiple of the window, so that
+    A gap in the audio becomes one longer window that ends on a multiple of the window, so that
     a leap of hours does not make thousands of empty shots.
 
     Args:
@@ -53,19 +53,19 @@ class FixedSplitter:
         return 0
 
     def state(self) -> WindowState:
-        """What another splitter needs to go on; after a `push` that closed a window."""
+        """Return what another splitter needs to continue; after a `push` that closed a window."""
         assert self._origin is not None
         assert self._shots.start is not None
         return WindowState(self._origin, self._shots.start, self._count, self._shots.index)
 
     def resume(self, state: WindowState) -> None:
-        """Goes on from a state; the next block begins at ``state.start`` or later."""
+        """Resume from a state; the next block begins at ``state.start`` or later."""
         self._origin, self._shots.start = state.origin, state.start
         self._latest = state.start
         self._count, self._shots.index = state.count, state.index
 
     def push(self, start: Instant) -> Step:
-        """Takes the start of the next block of sound.
+        """Take the start of the next block of audio.
 
         Args:
             start: When its first sample sounds; not earlier than the block before.
@@ -95,13 +95,13 @@ class FixedSplitter:
         return Step(tuple(closed), start)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Closes the last window, which may be shorter.
+        """Close the last window, which may be shorter.
 
         Args:
             end: When the last block ends.
 
         Returns:
-            The remaining shots; empty when no sound came.
+            The remaining shots; empty when no audio came.
 
         Raises:
             ValueError: The end lies before the last block.
@@ -123,19 +123,19 @@ class FixedSplitter:
 
 
 class SoundLead:
-    """Splits sound in fixed windows until the first picture comes, if one ever does.
+    """Split audio in fixed windows until the first frame comes, if one ever does.
 
-    A picture may be in the input after sound that is later than it. Windows are therefore
-    decided ``patience`` behind the sound, and there are none when the picture comes before that.
+    A frame may be in the input after audio that is later than it. Windows are therefore
+    decided ``max_wait`` behind the audio, and there are none when the frame comes before that.
 
     Args:
         options: The length of a window.
-        patience: Seconds that a picture may trail the sound in the input; 0 without pictures.
+        max_wait: Seconds that a frame may trail the audio in the input; 0 without frames.
     """
 
-    def __init__(self, options: ShotOptions, patience: Fraction) -> None:
+    def __init__(self, options: ShotOptions, max_wait: Fraction) -> None:
         self._windows = FixedSplitter(options)
-        self._patience = patience
+        self._max_wait = max_wait
         self._first: Instant | None = None
         self._reached: Instant | None = None
 
@@ -146,31 +146,31 @@ class SoundLead:
 
     @property
     def reached(self) -> Instant | None:
-        """Up to where time has been given to windows; a picture before it comes too late."""
+        """Up to where time has been given to windows; a frame before it comes too late."""
         return self._reached
 
     def state(self) -> WindowState:
-        """What another lead needs to go on; after a `push` that closed a window."""
+        """Return what another lead needs to continue; after a `push` that closed a window."""
         return self._windows.state()
 
     def resume(self, state: WindowState) -> None:
-        """Goes on from a state; the next block begins at ``state.start`` or later."""
+        """Resume from a state; the next block begins at ``state.start`` or later."""
         self._first, self._reached = state.origin, state.start
         self._windows.resume(state)
 
     def push(self, start: Instant) -> Step | None:
-        """Takes the start of the next block of sound.
+        """Take the start of the next block of audio.
 
         Args:
             start: When its first sample sounds; not earlier than the block before.
 
         Returns:
             Windows that closed, and the time before which no window can end any more; None while
-            a picture may still take the place of the first one.
+            a frame may still take the place of the first one.
         """
         if self._first is None:
             self._first = start
-        certain = Instant(start.pts - round(self._patience / start.time_base), start.time_base)
+        certain = Instant(start.pts - round(self._max_wait / start.time_base), start.time_base)
         if certain < (self._first if self._reached is None else self._reached):
             return None
         if self._reached is None:
@@ -179,7 +179,7 @@ class SoundLead:
         return self._windows.push(certain)
 
     def hand_over(self, picture: Instant) -> tuple[Shot, ...]:
-        """Ends the window under way where the first picture is shown.
+        """End the window under way where the first frame is shown.
 
         Args:
             picture: Later than ``reached``.
@@ -193,13 +193,13 @@ class SoundLead:
         return (*closed, replace(last, ended_by="cut"))
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Closes the last window at the end of an input in which no picture came.
+        """Close the last window at the end of an input in which no frame came.
 
         Args:
             end: When the last block ends.
 
         Returns:
-            The remaining windows; empty when no sound came.
+            The remaining windows; empty when no audio came.
         """
         if self._first is None:
             return ()

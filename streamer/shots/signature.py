@@ -31,7 +31,7 @@ _PAIRED: Final = "nv12"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A picture pooled to thumbnail size; the whole width and height whatever their ratio.
+    """A frame pooled to thumbnail size; the whole width and height whatever their ratio.
 
     Attributes:
         luma: Float32 ``(18, 32)`` in [0, 255].
@@ -43,9 +43,9 @@ class Signature:
 
 
 class Signer:
-    """Makes signatures; keeps only a scaler's buffers between pictures.
+    """Make signatures; keeps only a scaler's buffers between frames.
 
-    Pictures in a planar 8-bit format, or in NV12 as GPUs decode, are pooled straight from the
+    Frames in a planar 8-bit format, or in NV12 as GPUs decode, are pooled straight from the
     decoder's memory, on a grid of 144 × 256 samples; all others go through a scaler first.
     """
 
@@ -53,13 +53,13 @@ class Signer:
         self._scaler = VideoReformatter()
 
     def sign(self, frame: av.VideoFrame) -> Signature:
-        """Pools one picture.
+        """Pool one frame.
 
         Args:
             frame: Any size and pixel format; it is not changed.
 
         Returns:
-            Its signature: a pure function of the picture.
+            Its signature: a pure function of the frame.
         """
         in_place = frame.format.name in _IN_PLACE and min(p.line_size for p in frame.planes) > 0
         if not in_place:
@@ -80,7 +80,7 @@ class Signer:
 
 
 def _pixels(plane: VideoPlane, samples: int = 1) -> NDArray[np.uint8]:
-    """A plane as ``(height, width × samples)``, in place."""
+    """View a plane as ``(height, width × samples)``, without a copy."""
     flat: NDArray[np.uint8] = np.frombuffer(
         memoryview(plane), np.uint8, plane.height * plane.line_size
     )
@@ -98,7 +98,7 @@ def _pool(pixels: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.floa
 
 
 def _spread(count: int, length: int) -> NDArray[np.int64]:
-    """The pixels nearest to ``count`` evenly spread points of a line."""
+    """Return the pixels nearest to ``count`` evenly spread points of a line."""
     places: NDArray[np.int64] = (2 * np.arange(count) + 1) * length // (2 * count)
     return places
 
@@ -108,16 +108,16 @@ _NOISE = 16.0
 _STILL = 0.05
 _FLAT_CONTRAST = 6.0
 _MOST = 0.8
-# Luma of what counts as black, of a dark and of a bright picture; video black is 16.
+# Luma of what counts as black, of a dark and of a bright frame; video black is 16.
 _BLACK, _DARK, _BRIGHT = 24.0, 40.0, 210.0
 
 
 def unlikeness(first: Signature, second: Signature) -> float:
-    """One minus the correlation of two thumbnails, at the best of 15 small shifts.
+    """Return one minus the correlation of two thumbnails, at the best of 15 small shifts.
 
     Args:
-        first: A picture.
-        second: A later picture.
+        first: A frame.
+        second: A later frame.
 
     Returns:
         0 for the same content however lit, about 1 for contents that have nothing in common,
@@ -129,10 +129,10 @@ def unlikeness(first: Signature, second: Signature) -> float:
 
 
 def lit(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Cells that are not black in both thumbnails; letterbox bars would make all films alike.
+    """Mark cells that are not black in both thumbnails, so that letterbox bars do not count.
 
     Args:
-        first: Luma of one picture, ``(rows, columns)`` in [0, 255].
+        first: Luma of one frame, ``(rows, columns)`` in [0, 255].
         second: Luma of another, of the same shape.
 
     Returns:
@@ -142,7 +142,7 @@ def lit(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.b
 
 
 def is_flat(picture: Signature) -> bool:
-    """Whether a picture is nothing but black or white, as in the middle of a fade."""
+    """Return whether a frame is nothing but black or white, as in the middle of a fade."""
     luma = picture.luma
     mean = float(luma.mean())
     if mean < _DARK:

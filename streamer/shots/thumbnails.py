@@ -38,13 +38,13 @@ _HALFWAY = 0.75
 
 
 class GradualDetector:
-    """Looks for spans in which the picture slid along a line from one content to another.
+    """Look for spans in which the frame slid along a line from one content to another.
 
-    A dissolve is the only common change in which every picture on the way is a mixture of the
+    A dissolve is the only common change in which every frame on the way is a mixture of the
     first and the last: moving things and cameras leave that line. Where contents that have
     little in common are mixed, the contrast dips below that of both; a change of light or
     exposure leaves it in between. Spans from 0.4 to 2.25 s are tried on a history of one
-    picture each twelfth of a second.
+    frame each twelfth of a second.
 
     Args:
         threshold: How unlike the ends of a span must be, in [0, 1].
@@ -57,25 +57,25 @@ class GradualDetector:
         self._next = float("-inf")
 
     def reset(self) -> None:
-        """Forgets the past: what comes belongs to another shot."""
+        """Forget the past: what comes belongs to another shot."""
         self._signatures.clear()
         self._vectors.clear()
         self._next = float("-inf")
 
     @property
     def history(self) -> tuple[float, tuple[Signature, ...]]:
-        """When the next picture is looked at, and those kept; `resume` takes them."""
+        """When the next frame is looked at, and those kept; `resume` takes them."""
         return self._next, tuple(self._signatures)
 
     def resume(self, after: float, kept: Iterable[Signature]) -> None:
-        """Goes on from the history of another detector."""
+        """Resume from the history of another detector."""
         self.reset()
         self._next = after
         for signature in kept:
             self._keep(signature)
 
     def push(self, seconds: float, signature: Signature) -> bool:
-        """Looks at the next picture.
+        """Look at the next frame.
 
         Args:
             seconds: Its time; only used to thin the history, so rounding does no harm.
@@ -84,7 +84,7 @@ class GradualDetector:
         Returns:
             Whether a dissolve has just ended.
         """
-        # A millisecond of grace: container rounding must not turn 12 pictures a second into 6.
+        # A millisecond of grace: container rounding must not turn 12 frames a second into 6.
         if seconds < self._next - 1e-3:
             return False
         self._next = max(self._next + STEP_SECONDS, seconds + STEP_SECONDS / 2)
@@ -126,7 +126,7 @@ class GradualDetector:
         return bool((power / np.maximum(between, 1.0)).min() < _DIP)
 
 
-# Pictures before the one in question that are kept; more would not change a decision.
+# Frames before the one in question that are kept; more would not change a decision.
 _BEFORE = 8
 _RATIO = 5.5
 _CALM = 0.005
@@ -138,7 +138,7 @@ _BLACK_SECONDS = Fraction(1)
 
 @dataclass(frozen=True, slots=True)
 class SeenPicture:
-    """A picture as the splitter remembers it.
+    """A frame as the splitter remembers it.
 
     Attributes:
         start: When it is shown.
@@ -159,11 +159,11 @@ class SplitterState:
 
     Attributes:
         index: Of the running shot.
-        start: Its first picture; everything later is to be pushed again.
+        start: Its first frame; everything later is to be pushed again.
         last_cut: The latest real cut, or the beginning.
-        flat_since: When the pictures became flat, None when they are not.
-        past: The latest pictures decided, the first one of the running shot last.
-        gradual_next: When the search for dissolves looks at a picture again.
+        flat_since: When the frames became flat, None when they are not.
+        past: The latest frames decided, the first one of the running shot last.
+        gradual_next: When the search for dissolves looks at a frame again.
         gradual_kept: Its history.
     """
 
@@ -177,22 +177,22 @@ class SplitterState:
 
 
 class ShotSplitter:
-    """Finds hard cuts, dissolves and fades with a fixed delay, in bounded memory.
+    """Find hard cuts, dissolves and fades with a fixed delay, in bounded memory.
 
-    The picture ``latency_frames`` ago is decided with each new one, and so is every picture that
+    The frame ``latency_frames`` ago is decided with each new one, and so is every frame that
     lies more than `MAX_DELAY` before it:
 
     - a *hard cut* is a change that stands out from the changes around it and after which the
       old content does not come back at once (a flash);
     - a *dissolve* is one cut, placed where it has ended (:mod:`streamer.shots.thumbnails`);
     - a *fade* through black or white is one cut, placed where the new content appears;
-    - a shot that has lasted ``max_seconds`` is closed as ``forced`` at the next picture.
+    - a shot that has lasted ``max_seconds`` is closed as ``forced`` at the next frame.
 
     No real cut comes within ``min_seconds`` of another or of the beginning.
 
     Args:
         options: Thresholds.
-        frame_rate: Pictures a second, None when unknown; above 25 the delay in pictures grows
+        frame_rate: Frames a second, None when unknown; above 25 the delay in frames grows
             so that it stays the same in seconds.
     """
 
@@ -212,16 +212,16 @@ class ShotSplitter:
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
         return self._latency
 
     def state(self) -> SplitterState:
-        """What another splitter needs to go on behind the shot that closed last."""
+        """Return what another splitter needs to continue after the shot that closed last."""
         assert self._behind_shot is not None
         return self._behind_shot
 
     def resume(self, state: SplitterState) -> None:
-        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        """Resume from a state; the next frame is the first one after ``state.start``."""
         self._shots.index, self._shots.start, self._last_cut = (
             state.index,
             state.start,
@@ -235,11 +235,11 @@ class ShotSplitter:
 
     @property
     def begun(self) -> bool:
-        """Whether a picture has come."""
+        """Whether a frame has come."""
         return self._shots.start is not None
 
     def push(self, start: Instant, signature: Signature | None) -> Step:
-        """Take the next picture.
+        """Take the next frame.
 
         Args:
             start: When it is shown; later than all before.
@@ -250,7 +250,7 @@ class ShotSplitter:
             Shots that closed, and the time before which no cut can come any more.
 
         Raises:
-            ValueError: The picture is not later than the one before.
+            ValueError: The frame is not later than the one before.
         """
         newest = self._pending[-1] if self._pending else self._past[-1] if self._past else None
         change = 0.0
@@ -270,16 +270,16 @@ class ShotSplitter:
         return Step(tuple(closed), self._pending[0].start)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input.
+        """Decide what is left at the end of the input.
 
         Args:
-            end: When the last picture ends.
+            end: When the last frame ends.
 
         Returns:
-            The remaining shots; empty when no picture came.
+            The remaining shots; empty when no frame came.
 
         Raises:
-            ValueError: The end lies before the last picture.
+            ValueError: The end lies before the last frame.
         """
         if self._shots.start is None:
             return ()

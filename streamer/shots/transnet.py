@@ -1,4 +1,4 @@
-"""Splits pictures into shots with TransNetV2, which looks both ways."""
+"""Split frames into shots with TransNetV2, which looks both ways."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 HEIGHT: Final = 27
 WIDTH: Final = 48
 WINDOW: Final = 100
-# A window decides the pictures in its middle; the rest is there for them to be compared with.
+# A window decides the frames in its middle; the rest is there for them to be compared with.
 _DECIDED: Final = 50
 _AROUND: Final = (WINDOW - _DECIDED) // 2
-# Pictures that lie so long before the latest are decided with one that is late.
+# Frames that lie so long before the latest are decided with one that is late.
 _EARLY: Final = MAX_DELAY * _AROUND / (_DECIDED + _AROUND)
-# A cut marks one picture, sometimes two; a dissolve marks many.
+# A cut marks one frame, sometimes two; a dissolve marks many.
 _HARD: Final = 2
 
-# 100 pictures, uint8 (100, 27, 48, 3) → how certainly each is the last before a cut, or part of a
+# 100 frames, uint8 (100, 27, 48, 3) → how certainly each is the last before a cut, or part of a
 # transition, float32 (100,).
 Network = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 
 
 class Thumbnailer:
-    """Makes the small pictures that the network was trained on; keeps only a scaler's buffers."""
+    """Make the small frames that the network was trained on; keeps only a scaler's buffers."""
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
 
     def make(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Shrinks one picture.
+        """Shrink one frame.
 
         Args:
             frame: Any size and pixel format; it is not changed.
@@ -61,14 +61,14 @@ class Thumbnailer:
 
 
 class TransnetSplitter:
-    """Finds cuts, dissolves and fades in windows of 100 pictures, 50 at a time.
+    """Find cuts, dissolves and fades in windows of 100 frames, 50 at a time.
 
-    Gives what a pass over the whole recording gives: the first and the last picture are repeated at
-    the ends. A transition is one cut, placed at the first picture behind it. A shot that has lasted
+    Gives what a pass over the whole recording gives: the first and the last frame are repeated at
+    the ends. A transition is one cut, placed at the first frame after it. A shot that has lasted
     ``max_seconds`` is closed as ``forced``; no real cut comes within ``min_seconds`` of another
-    or of the beginning. Holds at most 100 small pictures.
+    or of the beginning. Holds at most 100 small frames.
 
-    Where a window lasts longer than `MAX_DELAY` (fewer than four pictures a second), pictures are
+    Where a window lasts longer than `MAX_DELAY` (fewer than four frames a second), frames are
     decided with the fewer that have come by then, the latest repeated as at the end.
 
     Args:
@@ -90,16 +90,16 @@ class TransnetSplitter:
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most; at least 25."""
+        """Frames that are looked at after a cut before it is decided, at most; at least 25."""
         return _DECIDED + _AROUND - 1
 
     @property
     def begun(self) -> bool:
-        """Whether a picture has come."""
+        """Whether a frame has come."""
         return self._shots.start is not None
 
     def push(self, start: Instant, thumbnail: NDArray[np.uint8] | None) -> Step:
-        """Take the next picture.
+        """Take the next frame.
 
         Args:
             start: When it is shown; later than all before.
@@ -110,7 +110,7 @@ class TransnetSplitter:
             Shots that closed, and the time before which no cut can come any more.
 
         Raises:
-            ValueError: The picture is not later than the one before.
+            ValueError: The frame is not later than the one before.
         """
         if self._newest is not None and start <= self._newest:
             raise ValueError(f"picture at {start.seconds} s is not after the last")
@@ -129,16 +129,16 @@ class TransnetSplitter:
         return Step(tuple(closed), self._pending[0])
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input.
+        """Decide what is left at the end of the input.
 
         Args:
-            end: When the last picture ends.
+            end: When the last frame ends.
 
         Returns:
-            The remaining shots; empty when no picture came.
+            The remaining shots; empty when no frame came.
 
         Raises:
-            ValueError: The end lies before the last picture.
+            ValueError: The end lies before the last frame.
         """
         if self._shots.start is None or self._newest is None:
             return ()

@@ -226,7 +226,7 @@ def test_passes_are_reported() -> None:
         [doubler],
         BatchPolicy(rows=4, wait=0.0),
         at_once=1,
-        told=lambda aspect, rows, waited: told.append((aspect, rows, waited)),
+        on_batch=lambda aspect, rows, waited: told.append((aspect, rows, waited)),
     ) as group:
         (view,) = group.views("s")
         assert (view.aspect, view.network, view.kind, view.dim) == ("double", "doubler", "sound", 1)
