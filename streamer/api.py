@@ -681,7 +681,7 @@ def detect_shots(
     first, connect = _connector(location, settings)
     stream = name or _name(first, location)
     network = None
-    if settings.shots.detector != "thumbnails":
+    if settings.shots.detector == "transnetv2":
         from streamer.models.weights.store import WeightStore
         from streamer.pipeline.engine import choose_device, load_shot_network
 

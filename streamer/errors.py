@@ -30,6 +30,7 @@
     ├── DeviceError                  40   the requested device is not there
     ├── ExtraMissing                 41   needs packages of an extra that are not installed
     ├── ExtractionError              42   a network gave no tokens in time
+    ├── PluginError                  43   a plug-in cannot be used, or failed
     ├── HttpError                    45   metrics, health and state cannot be served
     ├── SinkError                    50   events could not be delivered
     ├── FleetError                   55   a worker of the fleet cannot go on
@@ -257,6 +258,12 @@ class ExtractionError(StreamerError):
     """An aspect's network gave no tokens in time, or was closed meanwhile."""
 
     exit_code = 42
+
+
+class PluginError(StreamerError):
+    """A plug-in cannot be imported, is no plug-in, has its name twice, or failed."""
+
+    exit_code = 43
 
 
 class HttpError(StreamerError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamer.config.folders import safe_file_name, state_home
+from streamer.config.sections import KafkaSection
 from streamer.connectors.kafka.address import KafkaAddress
 from streamer.connectors.kafka.message import size, to_message
 from streamer.connectors.kafka.sender import Sender, max_batch_bytes
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.client import ErrorKind
-    from streamer.connectors.sinks.use import SinkUse
+    from streamer.plugins import SinkContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,20 @@ class KafkaSink:
 
     Args:
         address: Where to.
-        use: The stream, the section ``[kafka]`` and who is told about outages.
+        context: The stream, the section ``kafka`` of its settings, and warnings about outages.
     """
 
-    def __init__(self, address: KafkaAddress, use: SinkUse) -> None:
-        self._address, self._stream = address, use.stream
-        self._section, self._warn, self._hurry = use.kafka, use.warn, use.hurry
+    def __init__(self, address: KafkaAddress, context: SinkContext) -> None:
+        self._address, self._stream = address, context.stream
+        self._section: KafkaSection = context.settings.get("kafka") or KafkaSection()
+        self._warn, self._abort = context.warn, context.abort
         self._spool = Spool(
-            spool_path(address, use.stream, use.kafka),
-            use.kafka.spool_bytes,
-            use.kafka.spool_full,
-            use.kafka.spool_seconds,
-            use.hurry,
-            use.warn,
+            spool_path(address, context.stream, self._section),
+            self._section.spool_bytes,
+            self._section.spool_full,
+            self._section.spool_seconds,
+            context.abort,
+            context.warn,
         )
         self._sender: Sender | None = None
         # Its counts are asked for also when it has stopped.
@@ -158,7 +159,7 @@ class KafkaSink:
         empty = not done and self._spool.wait_empty(self._section.flush_seconds)
         if sender.failure is not None:
             raise sender.failure
-        if self._hurry.is_set():
+        if self._abort.is_set():
             self._gave_up = done
             return
         self._gave_up = not empty
@@ -205,13 +206,13 @@ class KafkaSink:
         return self._sender
 
 
-def kafka_sink(url: str, use: SinkUse) -> KafkaSink:
+def kafka_sink(url: str, context: SinkContext) -> KafkaSink:
     """Makes a sink of a ``kafka:`` or ``kafkas:`` URL.
 
     Raises:
         SinkError: The URL is wrong.
     """
-    return KafkaSink(KafkaAddress.parse(url), use)
+    return KafkaSink(KafkaAddress.parse(url), context)
 
 
 def spool_folder(section: KafkaSection) -> Path:

@@ -17,7 +17,6 @@ from streamer.timeline import plausible
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.config.sections import SourceSection
     from streamer.connectors.sources.source import ByteStream, Opening
     from streamer.connectors.sources.web import Client
 
@@ -31,7 +30,7 @@ PAUSE_SECONDS: Final = 0.1
 
 
 def recognises(content_type: str, path: str) -> bool:
-    """Whether an answer is a DASH description.
+    """Say whether an answer is a DASH description.
 
     Args:
         content_type: Of the answer.
@@ -41,18 +40,18 @@ def recognises(content_type: str, path: str) -> bool:
 
 
 class DashPlaylist(HlsPlaylists):
-    """Writes a description's segments as HLS playlists, for a demuxer that most FFmpegs have.
+    """Write a description's segments as HLS playlists, for a demuxer that most FFmpegs have.
 
     The best picture is played, and one sound for each language. Where a live presentation says
     since when it is there, segments carry dates.
 
     Args:
         client: Knows login, certificates and deadlines.
-        settings: Limits.
+        max_playlist_bytes: Largest description that is read.
     """
 
-    def __init__(self, client: Client, settings: SourceSection) -> None:
-        super().__init__(client, settings)
+    def __init__(self, client: Client, *, max_playlist_bytes: int = 4 << 20) -> None:
+        super().__init__(client, max_playlist_bytes=max_playlist_bytes)
         self._url = ""
         self._read_at = -math.inf
         self._found: Presentation | None = None
@@ -62,7 +61,7 @@ class DashPlaylist(HlsPlaylists):
         self._counted: dict[int, dict[str, float]] = {}
 
     def opening(self, url: str) -> Opening:
-        """How the demuxer reads it.
+        """Describe the presentation to the demuxer.
 
         Args:
             url: Of the description.
@@ -71,7 +70,7 @@ class DashPlaylist(HlsPlaylists):
         return super().opening(f"{PLACE}all.m3u8")
 
     def read_text(self, url: str) -> tuple[bytes, str]:
-        """Makes a playlist out of the description as it is now.
+        """Make a playlist out of the description as it is now.
 
         Args:
             url: One of the addresses made up here.
@@ -86,7 +85,7 @@ class DashPlaylist(HlsPlaylists):
         return (self._media(number, found) if known else _choice(found)).encode(), url
 
     def fetch(self, url: str, flags: int, options: Mapping[str, str]) -> ByteStream:
-        """Opens a playlist or a segment, which may come later than by the clock.
+        """Open a playlist or a segment, which may come later than by the clock.
 
         Args:
             url: Absolute.
@@ -105,7 +104,7 @@ class DashPlaylist(HlsPlaylists):
                 return super().fetch(url, flags, options)
             except SourceNotFound as error:
                 waited = time.monotonic() - asked
-                if self._client.stopped or waited > self._patience(url):
+                if self._client.stopped or waited > self._max_wait(url):
                     self.fault = error
                     raise
             if self._is_over(url):
@@ -113,9 +112,9 @@ class DashPlaylist(HlsPlaylists):
                 return io.BytesIO()
             time.sleep(PAUSE_SECONDS)
 
-    def _patience(self, url: str) -> float:
+    def _max_wait(self, url: str) -> float:
         lengths = (counted[url] for counted in self._counted.values() if url in counted)
-        return min(LATE_SEGMENTS * next(lengths, 0.0), self._settings.stall_seconds / 2)
+        return min(LATE_SEGMENTS * next(lengths, 0.0), self._client.stall_seconds / 2)
 
     def _is_over(self, url: str) -> bool:
         found = self._presentation()

@@ -1,30 +1,41 @@
-"""HTTP Live Streaming (RFC 8216), live and on demand."""
+"""HTTP Live Streaming (RFC 8216), live and on demand, with AES-128."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
+import time
 from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
 import m3u8
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
 
-from streamer.connectors.sources.aes import Decrypted
-from streamer.connectors.sources.playlist import Fetcher
 from streamer.connectors.sources.source import Opening
-from streamer.connectors.sources.web import PORTS
+from streamer.connectors.sources.web import PORTS, Body, Client
+from streamer.errors import (
+    SourceError,
+    SourceForbidden,
+    SourceRefused,
+    SourceStalled,
+    SourceUnreachable,
+)
 from streamer.timeline import plausible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from streamer.config.sections import SourceSection
     from streamer.connectors.sources.source import ByteStream
-    from streamer.connectors.sources.web import Body, Client
 
+ATTEMPTS: Final = 3
+PAUSE_SECONDS: Final = 0.25
+BLOCK_BITS: Final = 128
+PIECE: Final = 16384
 TYPES: Final = frozenset(
     {
         "application/vnd.apple.mpegurl",
@@ -40,6 +51,145 @@ DATES: Final = 64
 """Most discontinuities whose dates are kept until the decoder comes to them."""
 
 
+class Fetcher:
+    """Open what a demuxer asks for, over HTTP only and within limits.
+
+    Args:
+        client: Holds login, certificates and deadlines.
+        max_playlist_bytes: Largest playlist that is read.
+    """
+
+    def __init__(self, client: Client, *, max_playlist_bytes: int = 4 << 20) -> None:
+        self._client, self._max_playlist_bytes = client, max_playlist_bytes
+        self.fault: SourceError | None = None
+
+    def read_text(self, url: str) -> tuple[bytes, str]:
+        """Read a playlist whole.
+
+        Args:
+            url: Where it is.
+
+        Returns:
+            It, and the address that redirections led to.
+
+        Raises:
+            SourceError: It cannot be had in time, or is too large.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._read_text(url)
+            except SourceUnreachable:
+                if attempt == ATTEMPTS - 1 or self._client.stopped:
+                    raise
+                time.sleep(PAUSE_SECONDS * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def body(self, url: str, options: Mapping[str, str]) -> Body:
+        """Open a piece of media.
+
+        Args:
+            url: Where it is.
+            options: The demuxer's, which hold the range of bytes.
+
+        Raises:
+            SourceError: It cannot be had.
+        """
+        first = int(options.get("offset", 0) or 0)
+        end = int(options.get("end_offset", 0) or 0)
+        return self._keep_error(lambda: Body(self._client, url, None, first, end or None))
+
+    def forbid(self, reason: str) -> SourceForbidden:
+        """End the input for what its playlist asks.
+
+        Args:
+            reason: A few words.
+        """
+        error = SourceForbidden(f"{self._client.name}: {reason}")
+        self.fault = error
+        return error
+
+    def _read_text(self, url: str) -> tuple[bytes, str]:
+        most, wait = self._max_playlist_bytes, self._client.stall_seconds
+        deadline = time.monotonic() + wait
+        parts: list[bytes] = []
+        size = 0
+        with closing(self._keep_error(lambda: Body(self._client, url))) as body:
+            while data := body.read(65536):
+                parts.append(data)
+                size += len(data)
+                if size > most:
+                    raise self.forbid("its playlist is over source.max_playlist_bytes")
+                if time.monotonic() > deadline:
+                    name = self._client.name
+                    raise SourceStalled(f"{name}: its playlist takes longer than {wait:g} s")
+            if self._client.stopped:
+                raise SourceStalled(f"{self._client.name}: stopped while a playlist was read")
+            return b"".join(parts), body.final_url
+
+    def _keep_error(self, opens: Callable[[], Body]) -> Body:
+        # The demuxer goes on to the next piece after an error, so the reason is kept.
+        try:
+            return opens()
+        except (SourceForbidden, SourceRefused) as error:
+            self.fault = error
+            raise
+
+
+class Decrypted:
+    """Gives a stream's bytes in the clear.
+
+    Args:
+        stream: Encrypted bytes; closed with this.
+        key: 16 bytes.
+        start: The initialization vector, 16 bytes.
+
+    Raises:
+        ValueError: Key or vector has another length.
+    """
+
+    def __init__(self, stream: Body, key: bytes, start: bytes) -> None:
+        if len(key) * 8 != BLOCK_BITS or len(start) * 8 != BLOCK_BITS:
+            raise ValueError("AES-128 has keys and vectors of 16 bytes")
+        self._stream = stream
+        self._cipher = Cipher(algorithms.AES(key), modes.CBC(start)).decryptor()
+        self._padding = PKCS7(BLOCK_BITS).unpadder()
+        self._clear = b""
+        self._ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Waits for bytes.
+
+        Args:
+            size: At most so many.
+        """
+        while not self._clear and not self._ended:
+            data = self._stream.read(PIECE)
+            if data:
+                self._clear = self._padding.update(self._cipher.update(data))
+            else:
+                self._ended = True
+                self._clear = self._last()
+        size = size if size > 0 else len(self._clear)
+        given, self._clear = self._clear[:size], self._clear[size:]
+        return given
+
+    def _last(self) -> bytes:
+        try:
+            rest = self._padding.update(self._cipher.finalize())
+            return rest + self._padding.finalize()
+        except ValueError:
+            # Cut short, or not with this key: the demuxer sees what has come and judges that.
+            return b""
+
+    def seekable(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Gives the connection up."""
+        self._stream.close()
+
+
 def recognises(content_type: str, path: str) -> bool:
     """Whether an answer is an HLS playlist.
 
@@ -51,18 +201,18 @@ def recognises(content_type: str, path: str) -> bool:
 
 
 class HlsPlaylists(Fetcher):
-    """Gives FFmpeg's HLS demuxer playlists and segments, and remembers program dates.
+    """Give FFmpeg's HLS demuxer playlists and segments, and remember program dates.
 
     Every address in a playlist is made absolute here, after redirections, and has to be HTTP or
     HTTPS.
 
     Args:
         client: Knows login, certificates and deadlines.
-        settings: Limits.
+        max_playlist_bytes: Largest playlist that is read.
     """
 
-    def __init__(self, client: Client, settings: SourceSection) -> None:
-        super().__init__(client, settings)
+    def __init__(self, client: Client, *, max_playlist_bytes: int = 4 << 20) -> None:
+        super().__init__(client, max_playlist_bytes=max_playlist_bytes)
         # Playlist → segment → date, and whether a discontinuity is before it.
         self._dates: dict[str, dict[str, tuple[float | None, bool]]] = {}
         self._opened: deque[float] = deque(maxlen=DATES)
@@ -82,7 +232,7 @@ class HlsPlaylists(Fetcher):
         return bool(self._ends) and all(self._ends.values())
 
     def opening(self, url: str) -> Opening:
-        """How the demuxer reads it.
+        """Describe the playlist to the demuxer.
 
         Args:
             url: Of the first playlist.
@@ -102,8 +252,8 @@ class HlsPlaylists(Fetcher):
                 "extension_picky": "0",
             },
             fetch=self.fetch,
-            open_seconds=self._settings.open_seconds,
-            stall_seconds=self._settings.stall_seconds,
+            open_seconds=self._client.open_seconds,
+            stall_seconds=self._client.stall_seconds,
         )
 
     def wallclock(self) -> float | None:

@@ -14,14 +14,15 @@ from streamer.connectors.sources.web import Client, in_time
 from streamer.errors import SourceEmpty
 
 if TYPE_CHECKING:
-    from streamer.config.sections import SourceSection
+    from pathlib import Path
+
     from streamer.connectors.sources.address import Address
     from streamer.connectors.sources.web import Body
     from streamer.errors import SourceError
 
 
 class HttpSource(SourceBase):
-    """Reads over HTTP or HTTPS; what is there is known once it is open.
+    """Read over HTTP or HTTPS; what is there is known once it is open.
 
     - A body with a known length is a film: read in any order if the server does ranges, and
       taken up again where a connection broke.
@@ -30,40 +31,57 @@ class HttpSource(SourceBase):
 
     Args:
         address: Where.
-        settings: Deadlines, authorities and limits.
+        open_seconds: Seconds in which the server has to answer.
+        stall_seconds: Seconds in which the next byte has to come.
+        ca_file: PEM file of authorities; None takes the usual ones.
+        max_playlist_bytes: Largest HLS or DASH playlist that is read.
     """
 
-    def __init__(self, address: Address, settings: SourceSection) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        open_seconds: float = 10.0,
+        stall_seconds: float = 10.0,
+        ca_file: Path | None = None,
+        max_playlist_bytes: int = 4 << 20,
+    ) -> None:
         super().__init__(address.shown, live=True, endless=False)
-        self._address, self._settings = address, settings
-        self._client = Client(address, settings, lambda: self.stopped)
+        self._address, self._max_playlist_bytes = address, max_playlist_bytes
+        self._client = Client(
+            address,
+            lambda: self.stopped,
+            open_seconds=open_seconds,
+            stall_seconds=stall_seconds,
+            ca_file=ca_file,
+        )
         self._playlist: HlsPlaylists | None = None
         self._body: Body | None = None
 
     @property
     def live(self) -> bool:
-        """As the server's answer says; true before :meth:`open`."""
+        """Return what the server's answer says; true before :meth:`open`."""
         return self._live if self._playlist is None else self._playlist.live
 
     @property
     def endless(self) -> bool:
-        """As the server's answer says, until a playlist says that it is over."""
+        """Return what the server's answer says, until a playlist says that it is over."""
         if self._playlist is None:
             return self._endless
         return self._playlist.live and not self._playlist.ended
 
     @property
     def replays(self) -> bool:
-        """What had its end when it was opened can be read again."""
+        """Return whether it had its end when it was opened."""
         return not (self._endless if self._playlist is None else self._playlist.live)
 
     @property
     def recovers(self) -> bool:
-        """Always: the server decides."""
+        """Return True: the server decides."""
         return True
 
     def open(self) -> Opening:
-        """Asks for the address.
+        """Ask for the address.
 
         Raises:
             SourceError: There is no connection, or the server refuses.
@@ -71,7 +89,7 @@ class HttpSource(SourceBase):
         plain = self._address.plain
         kind, plus, rest = plain.partition("+")
         url = rest if plus and kind in {"hls", "dash"} else plain
-        body = self._body = in_time(self._client, url, self._settings.open_seconds)
+        body = self._body = in_time(self._client, url, self._client.open_seconds)
         path = urlsplit(body.final_url).path
         playlist: type[HlsPlaylists] | None = None
         if kind == "hls" or is_hls(body.content_type, path):
@@ -80,27 +98,27 @@ class HttpSource(SourceBase):
             playlist = DashPlaylist
         if playlist is not None:
             body.close()
-            self._playlist = playlist(self._client, self._settings)
+            self._playlist = playlist(self._client, max_playlist_bytes=self._max_playlist_bytes)
             return self._playlist.opening(body.final_url)
         if body.size == 0:
             raise SourceEmpty(f"{self.name}: has zero bytes")
         self._live = self._endless = body.size is None
         return Opening(
             body,
-            open_seconds=self._settings.open_seconds,
-            stall_seconds=self._settings.stall_seconds,
+            open_seconds=self._client.open_seconds,
+            stall_seconds=self._client.stall_seconds,
         )
 
     def fault(self) -> SourceError | None:
-        """What a playlist reached for, or who refused a part of it."""
+        """Return the error of a playlist or of one of its parts."""
         return None if self._playlist is None else self._playlist.fault
 
     def wallclock(self) -> float | None:
-        """The program date of a playlist."""
+        """Return the program date of a playlist."""
         return None if self._playlist is None else self._playlist.wallclock()
 
     def close(self) -> None:
-        """Closes connections; a read that never returns keeps its own until it does."""
+        """Close connections; a read that never returns keeps its own until it does."""
         if self._body is not None:
             self._body.close()
         self._client.close()

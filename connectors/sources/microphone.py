@@ -17,7 +17,6 @@ from streamer.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streamer.config.sections import SourceSection
     from streamer.errors import SourceError
 
 BLOCK_SECONDS: Final = 0.05
@@ -29,7 +28,7 @@ POLL_SECONDS: Final = 0.1
 
 
 def portaudio() -> Any:
-    """The sounddevice module.
+    """Import the sounddevice module.
 
     Raises:
         SourceUnsupported: The PortAudio library is missing.
@@ -44,7 +43,7 @@ def portaudio() -> Any:
 
 
 class MicrophoneSource(SourceBase):
-    """Records 16-bit sound and gives it to the decoder as a stream of bytes.
+    """Record 16-bit audio and give it to the decoder as a stream of bytes.
 
     What could not be taken in time is replaced by silence of the same length, so that sound
     keeps its place in time.
@@ -52,13 +51,13 @@ class MicrophoneSource(SourceBase):
     Args:
         device: Number or part of a name, as ``streamer devices`` lists them; empty for the
             system's default.
-        settings: Deadlines.
+        stall_seconds: Seconds in which the next block has to come.
     """
 
-    def __init__(self, device: str, settings: SourceSection) -> None:
+    def __init__(self, device: str, *, stall_seconds: float = 10.0) -> None:
         super().__init__(f"mic:{device}", live=True, endless=True)
         self._device: int | str | None = int(device) if device.isdigit() else device or None
-        self._settings = settings
+        self._stall_seconds = stall_seconds
         self._blocks: queue.Queue[bytes] = queue.Queue(QUEUED_BLOCKS)
         self._pending = b""
         self._stream: Any = None
@@ -68,7 +67,7 @@ class MicrophoneSource(SourceBase):
         self.rate, self.channels = 0, 0
 
     def open(self) -> Opening:
-        """Starts recording.
+        """Start recording.
 
         Raises:
             SourceUnsupported: PortAudio is missing.
@@ -79,8 +78,8 @@ class MicrophoneSource(SourceBase):
         try:
             found = sound.query_devices(self._device, "input")
         except (ValueError, sound.PortAudioError):
-            told = "no such sound input; streamer devices lists them"
-            raise SourceNotFound(f"{self.name}: {told}") from None
+            hint = "no such sound input; streamer devices lists them"
+            raise SourceNotFound(f"{self.name}: {hint}") from None
         self.rate = round(found["default_samplerate"])
         self.channels = min(CHANNELS, found["max_input_channels"])
         try:
@@ -107,7 +106,7 @@ class MicrophoneSource(SourceBase):
         )
 
     def read(self, size: int = -1, /) -> bytes:
-        """Waits for sound.
+        """Wait for audio.
 
         Args:
             size: At most so many bytes.
@@ -116,13 +115,13 @@ class MicrophoneSource(SourceBase):
             Interleaved samples; empty when stopped or when the device fell silent for too long,
             which :meth:`fault` tells apart.
         """
-        deadline = time.monotonic() + self._settings.stall_seconds
+        deadline = time.monotonic() + self._stall_seconds
         while not self._pending and not self._stopped:
             try:
                 self._pending = self._blocks.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 if time.monotonic() >= deadline:
-                    wait = f"{self._settings.stall_seconds:g} s"
+                    wait = f"{self._stall_seconds:g} s"
                     self._fault = SourceStalled(f"{self.name}: nothing came for {wait}")
                     break
         size = size if size > 0 else len(self._pending)
@@ -130,7 +129,7 @@ class MicrophoneSource(SourceBase):
         return data
 
     def blocks(self) -> Iterator[bytes]:
-        """What has been recorded by now, in place of :meth:`read`; does not wait."""
+        """Yield the blocks recorded so far, in place of :meth:`read`; does not wait."""
         while True:
             try:
                 yield self._blocks.get_nowait()
@@ -138,19 +137,19 @@ class MicrophoneSource(SourceBase):
                 return
 
     def seekable(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def fault(self) -> SourceError | None:
-        """Says that the device fell silent."""
+        """Return the error where the device fell silent."""
         return self._fault
 
     def wallclock(self) -> float | None:
-        """When the first sample was recorded, by this machine's clock."""
+        """Return when the first sample was recorded, by this machine's clock."""
         return self._began
 
     def close(self) -> None:
-        """Ends the recording."""
+        """End the recording."""
         if self._stream is not None:
             self._stream.close(ignore_errors=True)
             self._stream = None

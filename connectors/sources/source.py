@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from streamer.connectors.sources.beginning import Beginning
+    from streamer.connectors.sources.file import FileFingerprint
     from streamer.errors import SourceError
 
 
@@ -116,10 +116,10 @@ class Source(Protocol):
     def wallclock(self) -> float | None:
         """When the input's first moment was, in seconds since the Unix epoch, if it says so."""
 
-    def beginning(self) -> Beginning | None:
+    def fingerprint(self) -> FileFingerprint | None:
         """What the open input begins with; None where it cannot be known again by that."""
 
-    def continues(self, known: Beginning) -> bool:
+    def matches(self, known: FileFingerprint) -> bool:
         """Whether the input, which need not be open, may be the one that had this beginning."""
 
     def stop(self) -> None:
@@ -183,11 +183,11 @@ class SourceBase:
         """The source itself knows none."""
         return None
 
-    def beginning(self) -> Beginning | None:
+    def fingerprint(self) -> FileFingerprint | None:
         """Only files are known again."""
         return None
 
-    def continues(self, known: Beginning) -> bool:
+    def matches(self, known: FileFingerprint) -> bool:
         """Nothing speaks against it."""
         return True
 

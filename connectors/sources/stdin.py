@@ -6,8 +6,7 @@ import os
 import select
 from typing import TYPE_CHECKING
 
-from streamer.connectors.sources.file import check_file
-from streamer.connectors.sources.followed import FollowedSource
+from streamer.connectors.sources.file import FollowedSource, check_file
 from streamer.connectors.sources.source import Opening
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ WAIT_SECONDS = 1.0
 
 
 class PipeSource(FollowedSource):
-    """Reads a pipe without ever blocking for good.
+    """Read a pipe without ever blocking for good.
 
     Args:
         pipe: An open file descriptor, which stays open, or the path of a named pipe.
@@ -35,11 +34,11 @@ class PipeSource(FollowedSource):
 
     @property
     def replays(self) -> bool:
-        """What was read is gone."""
+        """Return False: what was read is gone."""
         return False
 
     def open(self) -> Opening:
-        """Opens a named pipe; a descriptor is open already.
+        """Open a named pipe; a descriptor is open already.
 
         Returns:
             This object, which is its own byte stream.
@@ -74,7 +73,7 @@ class PipeSource(FollowedSource):
         return None
 
     def stop(self) -> None:
-        """Wakes a waiting read, which then ends the input."""
+        """Wake a waiting read, which then ends the input."""
         self._stopped = True
         try:
             os.write(self._wake_write, b"x")
@@ -83,7 +82,7 @@ class PipeSource(FollowedSource):
             return
 
     def close(self) -> None:
-        """Closes what this object opened itself."""
+        """Close what this object opened itself."""
         if self._wake_write < 0:
             return
         if not isinstance(self._pipe, int) and self._fd >= 0:

@@ -6,15 +6,16 @@ import contextlib
 import logging
 import queue
 import re
+import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
-from streamer.connectors.sources.connections import EndableAdapter
 from streamer.errors import (
     SourceClosed,
     SourceError,
@@ -27,8 +28,10 @@ from streamer.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from streamer.config.sections import SourceSection
+    from urllib3.connectionpool import HTTPConnectionPool
+
     from streamer.connectors.sources.address import Address
 
 # Its debug lines hold whole addresses, tokens included.
@@ -44,6 +47,55 @@ _VERSIONS: Final = ("ETag", "Last-Modified")
 _PART: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.IGNORECASE)
 
 
+class EndableAdapter(HTTPAdapter):
+    """Keep track of the sockets, so that closing ends every wait for one of them.
+
+    The time limits of requests are between two bytes: a server that sends one now and then, of
+    a body or of a head, could keep a thread for as long as it likes.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: set[socket.socket] = set()
+        self._ended = False
+        super().__init__()
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> HTTPConnectionPool:
+        """Make the pool as the library does; its connections register their sockets."""
+        pool = super().get_connection_with_tls_context(*args, **options)
+        plain: Any = pool.ConnectionCls
+        if hasattr(plain, "registers"):
+            return pool
+        register = self._register
+
+        class Registering(plain):  # type: ignore[misc]
+            registers = True
+
+            def connect(self) -> None:
+                super().connect()
+                register(self.sock)
+
+        pool.ConnectionCls = Registering
+        return pool
+
+    def close(self) -> None:
+        """End all connections, idle or not, for good; may be called twice."""
+        self._ended = True
+        for one in list(self._sockets):
+            _end(one)
+        super().close()
+
+    def _register(self, made: socket.socket) -> None:
+        self._sockets = {one for one in self._sockets if one.fileno() >= 0} | {made}
+        if self._ended:
+            _end(made)
+
+
+def _end(one: socket.socket) -> None:
+    # Not closed, which is for the thread that uses it; not as TLS, whose state is that thread's.
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
 class Client:
     """Fetches from one site and from where its playlists point, over HTTP and HTTPS only.
 
@@ -51,18 +103,26 @@ class Client:
 
     Args:
         address: Where the login belongs.
-        settings: Deadlines and authorities.
         stopped: Asked while waiting.
+        open_seconds: Seconds in which the server has to answer.
+        stall_seconds: Seconds in which the next byte has to come.
+        ca_file: PEM file of authorities; None takes the usual ones.
     """
 
     def __init__(
-        self, address: Address, settings: SourceSection, stopped: Callable[[], bool]
+        self,
+        address: Address,
+        stopped: Callable[[], bool],
+        *,
+        open_seconds: float = 10.0,
+        stall_seconds: float = 10.0,
+        ca_file: Path | None = None,
     ) -> None:
         self._login = address.login
         self._site = site(address.plain.removeprefix("hls+").removeprefix("dash+"))
         self.name = address.shown
-        self._limits = (settings.open_seconds, settings.stall_seconds)
-        self._told_to_stop = stopped
+        self.open_seconds, self.stall_seconds = open_seconds, stall_seconds
+        self._stop_requested = stopped
         self._closed = False
         self._session = requests.Session()
         adapter = EndableAdapter()
@@ -71,12 +131,12 @@ class Client:
         self._session.max_redirects = REDIRECTS
         # A film does not become smaller; a coded body would make ranges meaningless.
         self._session.headers["Accept-Encoding"] = "identity"
-        self._authorities = None if settings.ca_file is None else str(settings.ca_file)
+        self._authorities = None if ca_file is None else str(ca_file)
 
     @property
     def stopped(self) -> bool:
         """Whether nobody waits for anything any more."""
-        return self._closed or self._told_to_stop()
+        return self._closed or self._stop_requested()
 
     def get(
         self, url: str, first: int = 0, end: int | None = None, tag: str | None = None
@@ -108,7 +168,7 @@ class Client:
                 headers=ranges,
                 auth=auth,
                 stream=True,
-                timeout=self._limits,
+                timeout=(self.open_seconds, self.stall_seconds),
                 verify=self._authorities,
             )
         except requests.RequestException as error:

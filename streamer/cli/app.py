@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "compare": (SEGMENT, "Show true scene times beside those found."),
     "schema": (SEGMENT, "Print the JSON Schema of an event."),
     "weights": (WEIGHTS, "Pull, list and verify the pretrained networks."),
+    "plugins": (WEIGHTS, "List sources, sinks, aspects and shot detectors."),
     "compose": (LEARN, "Compose annotated synthetic films."),
     "extract": (LEARN, "Turn annotated films into a dataset of shot features."),
     "train": (LEARN, "Train experts and mixer."),

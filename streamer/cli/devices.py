@@ -22,7 +22,7 @@ def devices(
     import json
     from dataclasses import asdict
 
-    from streamer.connectors.sources.devices import devices as found
+    from streamer.connectors.sources.capture import devices as found
     from streamer.lines import report
 
     there, missing = found()

@@ -54,9 +54,9 @@ def send(config: Config = None) -> int:
     """
     from streamer.config.load import load_settings
     from streamer.connectors.sinks.registry import open_sink
-    from streamer.connectors.sinks.use import SinkUse
     from streamer.errors import SinkError
     from streamer.lines import report
+    from streamer.plugins import SinkContext
 
     section = load_settings(config).kafka
     failed = False
@@ -67,7 +67,7 @@ def send(config: Config = None) -> int:
         if each.busy or not each.events:
             continue
         try:
-            sink = open_sink(each.target, SinkUse(each.stream, section))
+            sink = open_sink(each.target, SinkContext(each.stream, {"kafka": section}))
             try:
                 sink.flush()
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,13 @@ from streamer.cli.training import (
 
 
 def tables(
-    dataset: Annotated[Path, typer.Argument(help="Folder of <movie>.safetensors.")],
+    datasets: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder of <movie>.safetensors; several of the same films, each by another "
+            "network, measure relation experts instead."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder that receives tables and figures.")],
     folds: Annotated[int, typer.Option(min=2, help="Folds, by movie.")] = 5,
     test: Annotated[
@@ -64,13 +71,37 @@ def tables(
         Path | None, typer.Option(help="Folder of the films, for key frames in the figure.")
     ] = None,
     movie: Annotated[str | None, typer.Option(help="Movie whose weights are drawn.")] = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(
+            help="With several datasets: TOML file of folds and what is tested; that of the "
+            "package when absent."
+        ),
+    ] = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
     """Trains and measures every row by cross validation; a killed run goes on where it was."""
+    from streamer.errors import ConfigError
     from streamer.models.dataset.folder import DatasetFolder
+
+    if len(datasets) > 1:
+        from streamer.models.relations.real import make_real_tables, read_protocol
+
+        shown, files = make_real_tables(
+            [DatasetFolder(each) for each in datasets],
+            out,
+            read_protocol(protocol),
+            (lambda _line: None) if quiet else partial(typer.echo, err=True),
+        )
+        typer.echo(shown)
+        for file in files:
+            typer.echo(file, err=True)
+        return
+    if protocol is not None:
+        raise ConfigError("a protocol needs several datasets of the same films")
     from streamer.models.tables.run import make_tables
 
     settings = training_settings(
@@ -93,7 +124,7 @@ def tables(
     named = tuple(name.strip() for name in test.split(",") if name.strip())
     with training_progress(settings, quiet, one_line=True) as told:
         made = make_tables(
-            DatasetFolder(dataset),
+            DatasetFolder(datasets[0]),
             out,
             settings,
             folds,

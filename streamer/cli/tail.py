@@ -47,6 +47,10 @@ def tail(
     realtime: Annotated[
         bool | None, typer.Option("--realtime", help="Play a file at the speed of life.")
     ] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live", help="A pipe is live: leave aspects out while it is behind."),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the networks run.")
     ] = None,
@@ -110,6 +114,7 @@ def tail(
         "source.follow": follow,
         "source.idle_timeout": idle_timeout,
         "source.realtime": realtime,
+        "source.live": live,
         "runtime.device": device,
         "segment.threshold": threshold,
         "segment.lookahead": lookahead,
@@ -164,11 +169,11 @@ def _open(location: str, settings: Settings, interruption: Interruption) -> bool
         from streamer.cli.monitor import Monitor
         from streamer.cli.watch import Watch
         from streamer.connectors.sinks.registry import open_sink
-        from streamer.connectors.sinks.use import SinkUse
         from streamer.live.reconnect import SourceFactory
+        from streamer.plugins import SinkContext
 
         notices: SimpleQueue[str] = SimpleQueue()
-        use = SinkUse(stream, settings.kafka, notices.put)
+        use = SinkContext(stream, {"kafka": settings.kafka}, notices.put)
         printed = "-" if settings.output.file is None else str(settings.output.file)
         watch = Watch(stream, reporter, notices)
         stack.callback(watch.show_notices)

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from streamer.config.listen import parse_listen
+from streamer.plugins import BUILT_IN, nearest, table
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Emit = Literal["boundaries", "shots", "scenes"]
@@ -138,6 +139,13 @@ class SourceSection(Section):
         default=False,
         description="Read a file at the speed it plays, as if it were live.",
     )
+    live: bool = Field(
+        default=False,
+        description=(
+            "A pipe carries live input: aspects are left out while it is behind, so that its delay "
+            "stays bounded. Network feeds and devices are always live, files never."
+        ),
+    )
     open_seconds: PositiveFloat = Field(
         default=10.0,
         description="Seconds in which a network or device has to answer and show its streams.",
@@ -237,13 +245,13 @@ class DecodeSection(Section):
 class ShotsSection(Section):
     """Thresholds of the shot splitter."""
 
-    detector: Literal["thumbnails", "transnetv2"] = Field(
+    detector: str = Field(
         default="thumbnails",
         description=(
             "What finds cuts: `thumbnails` compares small frames and decides within "
             "latency_frames; `transnetv2` is a network that looks up to 74 frames ahead and takes "
             "a good part of a core (`streamer weights pull transnetv2`). It uses none of the "
-            "three thresholds that follow its own."
+            "three thresholds that follow its own. Others are plug-ins: `streamer plugins`."
         ),
     )
     transnet_threshold: Unit = Field(
@@ -281,6 +289,15 @@ class ShotsSection(Section):
         default=4.0,
         description="Length of a shot, in seconds, while the input has no video.",
     )
+
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BUILT_IN["shot_detectors"]:
+            known = table("shot_detectors")
+            if name not in known:
+                raise ValueError(f"is no shot detector; {nearest(name, known)}")
+        return name
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -353,8 +370,8 @@ class AspectsSection(Section):
         default=None,
         examples=[{"loudness": {"network": "your_package.loudness:NETWORK"}}],
         description=(
-            "Aspects beyond the paper's slots, by name, filled from installed modules: "
-            "docs/adding-an-aspect.md."
+            "Aspects beyond the paper's slots, by name, filled by plug-ins or "
+            "installed modules: docs/guides/plugins.md."
         ),
     )
 

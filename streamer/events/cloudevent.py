@@ -10,7 +10,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from streamer.events.ids import EventKind, event_id
-from streamer.events.payload import to_json
+from streamer.events.payload import Boundary, Gap, Scene, Shot, from_json, to_json
 
 if TYPE_CHECKING:
     from streamer.events.payload import EventData
@@ -25,6 +25,9 @@ SCHEMAS: Final[dict[EventKind, str]] = {
     kind: f"urn:moae-streamer:schema:{kind}:v1" for kind in TYPES
 }
 
+_PAYLOADS: Final[dict[str, type[Boundary | Shot | Scene | Gap]]] = {
+    TYPES[kind.kind]: kind for kind in (Boundary, Shot, Scene, Gap)
+}
 _FORMAT: Final = JSONFormat()
 
 
@@ -59,6 +62,18 @@ def cloud_event(data: EventData, time: datetime | None = None) -> CloudEvent:
         },
         to_json(data),
     )
+
+
+def payload(event: CloudEvent) -> EventData:
+    """Unwrap an event.
+
+    Raises:
+        ValueError: It is of an unknown type, or its data does not fit the type.
+    """
+    kind = _PAYLOADS.get(event.get_type())
+    if kind is None:
+        raise ValueError(f"{event.get_type()}: no event of this program")
+    return from_json(kind, event.get_data())
 
 
 def to_line(event: CloudEvent) -> bytes:

@@ -76,6 +76,11 @@ class Position:
         """The exact position on the stream's own clock."""
         return Instant(self.pts, Fraction(self.time_base))
 
+    def to_json(self) -> dict[str, Any]:
+        """Turn an event into plain JSON values, the ``data`` of its CloudEvent."""
+        values: dict[str, Any] = _ADAPTERS[type(self)].dump_python(self, mode="json")
+        return values
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class Wallclock:

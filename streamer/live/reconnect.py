@@ -72,7 +72,7 @@ def detect_rotation(place: ResumeState, source: Source) -> Disconnect | None:
         source: The one that is there now, not opened yet.
     """
     known, since = place.beginning, place.lost_at
-    if since is None or known is None or not place.same or source.continues(known):
+    if since is None or known is None or not place.same or source.matches(known):
         return None
     return Disconnect("rotated", f"{source.name}: is another file than before", since)
 

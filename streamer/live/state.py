@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.config.folders import safe_file_name
-from streamer.connectors.sources.beginning import Beginning
+from streamer.connectors.sources.file import FileFingerprint
 from streamer.errors import StateDamaged, StateError, StateUnwritable
 from streamer.files import PRIVATE, put_aside, write_atomically
 from streamer.pipeline import resume_point
@@ -62,7 +62,7 @@ class Head(BaseModel):
     shots: Count
     scenes: Count
     boundaries: Count
-    beginning: Beginning | None = None
+    beginning: FileFingerprint | None = None
 
 
 class _Content(BaseModel):

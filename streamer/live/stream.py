@@ -211,7 +211,10 @@ class StreamRun:
                 assert self._decoder is not None
                 self._endless = source.endless
                 self._feed = self._feed or source.endless
-                yield Opened(connection.info, self._decoder.warnings)
+                warnings = self._decoder.warnings
+                if self._is_live(source) and not source.endless:
+                    warnings += ("read as live: aspects are left out while it is behind",)
+                yield Opened(connection.info, warnings)
                 self._shedder.restart()
                 run = self._epoch(connection, source)
                 buffer = GapBuffer(
@@ -415,16 +418,20 @@ class StreamRun:
         self._reported = now
         if self._settings.source.realtime:
             lag = self._late(item.start) or 0.0
-        elif source.replays:
-            # Files are read as fast as possible: they have no lag.
+        elif not self._is_live(source):
+            # Files, and pipes of finished films, are read as fast as possible: they have no lag.
             lag = 0.0
-        self._shedder.relieve(0.0 if source.replays else lag, now)
+        self._shedder.relieve(lag if self._is_live(source) else 0.0, now)
         self._times.decoding(connection.decoding)
         self._progress = replace(self._progress, lag=lag)
         yield self._report(max(self._progress.position, self._base + run.elapsed))
         slow = self._shedder.slow(lag, now, self._times)
         if slow is not None:
             yield Behind(slow, lag)
+
+    def _is_live(self, source: Source) -> bool:
+        """Whether the input is made while it is read: only then may aspects be left out."""
+        return source.endless or (self._settings.source.live and not source.replays)
 
     def _report(self, position: Fraction) -> Progress:
         self._progress = replace(
@@ -450,7 +457,7 @@ class StreamRun:
         if self._cut or not self._keeps_state:
             return
         if self._source is not None:
-            self._place = replace(self._place, beginning=self._source.beginning())
+            self._place = replace(self._place, beginning=self._source.fingerprint())
         yield SavePoint(replace(self._counts), self._place, self._exact)
 
 

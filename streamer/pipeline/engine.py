@@ -101,7 +101,7 @@ def load_shot_network(
     Raises:
         WeightsError: Its weights are missing or corrupt.
     """
-    if settings.detector == "thumbnails":
+    if settings.detector != "transnetv2":
         return None
     return ShotNetwork(store.load(settings.detector), device).predict
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.connectors.sources.beginning import Beginning
+    from streamer.connectors.sources.file import FileFingerprint
     from streamer.events.payload import Boundary, GapReason
     from streamer.pipeline.resume_point import ResumePoint
     from streamer.timeline import StreamInfo
@@ -152,7 +152,7 @@ class ResumeState:
     lost_at: float | None = None
     same: bool = False
     ended: bool = False
-    beginning: Beginning | None = None
+    beginning: FileFingerprint | None = None
     damage: str = ""
 
 

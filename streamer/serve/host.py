@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from streamer.config.folders import fingerprint
 from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.sink import ConsumerGone
-from streamer.connectors.sinks.use import SinkUse
 from streamer.connectors.sources.address import redact
 from streamer.errors import (
     ExtractionError,
@@ -30,6 +29,7 @@ from streamer.metrics.meter import StreamMeter
 from streamer.metrics.sinks import Stateful
 from streamer.pipeline.progress import Counts, Disconnected, Opened, Progress, SavePoint
 from streamer.pipeline.segmentation import StreamSegmentation
+from streamer.plugins import SinkContext
 from streamer.serve.status import StatusKeeper
 
 if TYPE_CHECKING:
@@ -280,7 +280,8 @@ class StreamHost:
                 if not self._admitted:
                     return False
         with ExitStack() as stack:
-            use = SinkUse(self.entry.name, self._settings.kafka, self._warn, self._hurry)
+            kafka = {"kafka": self._settings.kafka}
+            use = SinkContext(self.entry.name, kafka, self._warn, self._hurry)
             sinks: list[Sink] = []
             for place in self._settings.output.sinks:
                 sinks.append(open_sink(place, use))

@@ -12,7 +12,7 @@ import pytest
 
 from streamer.config.sections import KafkaSection
 from streamer.connectors.sinks.registry import open_sink
-from streamer.connectors.sinks.use import SinkUse
+from streamer.plugins import SinkContext
 from tests.connectors.sinks.test_kafka import STREAM, events
 from tests.kafka import ROOT, Broker
 
@@ -25,7 +25,8 @@ def test_the_consumers(program: str, broker: Broker, tmp_path: Path) -> None:
     assert len([line for line in program.splitlines() if line]) <= 14
     topic = broker.topic()
     sink = open_sink(
-        f"kafka://{broker.address}/{topic}", SinkUse(STREAM, KafkaSection(spool=tmp_path))
+        f"kafka://{broker.address}/{topic}",
+        SinkContext(STREAM, {"kafka": KafkaSection(spool=tmp_path)}),
     )
     sent = events(3)
     for event in sent:

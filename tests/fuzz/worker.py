@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.config.sections import SourceSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.source import Source
 from streamer.decode.decoder import Decoder

@@ -107,6 +107,7 @@ SOURCES: dict[str, tuple[Callable[[], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "line"), SOURCES.values(), ids=SOURCES.keys())
 def test_what_libraries_say_is_one_line_a_kind_without_their_words(
     source: Callable[[], None], line: str, capfd: pytest.CaptureFixture[str]

@@ -119,6 +119,7 @@ def test_more_channels_than_a_resampler_takes(tmp_path: Path) -> None:
         assert [one["loud"] for one in each["heard"]] == pytest.approx([LOUD] * 2, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", OWN_ORDER)
 @pytest.mark.parametrize("codec", ["pcm_s16le", "alac"])
 def test_places_listed_one_by_one(tmp_path: Path, order: str, codec: str) -> None:

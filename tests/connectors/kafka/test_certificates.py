@@ -11,7 +11,7 @@ import pytest
 from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
 from streamer.connectors.sinks.registry import open_sink
-from streamer.connectors.sinks.use import SinkUse
+from streamer.plugins import SinkContext
 from tests.connectors.kafka.conftest import Config, Settings
 from tests.connectors.kafka.refusal import refused
 from tests.connectors.kafka.secured import KEY_PASSWORD, Secured
@@ -32,7 +32,7 @@ def test_the_right_one_sends_and_consumes(
     secured.allow(f"READ group of-{topic}", listener="mutual")
     url = f"kafkas://{secured.mutual}/{topic}"
     section = KafkaSection.model_validate({"spool": tmp_path / "spool"} | trusted)
-    sink = open_sink(url, SinkUse(STREAM, section))
+    sink = open_sink(url, SinkContext(STREAM, {"kafka": section}))
     sink.add(events(1)[0])
     sink.flush()
     sink.close()

@@ -16,13 +16,13 @@ from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
 from streamer.connectors.sinks.kafka import KafkaSink
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
-from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import FleetError, SinkError
 from streamer.fleet.log import ShotLog
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.segmenter import BrokerClock
 from streamer.fleet.topics import TopicMaker
 from streamer.metrics.metrics import Metrics
+from streamer.plugins import SinkContext
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
 from tests.kafka import PATIENCE, Broker, free_port
 
@@ -30,7 +30,7 @@ HOUR = 3600.0
 
 
 def opened(broker: Broker, topic: str, folder: Path) -> KafkaSink:
-    use = SinkUse(STREAM, KafkaSection(spool=folder))
+    use = SinkContext(STREAM, {"kafka": KafkaSection(spool=folder)})
     sink = open_sink(f"kafka://{broker.address}/{topic}", use)
     assert isinstance(sink, KafkaSink)
     return sink

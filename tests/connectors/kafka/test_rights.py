@@ -17,7 +17,6 @@ from streamer.connectors.kafka.reader import EventReader, Record
 from streamer.connectors.sinks.kafka import KafkaSink
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
-from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import FleetError, SinkError
 from streamer.events.cloudevent import cloud_event
 from streamer.fleet.log import ShotLog
@@ -25,6 +24,7 @@ from streamer.fleet.outbox import Outbox
 from streamer.fleet.topics import Topics
 from streamer.metrics.catalogue import BROKER_ERRORS
 from streamer.metrics.metrics import Metrics
+from streamer.plugins import SinkContext
 from tests.connectors.kafka.conftest import Config, Settings
 from tests.connectors.kafka.refusal import refused
 from tests.connectors.kafka.secured import Secured
@@ -39,7 +39,7 @@ def section(tmp_path: Path, account: Settings) -> KafkaSection:
 
 
 def opened(url: str, use: KafkaSection) -> KafkaSink:
-    sink = open_sink(url, SinkUse(STREAM, use))
+    sink = open_sink(url, SinkContext(STREAM, {"kafka": use}))
     assert isinstance(sink, KafkaSink)
     return sink
 

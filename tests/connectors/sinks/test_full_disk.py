@@ -17,9 +17,9 @@ from streamer.connectors.sinks.kafka import spool_path
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.spool import Spool
-from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import SinkError
 from streamer.events.cloudevent import to_line
+from streamer.plugins import SinkContext
 from tests.connectors.sinks.test_kafka import events, ids, received
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_a_broker_that_is_back_gets_all_events_once(broker: Broker, disk: Path) 
     kept = wanted[:count]
     assert 100 < count < len(wanted)
     with filled(disk):
-        sink = open_sink(url, SinkUse("film", section))
+        sink = open_sink(url, SinkContext("film", {"kafka": section}))
         sink.flush()
         sink.close()
         topic = url.rsplit("/", 1)[1]

@@ -25,9 +25,9 @@ from streamer.connectors.sinks.kafka import KafkaSink, spool_folder, spool_path
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.spool import Spool
-from streamer.connectors.sinks.use import SinkUse
 from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.validate import problems
+from streamer.plugins import SinkContext
 from streamer.saved import seal
 from streamer.timeline import Instant
 from tests.kafka import Broker
@@ -56,12 +56,12 @@ def notices() -> list[str]:
 
 
 @pytest.fixture
-def use(tmp_path: Path, notices: list[str]) -> SinkUse:
+def use(tmp_path: Path, notices: list[str]) -> SinkContext:
     section = KafkaSection(spool=tmp_path / "spool", flush_seconds=60.0)
-    return SinkUse(STREAM, section, notices.append)
+    return SinkContext(STREAM, {"kafka": section}, notices.append)
 
 
-def opened(broker: Broker, topic: str, use: SinkUse) -> KafkaSink:
+def opened(broker: Broker, topic: str, use: SinkContext) -> KafkaSink:
     sink = open_sink(f"kafka://{broker.address}/{topic}", use)
     assert isinstance(sink, KafkaSink)
     return sink
@@ -69,11 +69,11 @@ def opened(broker: Broker, topic: str, use: SinkUse) -> KafkaSink:
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_a_record_is_a_valid_event_under_the_streams_name(
-    broker: Broker, use: SinkUse, compression: str
+    broker: Broker, use: SinkContext, compression: str
 ) -> None:
     topic = broker.topic()
-    section = use.kafka.model_copy(update={"compression": compression})
-    sink = opened(broker, topic, SinkUse(STREAM, section))
+    section = use.settings["kafka"].model_copy(update={"compression": compression})
+    sink = opened(broker, topic, SinkContext(STREAM, {"kafka": section}))
     sent = events(3)
     for event in sent:
         sink.add(event)
@@ -97,7 +97,7 @@ def test_a_record_is_a_valid_event_under_the_streams_name(
 
 
 def test_a_broker_that_crashes_in_the_middle_loses_nothing_and_repeats_nothing(
-    broker: Broker, use: SinkUse, notices: list[str], monkeypatch: pytest.MonkeyPatch
+    broker: Broker, use: SinkContext, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "STALL_SECONDS", 0.5)
     topic = broker.topic()
@@ -127,12 +127,12 @@ import os, sys
 from pathlib import Path
 from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.spool import Spool
-from streamer.connectors.sinks.use import SinkUse
+from streamer.plugins import SinkContext
 from streamer.config.sections import KafkaSection
 from tests.connectors.sinks.test_kafka import STREAM, events
 url, folder = sys.argv[1:]
 section = KafkaSection(spool=Path(folder), start_without_broker=True, connect_seconds=0.5)
-sink = open_sink(url, SinkUse(STREAM, section))
+sink = open_sink(url, SinkContext(STREAM, {"kafka": section}))
 for event in events(1000):
     sink.add(event)
     os.write(1, event.get_id().encode() + b"\\n")
@@ -141,13 +141,13 @@ for event in events(1000):
 
 @pytest.mark.parametrize("away", [False, True], ids=["broker there", "broker away"])
 def test_a_producer_that_is_killed_loses_nothing_that_was_printed(
-    broker: Broker, use: SinkUse, notices: list[str], away: bool
+    broker: Broker, use: SinkContext, notices: list[str], away: bool
 ) -> None:
     topic = broker.topic()
     url = f"kafka://{broker.address}/{topic}"
     if away:
         broker.stop()
-    command = [sys.executable, "-c", PRODUCER, url, str(spool_folder(use.kafka))]
+    command = [sys.executable, "-c", PRODUCER, url, str(spool_folder(use.settings["kafka"]))]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdout is not None
@@ -158,7 +158,7 @@ def test_a_producer_that_is_killed_loses_nothing_that_was_printed(
     assert told == ids(events(len(told)))
     if away:
         broker.again()
-    (left,) = leftovers(spool_folder(use.kafka))
+    (left,) = leftovers(spool_folder(use.settings["kafka"]))
     sink = opened(broker, topic, use)
     if left.events:
         assert f"sending {left.events} events that an earlier run left" in notices[0]
@@ -186,13 +186,13 @@ def crowd(tmp_path: Path) -> Iterator[list[KafkaSink]]:
 
 
 def test_a_stream_is_in_the_partition_where_other_clients_put_it(
-    broker: Broker, use: SinkUse, crowd: list[KafkaSink]
+    broker: Broker, use: SinkContext, crowd: list[KafkaSink]
 ) -> None:
     partitions = 5
     topic = broker.topic(partitions)
     names = [f"channel {number}" for number in range(12)]
     for name in names:
-        crowd.append(opened(broker, topic, SinkUse(name, use.kafka)))
+        crowd.append(opened(broker, topic, SinkContext(name, use.settings)))
         crowd[-1].add(events(1, stream=name)[0])
     for sink in crowd:
         sink.flush()
@@ -206,12 +206,12 @@ def test_a_stream_is_in_the_partition_where_other_clients_put_it(
 
 
 def test_streams_share_a_topic_and_keep_their_own_order(
-    broker: Broker, use: SinkUse, crowd: list[KafkaSink]
+    broker: Broker, use: SinkContext, crowd: list[KafkaSink]
 ) -> None:
     topic = broker.topic()
     names = ["one", "two/with a slash", "två"]
     for name in names:
-        crowd.append(opened(broker, topic, SinkUse(name, use.kafka)))
+        crowd.append(opened(broker, topic, SinkContext(name, use.settings)))
     for number in range(40):
         for name, sink in zip(names, crowd, strict=True):
             sink.add(events(1, number, name)[0])
@@ -224,11 +224,11 @@ def test_streams_share_a_topic_and_keep_their_own_order(
 
 
 def test_damaged_events_block_no_others_and_get_no_new_ids(
-    broker: Broker, use: SinkUse, notices: list[str]
+    broker: Broker, use: SinkContext, notices: list[str]
 ) -> None:
     topic = broker.topic()
     url = f"kafka://{broker.address}/{topic}"
-    path = spool_path(KafkaAddress.parse(url), STREAM, use.kafka)
+    path = spool_path(KafkaAddress.parse(url), STREAM, use.settings["kafka"])
     spool = Spool(path, 1 << 20)
     spool.open(url, STREAM)
     sent = events(6)
@@ -247,7 +247,9 @@ def test_damaged_events_block_no_others_and_get_no_new_ids(
     assert (sink.state.delivered, sink.state.refused, sink.state.waiting) == (4, 2, 0)
     sink.close()
     assert received(broker.read(topic, 4)) == ids([sent[0], sent[1], sent[3], sent[5]])
-    assert [(each.events, each.refused) for each in leftovers(spool_folder(use.kafka))] == [(0, 2)]
+    assert [
+        (each.events, each.refused) for each in leftovers(spool_folder(use.settings["kafka"]))
+    ] == [(0, 2)]
     told = [line for line in notices if "kept in the table refused" in line]
     assert len(told) == 2
     assert any("event 3: damaged: its checksum does not match" in line for line in told)

@@ -16,8 +16,8 @@ from streamer.connectors.sinks.kafka import KafkaSink, spool_folder
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
 from streamer.connectors.sinks.sink import Sink
-from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import ConfigError, SinkError
+from streamer.plugins import SinkContext
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
 from tests.kafka import PASSWORD, USER, Broker, free_port, script
 
@@ -30,7 +30,7 @@ def section(tmp_path: Path, **options: object) -> KafkaSection:
 
 def refused(url: str, use: KafkaSection) -> str:
     with pytest.raises(SinkError) as refusal:
-        open_sink(url, SinkUse(STREAM, use)).close()
+        open_sink(url, SinkContext(STREAM, {"kafka": use})).close()
     assert refusal.value.exit_code == 50
     text = str(refusal.value)
     assert "\n" not in text
@@ -56,7 +56,7 @@ def test_a_topic_that_is_not_there(broker: Broker, tmp_path: Path) -> None:
     assert "kafka.create_topics = true" in text
     assert "scenes.none" not in broker.topics
     assert run(command.split()[1:]) == 0
-    open_sink(text.partition(": ")[0], SinkUse(STREAM, section(tmp_path))).close()
+    open_sink(text.partition(": ")[0], SinkContext(STREAM, {"kafka": section(tmp_path)})).close()
     broker.forget("scenes.none")
 
 
@@ -65,7 +65,7 @@ def test_a_topic_is_made_where_that_is_wanted(broker: Broker, tmp_path: Path) ->
     url = f"kafka://{broker.address}/{name}"
     wanted = section(tmp_path, create_topics=True, partitions=3)
     for _ in range(2):
-        sink = open_sink(url, SinkUse(STREAM, wanted))
+        sink = open_sink(url, SinkContext(STREAM, {"kafka": wanted}))
         sink.add(events(1)[0])
         sink.flush()
         sink.close()
@@ -79,7 +79,7 @@ def test_a_topic_that_is_deleted_meanwhile_is_named(broker: Broker, tmp_path: Pa
     topic = broker.topic()
     url = f"kafka://{broker.address}/{topic}"
     use = section(tmp_path, flush_seconds=90.0)
-    sink = open_sink(url, SinkUse(STREAM, use))
+    sink = open_sink(url, SinkContext(STREAM, {"kafka": use}))
     sink.add(events(3)[0])
     sink.flush()
     broker.forget(topic)
@@ -90,7 +90,7 @@ def test_a_topic_that_is_deleted_meanwhile_is_named(broker: Broker, tmp_path: Pa
         sink.close()
     # What was not taken waits, and goes to the topic as soon as it is there again.
     assert run(["topics", "create", url, "--partitions", "1"]) == 0
-    sink = open_sink(url, SinkUse(STREAM, use))
+    sink = open_sink(url, SinkContext(STREAM, {"kafka": use}))
     sink.add(events(3)[2])
     sink.flush()
     sink.close()
@@ -106,7 +106,7 @@ def test_tls_and_login(broker: Broker, tmp_path: Path) -> None:
         (f"kafkas://{broker.login}/{topic}", trusted | login(sasl_mechanism="PLAIN")),
         (f"kafka://{broker.open}/{topic}", login()),
     ):
-        sink = open_sink(url, SinkUse(STREAM, section(tmp_path, **options)))
+        sink = open_sink(url, SinkContext(STREAM, {"kafka": section(tmp_path, **options)}))
         sink.add(events(1)[0])
         sink.flush()
         sink.close()
@@ -152,14 +152,16 @@ def test_tls_and_login_that_do_not_fit(
 def test_a_password_never_travels_in_the_clear(tmp_path: Path) -> None:
     options = section(tmp_path, **login(sasl_mechanism="PLAIN"))
     with pytest.raises(ConfigError, match="needs kafkas://"):
-        open_sink("kafka://localhost/scenes", SinkUse(STREAM, options))
+        open_sink("kafka://localhost/scenes", SinkContext(STREAM, {"kafka": options}))
     assert PASSWORD not in repr(options)
     assert PASSWORD not in options.model_dump_json()
 
 
 def test_an_event_that_is_too_large_for_the_topic(broker: Broker, tmp_path: Path) -> None:
     topic = broker.topic(max_message_bytes="1100")
-    sink = open_sink(f"kafka://{broker.address}/{topic}", SinkUse(STREAM, section(tmp_path)))
+    sink = open_sink(
+        f"kafka://{broker.address}/{topic}", SinkContext(STREAM, {"kafka": section(tmp_path)})
+    )
     with pytest.raises(SinkError, match=r"has \d+ bytes and the topic takes 1100; raise"):
         sink.add(events(1)[0])
     sink.close()
@@ -168,7 +170,7 @@ def test_an_event_that_is_too_large_for_the_topic(broker: Broker, tmp_path: Path
 
 def test_many_events_fit_where_each_of_them_does(broker: Broker, tmp_path: Path) -> None:
     topic = broker.topic(max_message_bytes="5000")
-    use = SinkUse(STREAM, section(tmp_path, compression="none"))
+    use = SinkContext(STREAM, {"kafka": section(tmp_path, compression="none")})
     sink = open_sink(f"kafka://{broker.address}/{topic}", use)
     for event in events(50):
         sink.add(event)
@@ -181,7 +183,7 @@ def test_a_limit_that_shrinks_meanwhile_costs_no_event_and_blocks_none(
     broker: Broker, tmp_path: Path
 ) -> None:
     topic = broker.topic()
-    use = SinkUse(STREAM, section(tmp_path, compression="none"))
+    use = SinkContext(STREAM, {"kafka": section(tmp_path, compression="none")})
     sink = open_sink(f"kafka://{broker.address}/{topic}", use)
     broker.set(topic, "max.message.bytes", "1100")
     sink.add(events(1)[0])
@@ -201,7 +203,7 @@ def test_a_broker_that_stays_away_leaves_events_in_the_spool(tmp_path: Path) -> 
     notices: list[str] = []
     options = section(tmp_path, start_without_broker=True, connect_seconds=0.3, flush_seconds=0.3)
     url = f"kafka://127.0.0.1:{free_port()}/scenes"
-    sink = open_sink(url, SinkUse(STREAM, options, notices.append))
+    sink = open_sink(url, SinkContext(STREAM, {"kafka": options}, notices.append))
     assert isinstance(sink, KafkaSink)
     assert "Connection refused; events wait in" in notices[0]
     for event in events(3):
@@ -224,7 +226,7 @@ def test_a_full_spool_while_the_broker_is_away(tmp_path: Path) -> None:
     away = {"start_without_broker": True, "connect_seconds": 0.2, "flush_seconds": 0.1}
     small = away | {"spool_bytes": 6000, "spool_seconds": 0.05}
     url = f"kafka://127.0.0.1:{free_port()}/scenes"
-    waiting = open_sink(url, SinkUse(STREAM, section(tmp_path, **small)))
+    waiting = open_sink(url, SinkContext(STREAM, {"kafka": section(tmp_path, **small)}))
     first, second, *rest = events(10)
     waiting.add(first)
     waiting.add(second)
@@ -235,7 +237,7 @@ def test_a_full_spool_while_the_broker_is_away(tmp_path: Path) -> None:
 
     notices: list[str] = []
     options = section(tmp_path, **small | {"spool_full": "drop-oldest"})
-    dropping = open_sink(url, SinkUse("other", options, notices.append))
+    dropping = open_sink(url, SinkContext("other", {"kafka": options}, notices.append))
     assert isinstance(dropping, KafkaSink)
     for event in events(100, stream="other"):
         dropping.add(event)
@@ -248,7 +250,7 @@ def test_a_full_spool_while_the_broker_is_away(tmp_path: Path) -> None:
 
 def test_two_runs_of_one_stream_do_not_mix(broker: Broker, tmp_path: Path) -> None:
     url = f"kafka://{broker.address}/{broker.topic()}"
-    use = SinkUse(STREAM, section(tmp_path))
+    use = SinkContext(STREAM, {"kafka": section(tmp_path)})
     first = open_sink(url, use)
     with pytest.raises(SinkError, match="in use by another process"):
         open_sink(url, use)
@@ -276,7 +278,7 @@ def test_too_few_replicas(broker: Broker, tmp_path: Path) -> None:
         topic = broker.topic(replicas=(1, 2), min_insync_replicas="2")
         options = section(tmp_path, flush_seconds=1.5)
         url = f"kafka://{broker.address}/{topic}"
-        sink = open_sink(url, SinkUse(STREAM, options))
+        sink = open_sink(url, SinkContext(STREAM, {"kafka": options}))
         sink.add(events(1)[0])
         assert isinstance(sink, KafkaSink)
         sink._spool.wait_empty(60.0)
@@ -288,7 +290,7 @@ def test_too_few_replicas(broker: Broker, tmp_path: Path) -> None:
     sink.close()
     assert "too few replicas" in refused(url, options)
     broker.set(topic, "min.insync.replicas", "1")
-    again = open_sink(url, SinkUse(STREAM, section(tmp_path)))
+    again = open_sink(url, SinkContext(STREAM, {"kafka": section(tmp_path)}))
     again.flush()
     again.close()
     assert received(broker.read(topic, 2)) == ids(events(2))

@@ -21,10 +21,10 @@ from streamer.config.sections import KafkaSection
 from streamer.connectors.kafka import sender
 from streamer.connectors.kafka.address import KafkaAddress
 from streamer.connectors.sinks.registry import open_sink
-from streamer.connectors.sinks.use import SinkUse
 from streamer.errors import FleetError
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.topics import Topics
+from streamer.plugins import SinkContext
 from tests.connectors.sinks.test_kafka import STREAM, events, ids, received
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def test_a_new_producer_goes_on(
     topic = broker.topic()
     notices: list[str] = []
     options = KafkaSection(spool=tmp_path / "spool", flush_seconds=30.0)
-    sink = open_sink(f"kafka://{broker.address}/{topic}", SinkUse(STREAM, options, notices.append))
+    sink = open_sink(
+        f"kafka://{broker.address}/{topic}", SinkContext(STREAM, {"kafka": options}, notices.append)
+    )
     sink.add(events(1)[0])
     sink.flush()
     with silent(broker):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.connectors.sources import growing
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources import file as growing
+from streamer.connectors.sources.file import GrowingSource
 from streamer.errors import SourceIsFolder, SourceNotFound, SourceReplaced
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.connectors.sources.devices import cameras, screens
+from streamer.connectors.sources.capture import cameras, screens
 from tests.media import Recipe, Tone, write_film
 from tests.servers.pulse import Pulse
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamer.config.sections import SourceSection
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.stdin import PipeSource
 from streamer.errors import SourceEmpty, SourceNotFound

@@ -13,7 +13,7 @@ import pytest
 
 from streamer.config.sections import SourceSection
 from streamer.connectors.sources.address import parse
-from streamer.connectors.sources.playlist import Fetcher
+from streamer.connectors.sources.hls import Fetcher
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.source import ByteStream
 from streamer.connectors.sources.web import Body, Client
@@ -123,8 +123,8 @@ def test_closing_ends_a_connection_over_tls(tmp_path: Path) -> None:
 
 
 def fetcher(port: int, seconds: float, stopped: Callable[[], bool]) -> Fetcher:
-    limits = SourceSection(open_seconds=SECONDS, stall_seconds=seconds)
-    return Fetcher(Client(parse(f"http://127.0.0.1:{port}/a"), limits, stopped), limits)
+    address = parse(f"http://127.0.0.1:{port}/a")
+    return Fetcher(Client(address, stopped, open_seconds=SECONDS, stall_seconds=seconds))
 
 
 def test_a_playlist_has_to_be_there_in_time() -> None:

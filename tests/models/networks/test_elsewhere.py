@@ -1,4 +1,4 @@
-"""A tenth aspect, exactly as docs/adding-an-aspect.md adds it."""
+"""A tenth aspect, exactly as docs/guides/plugins.md adds it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from streamer.models.weights.store import WeightStore
 from streamer.pipeline.engine import load_extractors
 from streamer.timeline import Instant, Shot, Sound
 
-PAGE = Path(__file__).parents[3] / "docs" / "adding-an-aspect.md"
-BLOCKS = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL))
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "plugins.md"
+BLOCKS = dict(
+    re.findall(r'```\w+ title="(.*?)"\n(.*?)```', PAGE.read_text("utf-8"), flags=re.DOTALL)
+)
 RATE = 16000
 
 
@@ -32,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     package = tmp_path / "your_package"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "loudness.py").write_text(BLOCKS["python"])
+    (package / "loudness.py").write_text(BLOCKS["your_package/loudness.py"])
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     for name in [name for name in sys.modules if name.partition(".")[0] == "your_package"]:
@@ -49,7 +51,7 @@ def install(folder: Path) -> None:
 def test_the_page_adds_an_aspect(folder: Path) -> None:
     install(folder)
     config = folder / "config.toml"
-    config.write_text(BLOCKS["toml"])
+    config.write_text(BLOCKS["streamer.toml"])
     settings = load_settings(config)
     only = settings.aspects.only(["loudness"])
     (extractor,) = load_extractors(only, WeightStore(folder, offline=True), torch.device("cpu"))

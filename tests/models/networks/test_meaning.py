@@ -63,6 +63,7 @@ def test_a_voice_is_closer_to_itself_than_to_any_other(weight_store: WeightStore
     assert likeness[same].min() > likeness[who[:, None] != who].max() + 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", HEARS_VOICES)
 def test_a_clip_at_two_levels_is_closer_than_two_clips(
     network: str, weight_store: WeightStore

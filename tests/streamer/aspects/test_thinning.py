@@ -142,6 +142,7 @@ def test_an_aspect_that_was_dropped_comes_back() -> None:
     assert 16 <= left_out["panns"] <= 18
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(levels=st.dictionaries(st.integers(0, 19), st.integers(0, 9), max_size=6))
 def test_the_same_levels_leave_out_the_same(levels: dict[int, int]) -> None:

@@ -39,6 +39,7 @@ def test_a_tone_keeps_its_time_and_its_loudness(rate: int) -> None:
     assert np.abs(samples - expected)[200:].max() < 2e-3
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3000))
 def test_samples_do_not_depend_on_how_the_stream_is_cut_into_blocks(chunk: int) -> None:

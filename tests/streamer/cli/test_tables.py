@@ -25,6 +25,7 @@ def _threads_as_before() -> object:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_prints_the_tables_and_names_the_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,8 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (

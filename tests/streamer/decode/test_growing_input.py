@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.decode.decoder import Decoder
 from streamer.errors import (
     SourceEmpty,

@@ -52,6 +52,7 @@ def look(names: Iterable[str]) -> None:
                 resizer(Picture(Instant(0, Fraction(1)), frame))
 
 
+@pytest.mark.slow
 def test_every_pixel_format() -> None:
     names = formats()
     assert len(names) > 150

@@ -42,6 +42,7 @@ def decoded(film: Path, begin: Fraction | None) -> tuple[list[Picture], list[Sou
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [Fraction(0), Fraction(29, 25), Fraction(92, 25), Fraction(99)])
 def test_pictures_from_the_place_on_are_the_same(film: Path, begin: Fraction) -> None:
     whole, heard = decoded(film, None)

@@ -15,8 +15,7 @@ from av.video.stream import VideoStream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connectors.sources.file import FileSource
-from streamer.connectors.sources.growing import GrowingSource
+from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.decode.decoder import Decoder
 from streamer.decode.streams import DecodeOptions
 from streamer.decode.timestamps import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import subprocess
 import threading
 import time
@@ -23,6 +24,7 @@ from streamer.config.sections import (
 )
 from streamer.config.settings import Settings
 from streamer.connectors.sources.source import Opening, SourceBase
+from streamer.connectors.sources.stdin import PipeSource
 from streamer.errors import SourceError, SourceInterrupted, SourceNotFound
 from streamer.events.payload import Gap
 from streamer.live.reconnect import SourceFactory
@@ -306,6 +308,39 @@ def test_a_live_stream_that_is_behind_leaves_out_aspects_and_never_shots(
     expected = [shot["seconds"] for shot in data(whole, "shot")]
     assert [shot["seconds"] for shot in data(sink, "shot")] == expected
     assert len(data(sink, "boundary")) == len(expected) - 1
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_pipe_is_thinned_only_when_it_is_said_to_be_live(
+    engine: Engine, film: Path, whole: Collected, live: bool
+) -> None:
+    slow = dataclasses.replace(
+        engine, extractors=tuple(Slow(extractor, 0.25) for extractor in engine.extractors)
+    )
+    settings = LIVE.model_copy(
+        update={
+            "thinning": ThinningSection(
+                raise_lag=0.4, lower_lag=0.1, raise_seconds=0.3, lower_seconds=5.0
+            ),
+            "source": SourceSection(live=live),
+        }
+    )
+    reads, writes = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writes, "wb") as pipe:
+            pipe.write(film.read_bytes())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    sink, noted = Collected(), Noted()
+    run = Run("film", lambda: PipeSource(reads), settings, slow, [sink], noted)
+    run.run()
+    writer.join()
+    os.close(reads)
+    assert (sum(run.progress.skipped.values()) > 0) == live
+    assert any("read as live" in warning for warning in noted.warnings) == live
+    assert len(data(sink, "shot")) == len(data(whole, "shot"))
 
 
 def test_input_that_is_missing_within_a_connection_is_a_gap(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamer.config.sections import SourceSection
-from streamer.connectors.sources import growing
+from streamer.connectors.sources import file as growing
 from streamer.errors import SourceDamaged
 from streamer.live.reconnect import SourceFactory
 from streamer.live.state import StateFile
@@ -74,6 +74,7 @@ def shots_of(sink: Collected) -> list[dict[str, Any]]:
     return [event.get_data() for event in events]  # type: ignore[misc] # always an object here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [FOLLOWED, EVERYTHING], ids=["followed", "finished"])
 @pytest.mark.parametrize("read", [6, 10**9], ids=["on the way", "at its end"])
 def test_a_file_that_was_replaced_meanwhile_is_read_from_its_start_in_a_new_epoch(
@@ -141,6 +142,7 @@ def test_a_file_that_was_cut_short_meanwhile_is_another_one(
     assert [gap.reason for gap in noted.gaps] == ["rotated"]
 
 
+@pytest.mark.slow
 def test_a_file_that_grew_or_was_copied_back_goes_on(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_file_is_looked_at_when_it_is_there_again(
     assert len(shots_of(sink)) == 14
 
 
+@pytest.mark.slow
 def test_a_film_that_was_half_copied_is_read_on_when_it_is_whole(
     engine: Engine, film: Path, tmp_path: Path
 ) -> None:

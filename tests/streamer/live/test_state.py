@@ -17,7 +17,7 @@ import pytest
 import safetensors.numpy
 
 from streamer.config.folders import safe_file_name
-from streamer.connectors.sources.beginning import Beginning
+from streamer.connectors.sources.file import FileFingerprint
 from streamer.errors import StateDamaged, StateError
 from streamer.files import write_atomically
 from streamer.live import state
@@ -70,7 +70,7 @@ def test_a_state_of_the_first_release_is_loaded_and_written_anew(tmp_path: Path)
 
 
 def test_what_an_input_began_with_is_kept(tmp_path: Path) -> None:
-    beginning = Beginning(offset=0, length=3, digest="ab" * 32, size=9)
+    beginning = FileFingerprint(offset=0, length=3, digest="ab" * 32, size=9)
     saved = Saved(HEAD.model_copy(update={"beginning": beginning}), b"", None)
     file = StateFile(tmp_path, "a")
     file.save(saved)

@@ -19,7 +19,7 @@ from streamer.connectors.sources.source import Opening
 from streamer.errors import SourceDamaged, SourceInterrupted, SourceUnreachable
 from streamer.events.payload import Gap
 from streamer.live.reconnect import SourceFactory
-from streamer.pipeline.progress import Disconnected, Progress
+from streamer.pipeline.progress import Disconnected, Opened, Progress
 from tests.streamer.live.engine import Collected, Kept, Run, kept, kinds
 from tests.streamer.live.server import film_of, serving
 
@@ -63,12 +63,15 @@ class Noted:
 
     losses: list[tuple[GapReason, str]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __call__(self, event: EventData | Notice) -> None:
         if isinstance(event, Disconnected):
             self.losses.append((event.reason, event.detail))
         elif isinstance(event, Gap):
             self.gaps.append(event)
+        elif isinstance(event, Opened):
+            self.warnings += event.warnings
 
 
 def run(
@@ -105,6 +108,7 @@ def scores(events: list[CloudEvent]) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 5, 12, 20])
 def test_killed_anywhere_it_goes_on_with_the_same_events(
     engine: Engine, film: Path, whole: Collected, tmp_path: Path, after: int
@@ -248,6 +252,7 @@ class Breaking(FileSource):
         self._file.close()
 
 
+@pytest.mark.slow
 @dataclass
 class Counting:
     """Keeps the latest numbers."""

@@ -85,6 +85,7 @@ def test_shots_behind_a_mark_are_those_of_one_run(parts: list[tuple[str, int]], 
         assert rest == whole[count:]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(kinds, st.integers(1, 12)), min_size=4, max_size=8),

@@ -65,6 +65,7 @@ def said(events: list[EventData]) -> list[object]:
     return dumps
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.integers(2, 30), st.integers(0, 29), st.integers(0, 5))
 def test_going_on_in_another_process_changes_nothing(count: int, cut: int, seed: int) -> None:
@@ -133,6 +134,7 @@ def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
     assert fresh.state() == state
 
 
+@pytest.mark.slow
 def test_a_state_does_not_grow(model: Moae) -> None:
     one = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
     one.begin(epoch(0))

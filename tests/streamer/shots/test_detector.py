@@ -40,12 +40,13 @@ def pictures() -> Iterator[Picture]:
 INFO = StreamInfo(True, False, RATE, None, "test", "raw", None, WIDTH, HEIGHT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
 def test_cuts_are_found_and_only_thumbnails_can_be_resumed(
     detector: str, weight_store: WeightStore
 ) -> None:
     weight_store.pull("transnetv2")
-    settings = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    settings = ShotsSection(detector=detector)
     network = load_shot_network(settings, weight_store, CPU)
     assert (network is None) == (detector == "thumbnails")
     embedder = ShotEmbedder(INFO, (), settings.to(ShotOptions), shot_network=network)
@@ -94,12 +95,13 @@ def hard_pictures() -> Iterator[Picture]:
         yield Picture(Instant(index, 1 / RATE), frame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["thumbnails", "transnetv2"])
 def test_pictures_that_change_under_way_still_make_shots(
     detector: str, weight_store: WeightStore
 ) -> None:
     weight_store.pull("transnetv2")
-    settings = ShotsSection(detector=detector)  # type: ignore[arg-type] # a literal
+    settings = ShotsSection(detector=detector)
     made = make_detector(
         settings.to(ShotOptions), RATE, load_shot_network(settings, weight_store, CPU)
     )

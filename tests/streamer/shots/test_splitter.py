@@ -63,6 +63,7 @@ def cuts(shots: Sequence[Shot]) -> list[tuple[int, str]]:
     return [(s.end.pts, s.ended_by) for s in shots if s.ended_by != "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate", [Fraction(10), Fraction(24000, 1001), Fraction(25), Fraction(60000, 1001)]
 )

@@ -81,6 +81,7 @@ class Recorded:
         return found
 
 
+@pytest.mark.slow
 def test_streaming_gives_what_the_published_code_gives_offline(network: ShotNetwork) -> None:
     recorded = Recorded(network)
     shots, pushed = stream(TransnetSplitter(ShotOptions(), recorded), film())

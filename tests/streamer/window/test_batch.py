@@ -20,6 +20,7 @@ def tokens(movie: Movie, shot: int) -> dict[str, np.ndarray]:
     return {name: row for name, row in rows.items() if len(row)}
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_a_batch_equals_streams_one_by_one(data: st.DataObject) -> None:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.connectors.sources.beginning import PIECE, Beginning
+from streamer.connectors.sources.file import PIECE, FileFingerprint
 
 CONTENT = random.Random(4).randbytes(3 * PIECE)
 
 
-def beginning(path: Path) -> Beginning:
+def beginning(path: Path) -> FileFingerprint:
     with path.open("rb") as file:
-        return Beginning.of(file.fileno())
+        return FileFingerprint.of(file.fileno())
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_a_file_that_grows_is_known_again_and_one_that_shrinks_is_not(
     known = beginning(path)
     path.unlink()
     path.write_bytes(CONTENT[:later])
-    assert known.fits(path) is (later >= size)
+    assert known.matches(path) is (later >= size)
 
 
 @settings(deadline=None, max_examples=40)
@@ -41,9 +41,9 @@ def test_another_recording_is_not_taken_for_the_old_one(path: Path, size: int, s
     path.write_bytes(CONTENT[:size])
     known = beginning(path)
     path.write_bytes(bytes(255 - byte for byte in CONTENT))
-    assert not known.fits(path)
+    assert not known.matches(path)
     path.write_bytes(random.Random(seed).randbytes(max(PIECE, size)))
-    assert size < 8 or not known.fits(path)
+    assert size < 8 or not known.matches(path)
 
 
 def test_a_recorder_that_writes_its_header_anew_at_the_end_changes_nothing(path: Path) -> None:
@@ -51,13 +51,13 @@ def test_a_recorder_that_writes_its_header_anew_at_the_end_changes_nothing(path:
     known = beginning(path)
     with path.open("r+b") as file:
         file.write(b"how long it became, and where the key pictures are")
-    assert known.fits(path)
+    assert known.matches(path)
 
 
 def test_what_is_not_there_cannot_be_known_again(path: Path) -> None:
     path.write_bytes(CONTENT)
     known = beginning(path)
     gone = path.with_name("gone.ts")
-    assert not known.fits(gone)
+    assert not known.matches(gone)
     os.mkfifo(gone)
-    assert not known.fits(gone)
+    assert not known.matches(gone)
