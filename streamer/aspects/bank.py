@@ -45,7 +45,7 @@ class AspectBank:
         max_interleave: Seconds that audio may trail the frames in the input before it is
             taken as missing; bounds how long a closed shot waits.
         has_sound: The stream has audio.
-        workers: Threads that embed the last sounds of a shot side by side.
+        workers: Threads that embed the last audio of a shot in parallel.
         ahead: Seconds by which audio may come before the watermark; more than that is lost.
         key_frame_interval: Seconds between two key frames of one shot.
         key_frame_offset: Seconds from a cut to the first key frame.

@@ -119,7 +119,7 @@ class Connection:
         self._info: StreamInfo | None = None
         self._error: BaseException | None = None
         self._waited = self._decoding = 0.0
-        # Named after the stream's thread, so that a crash on it can be told from others'.
+        # Named after the stream's thread, so that a crash on it can be attributed.
         thread = f"{threading.current_thread().name} decode"
         self._thread = threading.Thread(target=self._decode, name=thread, daemon=True)
 

@@ -408,8 +408,7 @@ class Decoder:
             raise SourceStalled(f"{name}: sends data, but no frame for {stall:g} s")
         # PyAV shows no stream that a programme table brings later: another connection finds it.
         if self._broadcast and (kind := self._placement.quiet(stall)) is not None:
-            word = "sound" if kind == "audio" else "picture"
-            raise SourceStalled(f"{name}: no {word} for {stall:g} s while the rest goes on")
+            raise SourceStalled(f"{name}: no {kind} for {stall:g} s while the rest continues")
 
     def _count_failure(self, kind: str, reason: str) -> None:
         clock = self._clocks[kind]

@@ -220,4 +220,4 @@ def open_input(
 
 def _several(demuxer: Demuxer) -> str | None:
     count = len(demuxer.container.streams.video)
-    return f"has {count} picture streams" if count > 1 else None
+    return f"has {count} video streams" if count > 1 else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-MOST_PICTURES = 1000
+MAX_FRAME_RATE = 1000
 """A second: what claims more only counts ticks."""
 
 _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -88,22 +88,22 @@ def choose(container: InputContainer, options: DecodeOptions, name: str, *, prom
     forget_channel_orders(container)
     shown, heard = pictures(container), sounds(container)
     if not shown and not heard:
-        raise NoUsableStream(f"{name}: holds neither picture nor sound")
+        raise NoUsableStream(f"{name}: holds neither video nor audio")
     picture = next((s for s in shown if s.codec_context is not None), None)
     sound = _heard_with(picture, [s for s in heard if s.codec_context is not None], container)
     if picture is None and sound is None:
-        raise UnknownCodec(f"{name}: no decoder for its picture or sound")
+        raise UnknownCodec(f"{name}: no decoder for its video or audio")
     warnings = []
     if shown and picture is None:
-        warnings.append("no decoder for the picture; using sound only")
+        warnings.append("no decoder for the video; using audio only")
     if heard and sound is None:
-        warnings.append("no decoder for the sound; using picture only")
+        warnings.append("no decoder for the audio; using video only")
     if picture is not None and picture.width * picture.height > options.max_pixels:
         size = f"{picture.width} x {picture.height}"
-        reason = f"its picture of {size} is over decode.max_pixels"
+        reason = f"its video of {size} is over decode.max_pixels"
         if sound is None:
             raise NoUsableStream(f"{name}: {reason}")
-        warnings.append(f"{reason}; using sound only")
+        warnings.append(f"{reason}; using audio only")
         picture = None
     if picture is not None:
         context = picture.codec_context
@@ -153,7 +153,7 @@ def describe(
     """
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     rate = picture.average_rate or picture.guessed_rate if picture is not None else None
-    if rate is not None and not 0 < rate <= MOST_PICTURES:
+    if rate is not None and not 0 < rate <= MAX_FRAME_RATE:
         # Nothing but the ticks of the clock is known where no frame has come yet.
         rate = None
     return StreamInfo(
@@ -224,7 +224,7 @@ def _detail(stream: Stream) -> str:
         rate = stream.average_rate or stream.guessed_rate
         film = not stream.disposition & _NOT_A_FILM
         rate_text = (
-            f", {float(rate):.3f} pictures/s" if film and rate and rate <= MOST_PICTURES else ""
+            f", {float(rate):.3f} frames/s" if film and rate and rate <= MAX_FRAME_RATE else ""
         )
         return f"{stream.width} x {stream.height}{rate_text}"
     if isinstance(stream, av.AudioStream):

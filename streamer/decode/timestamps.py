@@ -287,8 +287,8 @@ class Claim(Generic[Frame]):
 class Outliers(Generic[Frame]):
     """Hold frames of one stream whose timestamps leap until it is known whether they may.
 
-    A leap is more than a second away, either way, from where the stream would be; 33 bits of a
-    90 kHz clock that wrap are none. It is believed
+    A leap is more than a second away, either way, from where the stream would be; the
+    wrap of a 33-bit 90 kHz clock is none. It is believed
 
     - when the stream continues from there for long enough,
     - when the other stream is there as well, for a leap of more than 4 s or one that took as long

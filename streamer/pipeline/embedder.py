@@ -73,11 +73,10 @@ class ShotEmbedder:
 
     Frames decide where shots end. Audio is split in fixed windows where there are no frames,
     and also before the first frame when it comes more than ``max_interleave`` seconds
-    after the first audio; audio that leads by less belongs to no shot. When frames stay away
-    for longer than a shot may last, or to the end of the input, the last one ends where they ended
-    and windows continue; a
-    frame declared to last longer than a shot may ends with it. A leap in the timestamps is
-    part of one shot or window, however long, and costs no more than any other.
+    after the first audio; audio that leads by less belongs to no shot. When no frame comes for
+    longer than a shot may last, or to the end of the input, the last shot ends where the frames
+    ended and windows continue; a frame declared to last longer than a shot may ends with it. A
+    leap in the timestamps is part of one shot or window, however long, and costs no more.
 
     Args:
         info: What the demuxer reports.
@@ -88,7 +87,7 @@ class ShotEmbedder:
         max_interleave: Seconds by which audio may run ahead of video in the container, or
             video ahead of audio.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
-        workers: Threads that embed the last sounds of a shot side by side.
+        workers: Threads that embed the last audio of a shot in parallel.
         resume: Continues after a closed shot: input from there on comes again, and before it a
             little audio to warm up resamplers.
         times: Adds up how long splitting and embedding take.

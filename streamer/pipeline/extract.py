@@ -84,7 +84,7 @@ def extract_shots(
                 progress(item.start.seconds - embedder.start.seconds, items.info.duration)
         shots += embedder.finish()
         if embedder.start is None or not shots:
-            raise SourceEmpty(f"{source.name}: no picture or sound could be decoded")
+            raise SourceEmpty(f"{source.name}: no video or audio could be decoded")
         return Extracted(items.info, embedder.start, tuple(shots))
 
 

@@ -77,7 +77,7 @@ class FixedSplitter:
             ValueError: The block is earlier than the one before.
         """
         if self._latest is not None and start < self._latest:
-            raise ValueError(f"sound at {start.seconds} s is before the last block")
+            raise ValueError(f"audio at {start.seconds} s is before the last block")
         self._latest = start
         if self._origin is None or self._shots.start is None:
             self._origin = self._shots.start = start

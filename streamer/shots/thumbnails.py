@@ -256,11 +256,11 @@ class ShotSplitter:
         change = 0.0
         if newest is not None:
             if start <= newest.start:
-                raise ValueError(f"picture at {start.seconds} s is not after the last")
+                raise ValueError(f"frame at {start.seconds} s is not after the last")
             change = 0.0 if signature is None else unlikeness(newest.signature, signature)
             signature = newest.signature if signature is None else signature
         if signature is None:
-            raise ValueError("the first picture has no signature")
+            raise ValueError("the first frame has no signature")
         if self._shots.start is None:
             self._shots.start = self._last_cut = start
         self._pending.append(SeenPicture(start, signature, change, is_flat(signature)))
@@ -285,7 +285,7 @@ class ShotSplitter:
             return ()
         newest = self._pending[-1] if self._pending else self._past[-1]
         if end < newest.start:
-            raise ValueError(f"the end at {end.seconds} s is before the last picture")
+            raise ValueError(f"the end at {end.seconds} s is before the last frame")
         closed: list[Shot] = []
         while self._pending:
             closed += self._decide()
@@ -341,7 +341,7 @@ class ShotSplitter:
         if seen.change < self._options.hard_threshold:
             return False
         if len(self._pending) < min(_FLASH, self._latency) and not self._is_late(seen):
-            # The input ends here: a flash could not be told from a cut.
+            # The input ends here: a flash would look like a cut.
             return False
         around = [p.change for p in self._past][-self._latency :]
         around += [p.change for p in self._pending][: self._latency]

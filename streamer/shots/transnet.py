@@ -113,7 +113,7 @@ class TransnetSplitter:
             ValueError: The frame is not later than the one before.
         """
         if self._newest is not None and start <= self._newest:
-            raise ValueError(f"picture at {start.seconds} s is not after the last")
+            raise ValueError(f"frame at {start.seconds} s is not after the last")
         if thumbnail is None:
             thumbnail = self._window[-1]
         if self._shots.start is None:
@@ -143,7 +143,7 @@ class TransnetSplitter:
         if self._shots.start is None or self._newest is None:
             return ()
         if end < self._newest:
-            raise ValueError(f"the end at {end.seconds} s is before the last picture")
+            raise ValueError(f"the end at {end.seconds} s is before the last frame")
         closed: list[Shot] = []
         while self._pending:
             closed += self._look(min(len(self._pending), _DECIDED))

@@ -158,7 +158,7 @@ def test_several_picture_streams_are_decoded_on_the_cpu(tmp_path: Path) -> None:
             output.mux(stream.encode(None))
     settings = DecodeOptions(hardware="auto")
     with Decoder(open_source(str(path), SourceSection()), settings) as decoder:
-        assert decoder.warnings == ("has 2 picture streams; decoding on the CPU",)
+        assert decoder.warnings == ("has 2 video streams; decoding on the CPU",)
         assert sum(isinstance(item, Picture) for item in decoder) == 5
 
 

@@ -311,5 +311,5 @@ def test_a_damaged_picture_is_no_evidence_for_a_cut() -> None:
 
 
 def test_the_first_picture_has_to_be_whole() -> None:
-    with pytest.raises(ValueError, match="first picture"):
+    with pytest.raises(ValueError, match="first frame"):
         ShotSplitter(ShotOptions(), RATE).push(Instant(0, 1 / RATE), None)

@@ -192,7 +192,7 @@ def test_no_pictures_no_shots_and_time_only_grows() -> None:
     splitter.push(at(3), picture)
     with pytest.raises(ValueError, match="not after the last"):
         splitter.push(at(3), picture)
-    with pytest.raises(ValueError, match="before the last picture"):
+    with pytest.raises(ValueError, match="before the last frame"):
         splitter.finish(at(2))
 
 
