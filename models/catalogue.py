@@ -1,4 +1,4 @@
-"""Catalogue of the systems in the paper's Tables II and III."""
+"""Catalogue of the systems in the paper's Tables II and III, and of our own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from streamer.errors import ConfigError
 
-RowKind = Literal["hlss", "combine", "mme", "mixture", "ensemble"]
+RowKind = Literal["hlss", "combine", "mme", "mixture", "ensemble", "relation"]
 Constraint = Literal["variance", "confidence"]
 
 PLACE = "place"
@@ -20,7 +20,8 @@ class Row:
 
     Attributes:
         name: As printed, e.g. ``MME_place_PANNs``.
-        table: 2 (single systems) or 3 (ways to combine the ten starred ones).
+        table: 2 (single systems) or 3 (ways to combine the ten starred ones) or 4
+            (relation experts, which are not the paper's).
         kind: Class of model: unimodal, combined or multimodal expert, mixture or ensemble.
         aspects: Its aspects; in table 3 those of the ten experts.
         starred: Whether it is one of the ten experts of the mixture.
@@ -29,7 +30,7 @@ class Row:
     """
 
     name: str
-    table: Literal[2, 3]
+    table: Literal[2, 3, 4]
     kind: RowKind
     aspects: tuple[str, ...]
     starred: bool = False
@@ -65,6 +66,9 @@ ROWS: tuple[Row, ...] = (
     Row("Unweighted Averaging", 3, "ensemble", _MIXTURE_ASPECTS),
     Row("Stacking LR", 3, "ensemble", _MIXTURE_ASPECTS),
     Row("Stacking SVC", 3, "ensemble", _MIXTURE_ASPECTS),
+    Row("REL_place", 4, "relation", (PLACE,)),
+    Row("REL_sound", 4, "relation", ACOUSTIC_ASPECTS),
+    Row("REL_all", 4, "relation", _MIXTURE_ASPECTS),
 )
 
 EXPERT_ROWS: tuple[Row, ...] = tuple(row for row in ROWS if row.starred)

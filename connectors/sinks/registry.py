@@ -162,7 +162,7 @@ class _FunctionSink(PluginBase):
 
     def write(self, event: Event) -> None:
         """Call the function."""
-        result: Any = self._function(event)  # type: ignore[func-returns-value]
+        result: Any = self._function(event)
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError("is async; define it without async")
@@ -170,7 +170,7 @@ class _FunctionSink(PluginBase):
 
 def _write(sink: PluginBase, envelope: CloudEvent, event: Event) -> Any:
     sink.cloud_event = envelope
-    return sink.write(event)  # type: ignore[func-returns-value]
+    return sink.write(event)
 
 
 def _shown(url: str) -> tuple[str, dict[str, str]]:

@@ -203,7 +203,9 @@ class ObjectSource(SourceBase):
             if not isinstance(data, bytes | bytearray | memoryview):
                 raise TypeError(f"read() gave {type(data).__name__}, not bytes; open it with 'rb'")
         except Exception as error:  # noqa: BLE001  (it must not cross the demuxer)
-            self._fault = SourceError(f"{self.name}: {error}")
+            if not self._stopped:
+                named = SourceError(f"{self.name}: {error}")
+                self._fault = error if isinstance(error, SourceError) else named
             return b""
         return bytes(data)
 

@@ -8,7 +8,7 @@ import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from streamer.connectors.sources.address import is_address, parse
@@ -168,7 +168,10 @@ class PluginSource(SourceBase):
             if isinstance(self._source, PluginSource):
                 raise self._guard.error("open named the address of another plug-in")
         elif callable(getattr(found, "read", None)):
-            self._source = ObjectSource(found, self._guard.label, live=self._live)
+            # A read may take as long as a connection may stall, whether live or not.
+            self._guard.seconds = self._settings.stall_seconds
+            file = cast("BinaryIO", _GuardedFile(found, self._guard))
+            self._source = ObjectSource(file, self._guard.label, live=self._live)
         else:
             kind = type(found).__name__
             raise self._guard.error(f"open gave {kind}, not a path, an address or a binary file")
@@ -195,9 +198,9 @@ class PluginSource(SourceBase):
 
     def stop(self) -> None:
         """End the running or next read."""
-        super().stop()
         if self._source is not None:
             self._source.stop()
+        super().stop()
 
     def close(self) -> None:
         """Close what was opened, and the plug-in's object after it."""
@@ -218,6 +221,25 @@ class PluginSource(SourceBase):
             if self._live and isinstance(error.__cause__, OSError):
                 raise SourceUnreachable(str(error)) from error
             raise
+
+
+class _GuardedFile:
+    """Read a plug-in's file object on its guarded thread."""
+
+    def __init__(self, file: Any, guard: Guard) -> None:
+        self._file, self._guard = file, guard
+
+    def read(self, size: int = -1, /) -> Any:
+        return self._guard.call(self._file.read, size)
+
+    def seekable(self) -> bool:
+        return bool(self._guard.call(self._file.seekable))
+
+    def seek(self, offset: int, whence: int = 0, /) -> Any:
+        return self._guard.call(self._file.seek, offset, whence)
+
+    def tell(self) -> Any:
+        return self._guard.call(self._file.tell)
 
 
 def _limits(settings: SourceSection) -> dict[str, Any]:

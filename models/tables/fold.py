@@ -13,6 +13,7 @@ from streamer.models.catalogue import ACOUSTIC_ASPECTS, EXPERT_ROWS, PLACE, ROWS
 from streamer.models.evaluation.metrics import ScoredMovie, best_threshold, measure
 from streamer.models.evaluation.scoring import score_relations
 from streamer.models.mixer.ensembles import Votes, fit_ensemble
+from streamer.models.relations.crossval import Described, Experts, System, judge_fold
 from streamer.models.tables.everywhere import Everywhere, decided, judge_everywhere
 from streamer.models.tables.results import OFFLINE, FoldResult, Scores, WeightTrack
 from streamer.models.training.alpha import choose_alphas
@@ -116,7 +117,40 @@ def run_fold(
         result = mixtures.run(
             result, projections, inner, outcomes, thresholds, state, device, report, clock
         )
+    result = result.model_copy(
+        update={"rows": result.rows | _relation_scores(dataset, test, rows, settings)}
+    )
+    clock.lap("relation experts")
     return result.model_copy(update={"seconds": clock.seconds, "cpu": clock.cpu})
+
+
+def _relation_scores(
+    dataset: DatasetFolder, test: Sequence[str], rows: Sequence[Row], settings: TrainingSettings
+) -> dict[str, Scores]:
+    """Trains and measures the relation experts, which wait as long as the mixtures do."""
+    ours = [row for row in rows if row.kind == "relation"]
+    aspects = sorted({aspect for row in ours for aspect in row.aspects})
+    ahead = settings.reach + settings.lookahead
+    described = [
+        Described.of(movie, str(dataset.path), ahead, aspects)
+        for movie in dataset.movies()
+        if ours and movie.shots > 1
+    ]
+    experts: Experts = {}
+    scores = {}
+    for row in ours:
+        system = System(row.name, (str(dataset.path),), unseen=False, aspects=row.aspects)
+        judged = judge_fold(
+            described,
+            test,
+            system,
+            ahead=ahead,
+            inner_folds=settings.inner_folds,
+            experts=experts,
+        )
+        if judged.movies:
+            scores[row.name] = Scores.of(judged.movies, judged.threshold)
+    return scores
 
 
 @dataclass(frozen=True, slots=True)

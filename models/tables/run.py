@@ -126,6 +126,7 @@ def make_tables(
         "tables.md": markdown.encode(),
         "table2.csv": table_csv(results, 2).encode(),
         "table3.csv": table_csv(results, 3).encode(),
+        "relations.csv": table_csv(results, 4).encode(),
         "folds.csv": folds_csv(results).encode(),
     }
     if results[0].lookahead:

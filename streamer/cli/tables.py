@@ -83,11 +83,17 @@ def tables(
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
-    """Trains and measures every row by cross validation; a killed run goes on where it was."""
+    """Trains and measures every row by cross validation; a killed run goes on where it was.
+
+    Several datasets of the same films measure relation experts by the protocol's folds; of the
+    other options only --out and --quiet apply then.
+    """
     from streamer.errors import ConfigError
     from streamer.models.dataset.folder import DatasetFolder
 
     if len(datasets) > 1:
+        if test or seeds > 1 or films or movie:
+            raise ConfigError("--test, --seeds, --films and --movie go with one dataset alone")
         from streamer.models.relations.real import make_real_tables, read_protocol
 
         shown, files = make_real_tables(

@@ -21,7 +21,7 @@ from streamer.plugins import Event, Sink
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-SECRET_VARIABLE = "WEBHOOK_SECRET"
+VARIABLE = "WEBHOOK_SECRET"
 RETRY_SECONDS = 30.0
 TIMEOUT_SECONDS = 5.0
 
@@ -44,7 +44,7 @@ class WebhookSink(Sink):
             raise ValueError("give an address such as webhook://HOST:PORT/PATH")
         self._address = f"{'https' if scheme == 'webhooks' else 'http'}://{rest}"
         self._session = requests.Session()
-        self._secret = os.environ.get(SECRET_VARIABLE, "").encode()
+        self._secret = os.environ.get(VARIABLE, "").encode()
 
     def write(self, event: Event) -> None:
         """Send one event; a server that is away is tried again for half a minute."""

@@ -260,7 +260,7 @@ def test_sinks_by_location(tmp_path: Path, location: str, kind: type[Sink]) -> N
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("amqp://host/queue", "no sink for amqp: URLs; known: .*file"),
+        ("amqp://host/queue", "no sink for amqp: URLs; there are .*file"),
         ("file://host/events", "local path"),
         ("file:", "local path"),
     ],

@@ -92,7 +92,7 @@ def test_turning_and_scaling_the_space_changes_nothing(scale: float) -> None:
     for name, held in movie.aspects.items():
         rotation, _ = np.linalg.qr(random.standard_normal((held.dim, held.dim)))
         tokens = (scale * held.tokens.astype(np.float64) @ rotation).astype(np.float64)
-        turned[name] = AspectTokens(tokens, held.offsets)  # type: ignore[arg-type] # exact on purpose
+        turned[name] = AspectTokens(tokens, held.offsets)
     _alike(_inputs(movie, 2), _inputs(replace(movie, aspects=turned), 2))
 
 

@@ -74,8 +74,8 @@ def test_every_row_learns_toy_movies_with_all_nine_aspects(tmp_path: Path) -> No
             assert np.sum(track.weights, axis=1) == pytest.approx(np.ones(59), abs=1e-3)
     assert "n/a" not in made.markdown.split("## Relative gains")[0]
     assert _written(tmp_path / "out") == {
-        "tables.md", "table2.csv", "table3.csv", "folds.csv", "lookahead.csv", "missing.csv",
-        "weights.png", "weights.svg", "lookahead.png", "lookahead.svg",
+        "tables.md", "table2.csv", "table3.csv", "relations.csv", "folds.csv", "lookahead.csv",
+        "missing.csv", "weights.png", "weights.svg", "lookahead.png", "lookahead.svg",
     }  # fmt: skip
     assert (tmp_path / "out" / "weights.png").read_bytes().startswith(b"\x89PNG")
     assert "MME_place_PANNs" in (tmp_path / "out" / "weights.svg").read_text()
@@ -86,7 +86,9 @@ def test_rows_whose_aspects_are_missing_are_not_available(tmp_path: Path) -> Non
         movie = toy_movie(f"m{index}", 24, index, dims={"place": 6, "panns": 5})
         write_movie(tmp_path / "data" / f"m{index}.safetensors", movie)
     made = make_tables(DatasetFolder(tmp_path / "data"), tmp_path / "out", _settings(), folds=3)
-    assert set(made.folds[0].rows) == {"HLSS_place", "HLSS_PANNs", "MME_place_PANNs"}
+    assert set(made.folds[0].rows) == {
+        "HLSS_place", "HLSS_PANNs", "MME_place_PANNs", "REL_place",
+    }  # fmt: skip
     with (tmp_path / "out" / "table3.csv").open() as file:
         assert all(set(row.values()) == {row["row"], "n/a"} for row in csv.DictReader(file))
     assert not (tmp_path / "out" / "weights.png").exists()
@@ -120,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_same_tables(tmp_path: Path) -> None:
     before = len(told)
     make_tables(folder, tmp_path / "out", _settings(), folds=3, report=report)
     assert len(told) == before
-    for name in ("table2.csv", "table3.csv", "weights.svg", "lookahead.svg"):
+    for name in ("table2.csv", "table3.csv", "relations.csv", "weights.svg", "lookahead.svg"):
         ours, theirs = tmp_path / "out" / name, tmp_path / "whole" / name
         assert ours.read_bytes() == theirs.read_bytes()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from streamer.bench import live
 from streamer.bench.film import as_broadcast
 from streamer.config.sections import ReconnectSection, SegmentSection, SourceSection
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["engine", "film"]
 
 SEGMENT = SegmentSection(threshold=0.0, lookahead=0)
+
+pytestmark = pytest.mark.network
 
 
 def test_lag_cpu_and_delays_of_streams_side_by_side(engine: Engine, film: Path) -> None:

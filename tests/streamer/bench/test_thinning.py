@@ -26,6 +26,8 @@ SETTINGS = Settings(
     reconnect=ReconnectSection(first_wait_seconds=30.0, max_wait_seconds=30.0),
 )
 
+pytestmark = pytest.mark.network
+
 
 def test_a_feed_is_the_file_at_the_speed_of_life(film: Path) -> None:
     due = schedule(film)

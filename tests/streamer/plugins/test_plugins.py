@@ -35,11 +35,12 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events.cloudevent import cloud_event
+from streamer.events.payload import EventData
 from streamer.models.networks.registry import architecture
 from streamer.plugins import SinkContext
 from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Instant, Picture, Shot
 from tests.media import texture, write_film
 from tests.plugins import Site
 from tests.streamer.events.examples import boundary, discontinuity, scene, shot
@@ -125,7 +126,7 @@ def sinks(site: Site) -> Any:
 def test_a_sink_gets_every_kind_of_event_in_order(sinks: Any) -> None:
     sink = open_sink("keep://place/x?token=secret", SinkContext("film"))
     assert sink.name == "keep://place/x"
-    sent = [boundary(), shot(), scene(), discontinuity()]
+    sent: list[EventData] = [boundary(), shot(), scene(), discontinuity()]
     wrapped = [cloud_event(event) for event in sent]
     for event in wrapped:
         sink.add(event)
@@ -176,9 +177,10 @@ def test_a_sink_that_fails_is_named(sinks: Any, location: str, reason: str) -> N
 
 def test_a_sink_that_hangs_stays_ended(sinks: Any) -> None:
     sink = open_sink("hanging:")
-    for call in (lambda: sink.add(cloud_event(boundary())), sink.flush):
-        with pytest.raises(SinkError, match="did not return"):
-            call()
+    with pytest.raises(SinkError, match="did not return"):
+        sink.add(cloud_event(boundary()))
+    with pytest.raises(SinkError, match="did not return"):
+        sink.flush()
     sinks.never.set()
 
 
@@ -308,6 +310,15 @@ SOURCES = """
     class Hanging(Source):
         def open(self): never.wait()
 
+    class Silent(Source):
+        def open(self): return Blocking(Path(film).read_bytes())
+
+    class Blocking(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > len(self.getbuffer()) // 2: never.wait()
+            return super().read(size)
+        def seekable(self): return False
+
     class Torn(Source):
         def open(self): return Tearing(Path(film).read_bytes())
 
@@ -328,6 +339,7 @@ NAMES = {
     "away": "Away",
     "stuck": "Hanging",
     "torn": "Torn",
+    "silent": "Silent",
 }
 
 
@@ -387,6 +399,13 @@ def test_a_source_that_hangs_ends_in_time(sources: Any) -> None:
     with pytest.raises(SourceError, match=r"stuck .*open did not return in 0\.2 s"):
         source.open()
     source.close()
+    sources.never.set()
+
+
+def test_a_read_that_hangs_ends_in_time(sources: Any) -> None:
+    shots = streamer.detect_shots("silent://x", options={"source.stall_seconds": 0.5})
+    with pytest.raises(SourceError, match=r"plug-in silent .*read did not return in 0\.5 s"):
+        list(shots)
     sources.never.set()
 
 
@@ -531,7 +550,8 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
     levels = [10] * 30 + [200] * 30 + [10] * 4 + [200] * 26
     detector = make_detector(ShotOptions(detector=name), RATE)
     assert detector.latency_frames == (5 if name == "late" else 0)
-    shots, watermark = [], None
+    shots: list[Shot] = []
+    watermark: Instant | None = None
     for index, picture in enumerate(frames(levels)):
         step = detector.push(picture)
         shots += step.closed
@@ -552,7 +572,7 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
 def test_a_detector_decides_in_bounded_time_and_length(detectors: Any) -> None:
     step = Fraction(7)
     detector = make_detector(ShotOptions(detector="late", max_seconds=30.0), None)
-    shots = []
+    shots: list[Shot] = []
     for picture in frames([10] * 20, step):
         done = detector.push(picture)
         shots += done.closed
