@@ -8,7 +8,7 @@
     │   ├── SourcePermission         23
     │   ├── SourceEmpty              24
     │   ├── NotMedia                 25
-    │   ├── NoUsableStream           26   neither picture nor sound
+    │   ├── NoUsableStream           26   neither video nor audio
     │   ├── UnknownCodec             27
     │   ├── SourceDamaged            28   events up to the damage were kept
     │   ├── SourceUnsupported        13   needs a protocol or device that is not here
@@ -110,7 +110,7 @@ class NotMedia(SourceError):
 
 
 class NoUsableStream(SourceError):
-    """The container holds neither picture nor sound."""
+    """The container holds neither video nor audio."""
 
     exit_code = 26
 

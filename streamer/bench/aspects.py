@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from streamer.aspects.bank import AspectBank
-from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.timeline import Instant, Picture, Shot, Sound
@@ -110,9 +109,7 @@ def measure_film(
         seconds: So much of it.
         batch: Pieces of one aspect embedded together.
     """
-    bank = AspectBank(
-        extractors, AspectsSection(), batch=batch, max_interleave=Fraction(3), has_sound=True
-    )
+    bank = AspectBank(extractors, batch=batch, max_interleave=Fraction(3), has_sound=True)
     shots = [
         Shot(number, Instant(start * 1000, _MS), Instant((start + SHOT_SECONDS) * 1000, _MS), "cut")
         for number, start in enumerate(range(0, seconds, SHOT_SECONDS))

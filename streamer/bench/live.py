@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from streamer.aspects.sharing import SharedExtractors
+    from streamer.aspects.batching import SharedExtractors
     from streamer.config.settings import Settings
     from streamer.connectors.sources.source import Source
     from streamer.events.payload import EventData
@@ -110,7 +110,12 @@ def make_run(
         stream,
         connect,
         settings,
-        StreamSegmentation(stream, engine.model, settings.segment),
+        StreamSegmentation(
+            stream,
+            engine.model,
+            threshold=settings.segment.threshold,
+            lookahead=settings.segment.lookahead,
+        ),
         extractors=engine.extractors,
         shot_network=engine.shot_network,
     )

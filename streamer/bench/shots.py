@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av import VideoFrame
 
-from streamer.config.sections import ShotsSection
 from streamer.models.compose.compose import Order, plan_film
 from streamer.models.compose.library import scan
 from streamer.models.compose.plan import Transition, TransitionKind
 from streamer.models.compose.render import Pictures
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import make_detector
 from streamer.timeline import Instant, Picture
 
@@ -85,9 +85,9 @@ def measure_shots(
         sound="none",
     )
     film = with_transitions(plan_film(order, library, 0))
-    choices = {"thumbnails": ShotsSection()}
+    choices = {"thumbnails": ShotOptions()}
     if network is not None:
-        choices["transnetv2"] = ShotsSection(detector="transnetv2")
+        choices["transnetv2"] = ShotOptions(detector="transnetv2")
     detectors = {name: make_detector(s, RATE, network) for name, s in choices.items()}
     shots: dict[str, list[Shot]] = {name: [] for name in detectors}
     cpu = dict.fromkeys(detectors, 0.0)

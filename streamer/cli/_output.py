@@ -31,7 +31,7 @@ def usage_message(error: Any) -> str:
     """
     details = getattr(error.__cause__, "errors", None)
     if details is not None:
-        from streamer.config.describe import in_words
+        from streamer.wire import in_words
 
         error.message = in_words(details()[0])
     said: str = error.format_message()

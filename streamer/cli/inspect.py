@@ -15,6 +15,7 @@ from streamer.cli._arguments import ConfigOption, check_source
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.decode.decoder import Decoder
+    from streamer.decode.streams import DecodeOptions
     from streamer.timeline import Picture, Sound
 
 
@@ -77,7 +78,7 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
     from streamer.decode.decoder import Decoder
 
     opened = open_source(location, settings.source)
-    with Decoder(opened, settings.decode) as decoder:
+    with Decoder(opened, settings.decode.to(DecodeOptions)) as decoder:
         info = decoder.info
         first, picture = _first_frames(decoder)
         parts = [

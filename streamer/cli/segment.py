@@ -210,7 +210,12 @@ def _segment(
         stream,
         connect,
         settings,
-        StreamSegmentation(stream, engine.model, settings.segment),
+        StreamSegmentation(
+            stream,
+            engine.model,
+            threshold=settings.segment.threshold,
+            lookahead=settings.segment.lookahead,
+        ),
         extractors=engine.extractors,
         shot_network=engine.shot_network,
     )

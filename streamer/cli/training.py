@@ -323,10 +323,10 @@ def choose_resources(device: str, jobs: int | None, size: Size) -> Resources:
 def _check_settings(values: dict[str, object]) -> TrainingSettings:
     from pydantic import ValidationError
 
-    from streamer.config.describe import in_words
     from streamer.errors import ConfigError
     from streamer.models.catalogue import find_row
     from streamer.models.training.settings import TrainingSettings
+    from streamer.wire import in_words
 
     try:
         find_row(str(values.get("row", "MOAE")))

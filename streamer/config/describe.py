@@ -11,8 +11,6 @@ from streamer.config.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pydantic_core import ErrorDetails
-
 
 @cache
 def keys() -> tuple[str, ...]:
@@ -71,58 +69,6 @@ def suggestion(path: Sequence[str]) -> str | None:
     if near := get_close_matches(path[-1], by_name, n=1, cutoff=0.8):
         return by_name[near[0]]
     return None
-
-
-_WORDS = {
-    "bool": "true or false",
-    "dict": "a table",
-    "finite": "a finite number",
-    "float": "a number",
-    "int": "a whole number",
-    "list": "a list",
-    "model": "a table",
-    "string": "text",
-    "tuple": "a list",
-}
-_BOUNDS = {
-    "greater_than": ("more than", "gt"),
-    "greater_than_equal": ("at least", "ge"),
-    "less_than": ("less than", "lt"),
-    "less_than_equal": ("at most", "le"),
-}
-_OTHERS = {
-    "extra_forbidden": "is unknown",
-    "json_invalid": "is not valid JSON",
-    "missing": "is missing",
-    "too_short": "must not be empty",
-    "string_pattern_mismatch": "holds characters that are not allowed there",
-}
-
-
-def in_words(detail: ErrorDetails) -> str:
-    """Describe what is wrong with one value.
-
-    Args:
-        detail: An error of pydantic.
-
-    Returns:
-        A phrase such as ``must be at least 1``, to be written after the name of the value.
-    """
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind in {"value_error", "assertion_error"}:
-        return str(context.get("error", detail["msg"]))
-    if kind in _OTHERS:
-        return _OTHERS[kind]
-    if kind in _BOUNDS:
-        word, bound = _BOUNDS[kind]
-        return f"must be {word} {context[bound]}"
-    if kind == "string_too_short":
-        return f"must have at least {context['min_length']} characters"
-    if kind == "string_too_long":
-        return f"must have at most {context['max_length']} characters"
-    if "expected" in context:
-        return f"must be {context['expected']}"
-    return f"must be {_WORDS.get(kind.partition('_')[0], 'something else')}"
 
 
 @cache

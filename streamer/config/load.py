@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from streamer.config.describe import allowed, in_words, secret, suggestion
+from streamer.config.describe import allowed, secret, suggestion
 from streamer.config.settings import Settings
 from streamer.errors import ConfigError
+from streamer.wire import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

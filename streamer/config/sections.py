@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import Field as DataclassField
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -64,6 +66,13 @@ def _printable(value: str) -> str:
 Printable = Annotated[str, AfterValidator(_printable)]
 
 
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, DataclassField[Any]]]
+
+
+Options = TypeVar("Options", bound=_Dataclass)
+
+
 class Section(BaseModel):
     """Group settings; unknown keys are errors."""
 
@@ -78,6 +87,14 @@ class Section(BaseModel):
             if isinstance(each, (str, Path)) and (wrong := refused_text(str(each))):
                 raise ValueError(wrong)
         return value
+
+    def to(self, options: type[Options]) -> Options:
+        """Build the options of a stage from the settings of the same names.
+
+        Args:
+            options: A dataclass, each of whose fields is a setting of this section.
+        """
+        return options(**{field.name: getattr(self, field.name) for field in fields(options)})
 
 
 class StreamSection(Section):

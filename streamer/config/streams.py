@@ -14,10 +14,10 @@ from pydantic import (
     field_validator,
 )
 
-from streamer.config.describe import in_words
 from streamer.config.load import read_toml
 from streamer.config.sections import EmitList, Locations, Section, Unit
 from streamer.errors import ConfigError
+from streamer.wire import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,7 +26,7 @@ from streamer.pipeline.engine import load_engine, share
 from streamer.pipeline.progress import Behind, Disconnected, Opened, Progress
 
 if TYPE_CHECKING:
-    from streamer.aspects.sharing import SharedExtractors
+    from streamer.aspects.batching import SharedExtractors
     from streamer.config.settings import Settings
     from streamer.events.payload import EventData
     from streamer.pipeline.engine import Engine

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.config.describe import in_words
 from streamer.errors import StateDamaged, StateError
 from streamer.pipeline.remember import dump_epoch, load_epoch
 from streamer.saved import is_sealed, most_bytes, seal, unseal
 from streamer.timeline import EmbeddedShot, Shot, ShotEnd
-from streamer.wire import Ratio, WireInstant, ratio
+from streamer.wire import Ratio, WireInstant, in_words, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.config.describe import in_words
 from streamer.config.sections import Printable
 from streamer.errors import FleetError
+from streamer.wire import in_words
 
 if TYPE_CHECKING:
     from streamer.fleet.ports import LogRecord

@@ -35,7 +35,7 @@ def test_a_film_is_described(known_film: Path) -> None:
         ("video", "h264", True),
         ("audio", "aac", True),
     ]
-    assert found["streams"][0]["detail"] == "192 x 108, 25.000 pictures/s"
+    assert found["streams"][0]["detail"] == "192 x 108, 25.000 frames/s"
     code, printed, _ = probe(str(known_film))
     assert code == 0
     assert "yes, by picture and sound" in printed

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractors
 from streamer.config.listen import Listen
 from streamer.config.sections import (
     OutputSection,

@@ -1,4 +1,4 @@
-"""The sound aspects of one stream: one resampling per rate, windows, embedding."""
+"""Embed what a stream sounds like: overlapping windows of audio."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from streamer.aspects.clean import clean
-from streamer.aspects.lane import Lane, close_all
-from streamer.aspects.sound_place import PlaceFinder
-from streamer.aspects.track import SoundTrack
-from streamer.aspects.windows import full_windows, last_window
+from streamer.aspects.batching import ShotBatcher, flush_all
+from streamer.aspects.track import PlaceFinder, SoundTrack, clean
 from streamer.extractor import Extractor, SoundInput
 
 if TYPE_CHECKING:
@@ -22,26 +19,51 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
+    from streamer.aspects.track import SoundPlace
+    from streamer.extractor import SoundInput
     from streamer.timeline import Sound
 
+
+def full_windows(length: int, spec: SoundInput) -> int:
+    """Count the windows that fit whole into the first ``length`` samples of a shot."""
+    return 0 if length < spec.window else 1 + (length - spec.window) // spec.hop
+
+
+def last_window(length: int, spec: SoundInput) -> tuple[int, int] | None:
+    """Return what is left to embed when a shot closes after ``length`` samples.
+
+    A shot shorter than the window gives one short piece. Otherwise an unheard rest of at least
+    half a hop gives one more window that ends with the shot.
+
+    Returns:
+        ``(start, end)`` relative to the shot's first sample, or None when nothing is left.
+    """
+    if length <= 0:
+        return None
+    whole = full_windows(length, spec)
+    if whole == 0:
+        return 0, length
+    covered = (whole - 1) * spec.hop + spec.window
+    return (length - spec.window, length) if 2 * (length - covered) >= spec.hop else None
+
+
 SILENCE = 1e-4
-"""Peak (-80 dBFS) under which a piece of sound says nothing: the aspect is not observed."""
+"""Peak (-80 dBFS) under which a piece of audio says nothing: the aspect is not observed."""
 
 MIN_RECEIVED = 0.5
 """Share of a piece's samples that must have been received for it to count."""
 
 
 class SoundAspects:
-    """Embeds the windows of the running shot.
+    """Embed the windows of the running shot.
 
     Args:
         extractors: Those of kind ``sound``.
         thinner: Says what is left out.
         batch: Windows of one aspect embedded together.
         workers: Threads that embed the last windows of a shot side by side.
-        ahead: Seconds by which sound may come before what is certain; kept are the longest window
+        ahead: Seconds by which audio may come before what is certain; kept are the longest window
             and its hop besides.
     """
 
@@ -55,31 +77,31 @@ class SoundAspects:
         ahead: Fraction = Fraction(60),
     ) -> None:
         self._thinner = thinner
-        self._lanes: dict[SoundInput, list[Lane]] = defaultdict(list)
+        self._batchers: dict[SoundInput, list[ShotBatcher]] = defaultdict(list)
         for extractor in extractors:
             if isinstance(extractor.input, SoundInput):
-                self._lanes[extractor.input].append(Lane(extractor, batch))
+                self._batchers[extractor.input].append(ShotBatcher(extractor, batch))
         self._pool = ThreadPoolExecutor(workers, "sound") if workers > 1 else None
-        self._done = dict.fromkeys(self._lanes, 0)
-        self._offered = dict.fromkeys(self._lanes, 0)
+        self._done = dict.fromkeys(self._batchers, 0)
+        self._offered = dict.fromkeys(self._batchers, 0)
         self._finder: PlaceFinder | None = None
-        kept = ahead + max((Fraction(s.window + s.hop, s.rate) for s in self._lanes), default=0)
-        self._tracks = {spec.rate: SoundTrack(spec.rate, kept) for spec in self._lanes}
+        kept = ahead + max((Fraction(s.window + s.hop, s.rate) for s in self._batchers), default=0)
+        self._tracks = {spec.rate: SoundTrack(spec.rate, kept) for spec in self._batchers}
 
     @property
     def idle(self) -> bool:
-        """No aspect wants sound."""
-        return not self._lanes
+        """No aspect wants audio."""
+        return not self._batchers
 
     @property
     def lost(self) -> Fraction:
-        """Seconds of sound that were given up before they were embedded."""
+        """Seconds of audio that were given up before they were embedded."""
         tracks = self._tracks.values()
         return max((Fraction(track.lost, track.rate) for track in tracks), default=Fraction(0))
 
     @property
     def heard(self) -> Fraction | None:
-        """Seconds up to which sound can be read at every rate; None before the first."""
+        """Seconds up to which audio can be read at every rate; None before the first."""
         ends = [track.end for track in self._tracks.values()]
         known = [end for end in ends if end is not None]
         return min(known) if len(known) == len(ends) and known else None
@@ -92,7 +114,7 @@ class SoundAspects:
         return next((track.place for track in self._tracks.values()), None)
 
     def resume(self, place: SoundPlace) -> None:
-        """Goes on in a run of sound; before the first block.
+        """Resume within a run of audio; before the first block.
 
         Args:
             place: Of a block that comes again.
@@ -100,7 +122,7 @@ class SoundAspects:
         self._finder = PlaceFinder(place)
 
     def push(self, sound: Sound) -> None:
-        """Takes the next block."""
+        """Take the next block."""
         block = clean(sound)
         finder = self._finder
         if finder is None:
@@ -119,14 +141,14 @@ class SoundAspects:
             track.push(block)
 
     def end(self) -> None:
-        """Says that no more sound will come."""
+        """End the audio."""
         for track in self._tracks.values():
             track.flush()
 
     def advance(self, start: Fraction, until: Fraction) -> None:
-        """Embeds the whole windows that the shot begun at ``start`` has before ``until``."""
+        """Embed the whole windows that the shot begun at ``start`` has before ``until``."""
         needed: dict[int, int] = {}
-        for spec in self._lanes:
+        for spec in self._batchers:
             origin = round(start * spec.rate)
             total = full_windows(round(until * spec.rate) - origin, spec)
             for index in self._received(spec, origin, total):
@@ -139,7 +161,7 @@ class SoundAspects:
             self._tracks[rate].drop(first)
 
     def _received(self, spec: SoundInput, origin: int, total: int) -> Iterator[int]:
-        """The windows still to do in which something was received: a gap costs nothing."""
+        """Yield the windows still to do in which something was received: a gap costs nothing."""
         track, index = self._tracks[spec.rate], self._done[spec]
         while index < total:
             sample = track.received_from(origin + index * spec.hop)
@@ -151,9 +173,9 @@ class SoundAspects:
             index += 1
 
     def close(self, start: Fraction, end: Fraction) -> dict[str, NDArray[np.float32]]:
-        """Tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
+        """Return tokens ``(tokens, dim)`` of the shot ``[start, end)`` by aspect."""
         self.advance(start, end)
-        for spec in self._lanes:
+        for spec in self._batchers:
             origin = round(start * spec.rate)
             rest = last_window(round(end * spec.rate) - origin, spec)
             if rest is not None:
@@ -161,7 +183,9 @@ class SoundAspects:
             self._done[spec] = self._offered[spec] = 0
         for rate, track in self._tracks.items():
             track.drop(round(end * rate))
-        return close_all([lane for lanes in self._lanes.values() for lane in lanes], self._pool)
+        return flush_all(
+            [batcher for batchers in self._batchers.values() for batcher in batchers], self._pool
+        )
 
     def _embed(
         self, spec: SoundInput, origin: int, span: tuple[int, int], *, last: bool = False
@@ -172,9 +196,9 @@ class SoundAspects:
         # Only what can be embedded is counted: a silent beginning must not thin away what follows.
         number = self._offered[spec]
         self._offered[spec] += 1
-        # A short piece is repeated to the window's length: padding with zeros would tell the
-        # network of an onset that is not in the sound.
+        # A short piece is repeated to the window's length: padding with zeros would show the
+        # network of an onset that is not in the audio.
         piece = torch.from_numpy(np.resize(samples, spec.window))
-        for lane in self._lanes[spec]:
-            if self._thinner.takes(lane.extractor.aspect, "heard", number):
-                (lane.add_last if last else lane.add)(piece)
+        for batcher in self._batchers[spec]:
+            if self._thinner.takes(batcher.extractor.aspect, "heard", number):
+                (batcher.add_last if last else batcher.add)(piece)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.lane import Lane, close_all
+from streamer.aspects.batching import ShotBatcher, flush_all
 from streamer.extractor import PictureInput
 
 
@@ -29,12 +29,12 @@ class Evens:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 16])
 def test_a_piece_that_shows_nothing_yields_no_token(batch: int) -> None:
-    lane = Lane(Evens(), batch)
+    batcher = ShotBatcher(Evens(), batch)
     for number in (1, 2, 3, 3, 4, 6, 7):
-        lane.add(torch.tensor([number]))
-    tokens = lane.close()
+        batcher.add(torch.tensor([number]))
+    tokens = batcher.close()
     assert tokens is not None
     np.testing.assert_array_equal(tokens, [[2, 2], [4, 4], [6, 6]])
     for number in (1, 3):
-        lane.add(torch.tensor([number]))
-    assert close_all([lane]) == {}
+        batcher.add(torch.tensor([number]))
+    assert flush_all([batcher]) == {}
