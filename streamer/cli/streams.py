@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streamer.fleet.register import Register
+    from streamer.fleet.request import Register
 
 app = typer.Typer(
     name="streams",
@@ -88,7 +88,7 @@ def list_(config: Config = None, broker: Broker = None) -> None:
 
 def _register(config: Path | None, broker: str | None) -> Register:
     from streamer.config.load import load_settings
-    from streamer.fleet.register import Register
+    from streamer.fleet.request import Register
 
     settings = load_settings(config, {"fleet.broker": broker})
     return Register(settings.fleet, settings.kafka)
