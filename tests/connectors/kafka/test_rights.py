@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from streamer.cli.app import run
 from streamer.config.sections import KafkaSection
 from streamer.connectors.kafka.address import KafkaAddress
+from streamer.connectors.kafka.client import _KINDS
 from streamer.connectors.kafka.reader import EventReader, Record
 from streamer.connectors.sinks.kafka import KafkaSink
 from streamer.connectors.sinks.leftovers import leftovers
 from streamer.connectors.sinks.registry import open_sink
-from streamer.errors import ErrorKind, FleetError, SinkError
+from streamer.errors import FleetError, SinkError
 from streamer.events.cloudevent import cloud_event
 from streamer.fleet.log import ShotLog
 from streamer.fleet.outbox import Outbox
