@@ -45,10 +45,13 @@ a setting a wrong value, 70 an internal error,
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ErrorKind = Literal["unreachable", "tls", "login", "rights", "replicas", "size", "clock", "other"]
+"""What a Kafka broker or client reports, as the value of a metric's label."""
 
 
 class StreamerError(Exception):

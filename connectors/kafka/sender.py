@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
     from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
     from streamer.connectors.sinks.spool import Spool
+    from streamer.errors import ErrorKind
 
 IN_FLIGHT: Final = 512
 """Most events handed to the client and not yet acknowledged."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamer.config.settings import Settings
-    from streamer.fleet.register import Register
+    from streamer.fleet.request import Register
     from streamer.models.mixture import Moae
 
 
@@ -155,7 +155,7 @@ def list_(config: ConfigOption = None, broker: BrokerOption = None) -> None:
 
 def _register(config: Path | None, broker: str | None) -> Register:
     from streamer.config.load import load_settings
-    from streamer.fleet.register import Register
+    from streamer.fleet.request import Register
 
     settings = load_settings(config, {"fleet.broker": broker})
     return Register(settings.fleet, settings.kafka)

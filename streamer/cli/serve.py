@@ -77,11 +77,11 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     from streamer.metrics.metrics import Metrics
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine, share
-    from streamer.serve.folder import state_folder
-    from streamer.serve.health import watch
     from streamer.serve.host import ServeContext
+    from streamer.serve.roster import state_folder
     from streamer.serve.routes import Routes
     from streamer.serve.service import Service
+    from streamer.serve.status import watch
 
     entries = load_streams(config)
     logging = settings.logging

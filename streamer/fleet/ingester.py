@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import FleetError
-from streamer.fleet.app import leave, make_app, take_part
+from streamer.fleet.app import Takeover, leave, make_app, take_part
 from streamer.fleet.log import ShotLog, partition_of
-from streamer.fleet.reader import Reader
 from streamer.fleet.request import read_request
-from streamer.fleet.takeover import Takeover
+from streamer.fleet.supervisor import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

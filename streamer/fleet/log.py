@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streamer.connectors.kafka.client import UNKNOWN, ClientErrors, ask, client_settings, passing
 from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import FleetError
-from streamer.fleet.ports import LogRecord
+from streamer.fleet.record import LogRecord
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.errors import ErrorKind
 
 T = TypeVar("T")
 

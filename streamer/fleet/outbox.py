@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
-    from streamer.fleet.ports import LogRecord
+    from streamer.errors import ErrorKind
+    from streamer.fleet.record import LogRecord
     from streamer.fleet.topics import Topics
 
 KEPT_BYTES: Final = 64 << 10

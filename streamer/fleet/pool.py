@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from streamer.fleet.child import END, GRACE_SECONDS, LEAVE, READ
-from streamer.fleet.reader_message import ReaderMessage
+from streamer.fleet.ingest_process import END, GRACE_SECONDS, LEAVE, READ
+from streamer.fleet.supervisor import ReaderMessage
 
 if TYPE_CHECKING:
-    from streamer.fleet.reader import Reader
+    from streamer.fleet.supervisor import Reader
 
 _LINE: Final = 1 << 16
 _SLACK_SECONDS: Final = 2.0
@@ -46,7 +46,7 @@ class Manner:
         idle_seconds: After which a process without streams is ended.
     """
 
-    command: tuple[str, ...] = (sys.executable, "-m", "streamer.fleet.child")
+    command: tuple[str, ...] = (sys.executable, "-m", "streamer.fleet.ingest_process")
     grace_seconds: float = GRACE_SECONDS
     idle_seconds: float = 60.0
 

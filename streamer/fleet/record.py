@@ -44,6 +44,25 @@ Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Kind = Literal["f2", "f4"]
 
 
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record as it lies in a topic.
+
+    Attributes:
+        partition: Where.
+        offset: Where in the partition.
+        key: Its key.
+        value: Its value.
+        time: When the broker took it, seconds since the Unix epoch; 0 when not known.
+    """
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    time: float = 0.0
+
+
 class RecordRefused(Exception):
     """A record is none that can be used.
 

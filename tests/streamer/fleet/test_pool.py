@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from streamer.fleet.pool import Manner, Orders, ReaderPool
-from streamer.fleet.reader import Reader
 from streamer.fleet.request import StreamRequest
+from streamer.fleet.supervisor import Reader
 
 PUPPET = Path(__file__).with_name("puppet.py")
 SECONDS = 60.0

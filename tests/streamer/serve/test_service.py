@@ -30,11 +30,11 @@ from streamer.http.app import make_app
 from streamer.http.health import Checks
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
-from streamer.serve.folder import state_folder
-from streamer.serve.health import watch
 from streamer.serve.host import ServeContext
+from streamer.serve.roster import state_folder
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
+from streamer.serve.status import watch
 from tests.streamer.live.server import linger, play
 from tests.streamer.live.server import serving as feed_server
 from tests.waiting import until

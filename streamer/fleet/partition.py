@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer.errors import CheckpointError, StateError
 from streamer.events.cloudevent import cloud_event
@@ -19,12 +19,14 @@ from streamer.fleet.window import StreamWindow
 from streamer.window.scorer import push_many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from cloudevents.core.v1.event import CloudEvent
+
+    from streamer.events.ids import EventKind
     from streamer.events.payload import EventData
     from streamer.fleet.counters import FleetCounters
-    from streamer.fleet.ports import LaneOptions, Log, LogRecord, Out, Saved
-    from streamer.fleet.record import ShotRecord
+    from streamer.fleet.record import LogRecord, ShotRecord
     from streamer.fleet.window import Mixture
 
 _MANY: Final = 100_000
@@ -33,6 +35,61 @@ _MANY: Final = 100_000
 
 _CATCH_UP: Final = 2048
 _NEAR: Final = 1000
+
+
+class Log(Protocol):
+    """Where skipped records and lost windows come from."""
+
+    def ends(self, partition: int) -> tuple[int, int]:
+        """First offset that is kept, and the one after the last."""
+
+    def since(self, partition: int, seconds: float) -> int:
+        """First offset of the last so many seconds."""
+
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[LogRecord]]:
+        """Records of a range, in order, in pieces."""
+
+
+class Saved(Protocol):
+    """The windows that were saved, however old."""
+
+    def get(self, stream: str, /) -> bytes | None:
+        """A stream's; None when there is none."""
+
+    def streams(self, partition: int) -> list[str]:
+        """Streams of a partition that have one."""
+
+
+class Out(Protocol):
+    """Where results go."""
+
+    def event(self, stream: str, event: CloudEvent) -> None:
+        """Takes an event."""
+
+    def dead_letter(self, raw: LogRecord, reason: str, detail: str) -> None:
+        """Takes a record that cannot be used."""
+
+    def flush(self, seconds: float) -> None:
+        """Returns when everything is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOptions:
+    """What a lane is told.
+
+    Attributes:
+        emit: Kinds of events that are sent.
+        batch: Most shots in one pass.
+        snapshot_shots: Records of a stream between two saves.
+        rebuild_seconds: How far back a window that is lost is rebuilt.
+        delivery_seconds: How long brokers are waited for.
+    """
+
+    emit: frozenset[EventKind]
+    batch: int
+    snapshot_shots: int
+    rebuild_seconds: float
+    delivery_seconds: float
 
 
 @dataclass(slots=True)
@@ -45,7 +102,7 @@ class _Partition:
     parked: dict[str, tuple[LogRecord, ShotRecord]] = field(default_factory=dict)
 
 
-class SegmentLane:
+class PartitionProcessor:
     """Segments the partitions it owns; for one thread.
 
     Whatever it raises, the worker has to end: windows may be ahead of what was delivered. Positions
@@ -66,7 +123,7 @@ class SegmentLane:
         log: Log,
         out: Out,
         saved: Saved,
-        options: LaneOptions,
+        options: PartitionOptions,
         counters: FleetCounters,
     ) -> None:
         self._mixture, self._log, self._out, self._saved = mixture, log, out, saved

@@ -1,8 +1,8 @@
-"""The process that reads streams for a worker: a crash of a decoder or a network ends no worker.
+"""Run the process that reads streams: a crash of a decoder or a network ends no worker.
 
-It is told what to do in JSON lines on standard input, says how its streams are in JSON lines on
-standard output, and leaves them all when standard input ends: a worker that was killed leaves no
-reader behind. All streams of the process share the networks; each has threads of its own.
+The worker sends JSON lines on standard input; the process answers with JSON lines on standard
+output. It leaves all streams when standard input ends, so that it never outlives its worker. All
+streams of the process share the networks; each has threads of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamer.logs import LibraryLogs
 
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
-    from streamer.fleet.reader_message import ReaderMessage
+    from streamer.fleet.supervisor import ReaderMessage
 
 READ: Final = "read"
 END: Final = "end"
@@ -46,7 +46,7 @@ class Speaker:
 
 def main() -> int:
     """Reads streams until standard input ends."""
-    from streamer.fleet.reading import Readings
+    from streamer.fleet.ingest import Readings
 
     # The last line on standard error is the reason that a worker gives for this process's end.
     LibraryLogs(lambda line: None).keep()

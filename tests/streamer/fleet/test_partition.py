@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from streamer.config.sections import SegmentSection
 from streamer.errors import StateError
 from streamer.fleet.counters import FleetCounters
-from streamer.fleet.ports import LogRecord
-from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
+from streamer.fleet.record import LogRecord, RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.window import Mixture, StreamWindow, saved_place
 from streamer.metrics.metrics import Metrics
 from tests import first_release
@@ -24,7 +23,7 @@ from tests.streamer.fleet.shots import (
     MemoryOut,
     epoch,
     laid_out,
-    make_lane,
+    make_processor,
     marked,
     records,
     shot,
@@ -49,7 +48,7 @@ def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> Non
     keeps = data.draw(st.booleans())
     for _ in range(data.draw(st.integers(1, 4))):
         table = dict(saved) if data.draw(st.booleans()) else {}
-        lane = make_lane(MODEL, log, out, table, snapshot=data.draw(st.integers(1, 9)))
+        lane = make_processor(MODEL, log, out, table, snapshot=data.draw(st.integers(1, 9)))
         lane.own({0: position})
         at = data.draw(st.integers(0, len(RAWS)))
         while at < len(RAWS) and data.draw(st.integers(0, 5)):
@@ -62,7 +61,7 @@ def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> Non
         position = lane.positions[0]
         # What it had worked on and not delivered dies with it.
         out._new = []
-    lane = make_lane(MODEL, log, out, saved)
+    lane = make_processor(MODEL, log, out, saved)
     lane.own({0: position})
     lane.catch_up(0)
     assert lane.positions[0] == len(RAWS)
@@ -72,7 +71,7 @@ def test_every_way_of_delivery_gives_the_same_events(data: st.DataObject) -> Non
 
 def test_nothing_is_said_twice_when_nothing_goes_wrong() -> None:
     out = MemoryOut()
-    lane = make_lane(MODEL, MemoryLog(RAWS), out)
+    lane = make_processor(MODEL, MemoryLog(RAWS), out)
     lane.own({0: 0})
     assert lane.process(RAWS) == len(RAWS)
     assert len(out.events) == len(WANTED)
@@ -111,7 +110,7 @@ def test_poison_is_put_aside_and_stops_nothing(which: int, at: int) -> None:
     mixed = [*RAWS[:at], LogRecord(0, 0, key, value), *RAWS[at:]]
     raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
     out = MemoryOut()
-    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane = make_processor(MODEL, MemoryLog(raws), out)
     lane.own({0: 0})
     for raw in raws:
         lane.process([raw])
@@ -124,7 +123,7 @@ def test_a_zombie_of_an_old_epoch() -> None:
     mixed = [*RAWS[:-4], LogRecord(0, 0, b"s0", encode(late)), *RAWS[-4:]]
     raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
     out = MemoryOut()
-    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane = make_processor(MODEL, MemoryLog(raws), out)
     lane.own({0: 0})
     lane.process(raws)
     assert [why for _, why in out.letters] == ["stale-epoch"]
@@ -135,7 +134,7 @@ def test_a_shot_that_was_written_twice() -> None:
     mixed = [*RAWS[:16], *RAWS[11:16], *RAWS[16:]]
     raws = [replace(raw, offset=offset) for offset, raw in enumerate(mixed)]
     out = MemoryOut()
-    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane = make_processor(MODEL, MemoryLog(raws), out)
     lane.own({0: 0})
     lane.process(raws)
     assert out.letters == []
@@ -146,7 +145,7 @@ def test_shots_that_are_gone_for_good_end_nothing() -> None:
     stream = records("s", 3, 12)
     raws = laid_out([stream[:4] + stream[6:]])
     out = MemoryOut()
-    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane = make_processor(MODEL, MemoryLog(raws), out)
     lane.own({0: 0})
     for raw in raws:
         lane.process([raw])
@@ -164,7 +163,7 @@ def test_a_stream_that_begins_again_after_its_log_was_emptied() -> None:
     ]
     raws = laid_out([STREAMS[0] + moved])
     out = MemoryOut()
-    lane = make_lane(MODEL, MemoryLog(raws), out)
+    lane = make_processor(MODEL, MemoryLog(raws), out)
     lane.own({0: 0})
     lane.process(raws)
     assert out.letters == []
@@ -174,12 +173,12 @@ def test_a_stream_that_begins_again_after_its_log_was_emptied() -> None:
 def test_a_window_of_another_mixture_is_rebuilt() -> None:
     log, out = MemoryLog(RAWS), MemoryOut()
     saved: dict[str, bytes] = {}
-    lane = make_lane(MODEL, log, out, snapshot=1)
+    lane = make_processor(MODEL, log, out, snapshot=1)
     lane.own({0: 0})
     lane.process(RAWS[:20])
     saved.update({stream: held for _, stream, held in lane.to_save()})
     assert len(saved) == 2
-    newer = make_lane(marked(toy_model(seed=5), "b"), log, out, saved)
+    newer = make_processor(marked(toy_model(seed=5), "b"), log, out, saved)
     newer.own({0: 20})
     newer.process(RAWS[20:])
     assert out.ids == WANTED
@@ -188,14 +187,14 @@ def test_a_window_of_another_mixture_is_rebuilt() -> None:
 
 def test_windows_of_a_log_that_was_made_anew_are_not_trusted() -> None:
     old, saved = laid_out([records("s0", 3, 30, ends=False)]), {}
-    lane = make_lane(MODEL, MemoryLog(old), MemoryOut(), snapshot=1)
+    lane = make_processor(MODEL, MemoryLog(old), MemoryOut(), snapshot=1)
     lane.own({0: 0})
     lane.process(old)
     saved.update({stream: held for _, stream, held in lane.to_save()})
     # Whoever reads the stream goes on counting; offsets begin at 0.
     later = [each for each in records("s0", 3, 30, epochs=2, ends=False) if each.epoch.number == 1]
     new, out = laid_out([later[:20]]), MemoryOut()
-    again = make_lane(MODEL, MemoryLog(new), out, saved)
+    again = make_processor(MODEL, MemoryLog(new), out, saved)
     again.own({0: 0})
     again.process(new)
     assert again._counters.counts["rebuilt foreign"] > 0
@@ -242,7 +241,7 @@ def test_a_damaged_window_is_refused_whole() -> None:
 
 def test_the_time_of_each_stage_is_counted_by_stream() -> None:
     metrics = Metrics()
-    lane = make_lane(MODEL, MemoryLog(RAWS), MemoryOut(), metrics=metrics)
+    lane = make_processor(MODEL, MemoryLog(RAWS), MemoryOut(), metrics=metrics)
     lane.own({0: 0})
     lane.process(RAWS)
     for stream in ("s0", "s1"):
@@ -283,7 +282,7 @@ def test_a_worker_that_only_segments_forgets_streams_that_ended_or_went() -> Non
 def test_streams_whose_end_was_segmented_leave_a_hundred_with_series() -> None:
     streams = [records(f"film-{number}", 10, 2) for number in range(102)]
     raws, metrics = laid_out(streams), Metrics()
-    lane = make_lane(MODEL, MemoryLog(raws), MemoryOut(), metrics=metrics)
+    lane = make_processor(MODEL, MemoryLog(raws), MemoryOut(), metrics=metrics)
     lane.own({0: 0})
     lane.process(raws)
     assert metrics.registry.get_sample_value("streamer_streams") == 100
