@@ -62,7 +62,7 @@ def worker(
 
     from streamer.config.load import load_settings
     from streamer.errors import FleetError
-    from streamer.fleet.pool import Orders
+    from streamer.fleet.pool import ProcessConfig
     from streamer.fleet.watchdog import Watchdog
     from streamer.fleet.worker import Worker
     from streamer.heap import keep_level
@@ -85,7 +85,7 @@ def worker(
 
         return load(settings.segment.checkpoint, choose_device(settings.runtime))
 
-    orders = Orders(None if config is None else str(config.resolve()), overrides)
+    orders = ProcessConfig(None if config is None else str(config.resolve()), overrides)
     watchdog = Watchdog(FleetError.exit_code, log.error)
     asyncio.run(Worker(settings, only, model, orders, log.warning, watchdog.allow).run())
     return 0

@@ -15,7 +15,7 @@ from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
 from streamer.fleet.record import RecordRefused, ShotRecord, decode, encode
 from streamer.fleet.request import StreamRequest
-from streamer.fleet.supervisor import Numbers, ReaderMessage
+from streamer.fleet.supervisor import Numbers, WorkerMessage
 from streamer.fleet.topics import Topics
 from streamer.fleet.window import saved_place
 from streamer.lines import unforeseen
@@ -249,11 +249,11 @@ def resume_from_log(
 _SAY_SECONDS: Final = 1.0
 
 
-Say = Callable[[ReaderMessage], None]
+Say = Callable[[WorkerMessage], None]
 """Tells the worker; called from the streams' threads."""
 
 
-class Readings:
+class StreamReaders:
     """Reads streams until they are stopped; what happens to one never reaches another.
 
     Args:
@@ -340,7 +340,7 @@ class _Reading:
             code, error = 70, unforeseen(caught)
         finally:
             shared.release(stream)
-        self._say(ReaderMessage(stream=stream, ended=code, error=error))
+        self._say(WorkerMessage(stream=stream, ended=code, error=error))
 
     def _read(self, stack: ExitStack) -> None:
         run = _make(self._request, self._settings, self._engine, stack)
@@ -405,4 +405,4 @@ class _StatusReport:
                 self._send(warnings=(f"{lag:.1f} s behind; {stage} takes the longest",))
 
     def _send(self, **fields: Any) -> None:
-        self._say(ReaderMessage(stream=self._stream, **fields))
+        self._say(WorkerMessage(stream=self._stream, **fields))

@@ -19,7 +19,7 @@ from streamer.logs import LibraryLogs
 
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
-    from streamer.fleet.supervisor import ReaderMessage
+    from streamer.fleet.supervisor import WorkerMessage
 
 READ: Final = "read"
 END: Final = "end"
@@ -30,15 +30,15 @@ GRACE_SECONDS: Final = 15.0
 _LINE: Final = 1 << 20
 
 
-class Speaker:
+class MessageWriter:
     """Writes what happens to streams, a JSON line each; from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def say(self, telling: ReaderMessage) -> None:
+    def say(self, message: WorkerMessage) -> None:
         """Says it."""
-        line = telling.model_dump_json(exclude_defaults=True) + "\n"
+        line = message.model_dump_json(exclude_defaults=True) + "\n"
         with self._lock:
             sys.stdout.write(line)
             sys.stdout.flush()
@@ -46,13 +46,13 @@ class Speaker:
 
 def main() -> int:
     """Reads streams until standard input ends."""
-    from streamer.fleet.ingest import Readings
+    from streamer.fleet.ingest import StreamReaders
 
     # The last line on standard error is the reason that a worker gives for this process's end.
     LibraryLogs(lambda line: None).keep()
     order = json.loads(sys.stdin.readline(_LINE))
     try:
-        readings = Readings(_prepare(order), Speaker().say)
+        readings = StreamReaders(_prepare(order), MessageWriter().say)
     except StreamerError as error:
         _complain(str(error))
         return error.exit_code

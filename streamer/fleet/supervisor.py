@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Self, cast
 
 from pydantic import BaseModel, ConfigDict
+from tenacity import RetryCallState, Retrying, wait_exponential
 
 from streamer.events.payload import GapReason
 from streamer.metrics.meter import StreamMeter
@@ -68,7 +69,7 @@ class Numbers(BaseModel):
         )
 
 
-class ReaderMessage(BaseModel):
+class WorkerMessage(BaseModel):
     """Something that happened to a stream.
 
     Attributes:
@@ -92,19 +93,18 @@ class ReaderMessage(BaseModel):
     error: str = ""
 
 
-_FIRST_PAUSE: Final = 1.0
-_LAST_PAUSE: Final = 60.0
+_PAUSE: Final = wait_exponential(multiplier=1.0, max=60.0)
 _PROVEN_SECONDS: Final = 60.0
 _DEATHS: Final = 3
 """Of processes in a row that read nothing else, after which a stream is held back."""
 
 
-class Reader:
-    """Knows when a stream has to be begun, and what its process says about it.
+class StreamSupervisor:
+    """Decide when a stream is started in a process, and follow the messages about it.
 
     Args:
         request: Which stream.
-        crowd: Most streams in one process with it.
+        max_streams_per_process: Most streams in one process with it.
         metrics: Served somewhere, or None.
         warn: Takes one line for people.
     """
@@ -112,15 +112,15 @@ class Reader:
     def __init__(
         self,
         request: StreamRequest,
-        crowd: int,
+        max_streams_per_process: int,
         metrics: Metrics | None,
         warn: Callable[[str], None],
     ) -> None:
-        self.request, self.crowd = request, crowd
+        self.request, self.max_streams_per_process = request, max_streams_per_process
         self._warn = warn
         self._watch = None if metrics is None else _Watch(metrics, request.stream)
         self._due = self._began = 0.0
-        self._pause = _FIRST_PAUSE
+        self._failures = RetryCallState(Retrying(), None, (), {})
         self._deaths = 0
         self.placed = self.finished = self.reading = self.held = False
 
@@ -134,18 +134,18 @@ class Reader:
         """A process has it now."""
         self._began, self.placed = time.monotonic(), True
 
-    def take(self, telling: ReaderMessage) -> None:
+    def take(self, message: WorkerMessage) -> None:
         """Its process says something."""
-        if telling.opened or telling.progress is not None:
+        if message.opened or message.progress is not None:
             self.reading = True
-        elif telling.lost is not None:
+        elif message.lost is not None:
             self.reading = False
         if self._watch is not None:
-            self._watch.take(telling)
-        for warning in telling.warnings:
+            self._watch.take(message)
+        for warning in message.warnings:
             self._warn(f"{self.request.stream}: {warning}")
-        if telling.ended is not None:
-            self.end(telling.ended, telling.error or f"it ended with {telling.ended}")
+        if message.ended is not None:
+            self.end(message.ended, message.error or f"it ended with {message.ended}")
 
     def end(self, code: int, reason: str, *, fatal: bool = False) -> None:
         """Note that no process has it any more.
@@ -162,7 +162,7 @@ class Reader:
             self.finished = True
             return
         if time.monotonic() - self._began > _PROVEN_SECONDS:
-            self._pause, self._deaths = _FIRST_PAUSE, 0
+            self._failures.attempt_number, self._deaths = 1, 0
         self._deaths = self._deaths + 1 if fatal else 0
         if self._deaths >= _DEATHS:
             self.held = True
@@ -171,9 +171,10 @@ class Reader:
                 "it is added again (streamer streams add) or removed (streamer streams remove)"
             )
             return
-        self._due = time.monotonic() + self._pause
-        self._warn(f"{self.request.stream}: {reason}; again in {self._pause:g} s")
-        self._pause = min(_LAST_PAUSE, 2 * self._pause)
+        pause = _PAUSE(self._failures)
+        self._failures.attempt_number += 1
+        self._due = time.monotonic() + pause
+        self._warn(f"{self.request.stream}: {reason}; again in {pause:g} s")
 
 
 class _Watch:
@@ -184,7 +185,7 @@ class _Watch:
         self._metrics.up(False)
         self._meter = StreamMeter(self._metrics)
 
-    def take(self, message: ReaderMessage) -> None:
+    def take(self, message: WorkerMessage) -> None:
         """Measure what a message says."""
         if message.opened:
             self._metrics.up(True)
