@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.client import (
     UNKNOWN,
     ClientErrors,
@@ -18,7 +19,6 @@ from streamer.connectors.kafka.client import (
     is_refusal,
 )
 from streamer.connectors.kafka.message import OVERHEAD_BYTES, to_message
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.connectors.kafka.topic import missing
 from streamer.errors import SinkError, StreamerError
 
@@ -269,7 +269,7 @@ class Sender:
 
     def _words(self, error: KafkaError) -> str:
         if is_refusal(error):
-            return not_allowed("topic", self._address.topic, ("WRITE",))
+            return acl_error("topic", self._address.topic, ("WRITE",))
         return missing(self._address) if error.code() in UNKNOWN else in_words(error)
 
     def _left(self) -> str:

@@ -12,8 +12,8 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.address import KafkaAddress
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import ConfigError, FleetError
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def crash(app: faust.App) -> FleetError:
     reason = app.crash_reason
     named = ", ".join(sorted(_names(reason))) or "of the fleet"
     if isinstance(reason, GroupAuthorizationFailedError):
-        return FleetError(not_allowed("group", named, ("READ",)))
+        return FleetError(acl_error("group", named, ("READ",)))
     if isinstance(reason, TopicAuthorizationFailedError):
-        return FleetError(not_allowed("topic", named, ("READ", "WRITE")))
+        return FleetError(acl_error("topic", named, ("READ", "WRITE")))
     return FleetError(f"the group's client stopped: {reason!r}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from streamer.connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.acl import acl_error
 from streamer.errors import CheckpointError, FleetError, StreamerError
 from streamer.fleet.app import Takeover, leave, make_app, take_part
 from streamer.fleet.log import ShotLog, partition_of
@@ -267,7 +267,7 @@ class Segmenter:
         """A window that is not saved is rebuilt by whoever needs it; without the right all are."""
         error = None if sent.cancelled() else sent.exception()
         if isinstance(error, TopicAuthorizationFailedError):
-            self._unsaved = FleetError(not_allowed("topic", self._topics.windows, ("WRITE",)))
+            self._unsaved = FleetError(acl_error("topic", self._topics.windows, ("WRITE",)))
         elif error is not None:
             self._counters.unsaved(f"{type(error).__name__}: {error}")
 

@@ -18,7 +18,7 @@ Right = Literal["READ", "WRITE", "DESCRIBE", "CREATE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class RequiredAcls:
     """What somebody wants to do; READ and WRITE include DESCRIBE.
 
     Attributes:
@@ -29,20 +29,20 @@ class Needs:
     topics: Mapping[str, tuple[Right, ...]] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 
-    def __add__(self, other: Needs) -> Needs:
+    def __add__(self, other: RequiredAcls) -> RequiredAcls:
         """Both."""
         topics = dict(self.topics)
         for name, rights in other.topics.items():
             topics[name] = tuple(dict.fromkeys((*topics.get(name, ()), *rights)))
-        return Needs(topics, (*self.groups, *other.groups))
+        return RequiredAcls(topics, (*self.groups, *other.groups))
 
 
-def not_allowed(kind: Literal["topic", "group"], name: str, rights: Iterable[Right]) -> str:
+def acl_error(kind: Literal["topic", "group"], name: str, rights: Iterable[Right]) -> str:
     """Says what a login needs to be given."""
     return f"the login may not use {kind} {name}: it needs {' and '.join(rights)} there"
 
 
-def lacking(client: AdminClient, needs: Needs, seconds: float) -> list[str]:
+def missing_acls(client: AdminClient, needs: RequiredAcls, seconds: float) -> list[str]:
     """Asks the brokers what the login may do.
 
     Args:
@@ -63,14 +63,14 @@ def lacking(client: AdminClient, needs: Needs, seconds: float) -> list[str]:
         )
         for name, future in asked.items():
             if missing := _missing(future, needs.topics[name], seconds):
-                found.append(not_allowed("topic", name, missing))
+                found.append(acl_error("topic", name, missing))
     if needs.groups:
         held = client.describe_consumer_groups(
             [*needs.groups], include_authorized_operations=True, request_timeout=seconds
         )
         for name, future in held.items():
             if missing := _missing(future, ("READ",), seconds):
-                found.append(not_allowed("group", name, missing))
+                found.append(acl_error("group", name, missing))
     return found
 
 
