@@ -1,6 +1,5 @@
 from .api import Event as Event
 from .api import Model as Model
-from .api import Push as Push
 from .api import Reconnect as Reconnect
 from .api import Segmenter as Segmenter
 from .api import detect_shots as detect_shots
@@ -22,6 +21,7 @@ from .pipeline.progress import Behind as Behind
 from .pipeline.progress import Disconnected as Disconnected
 from .pipeline.progress import Opened as Opened
 from .pipeline.progress import Progress as Progress
+from .push import Push as Push
 from .timeline import Timestamp as Timestamp
 
 __version__: str
