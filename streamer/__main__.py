@@ -1,4 +1,4 @@
-"""``python -m streamer``, and the ``streamer`` command."""
+"""Run the command line: ``python -m streamer``, and the ``streamer`` command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from streamer.cli.interrupt import Interrupted
+from streamer.cli._signals import Interrupted
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line; SIGINT and SIGTERM end it quietly from its first import on."""
-    # Where it is ignored, as in the background of a script, it stays so.
+    # An ignored signal, as in the background of a script, stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    # Else the processes and semaphores of a command would outlive it.
+    # By default SIGTERM would leave the processes and semaphores of a command behind.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -39,6 +39,7 @@ from streamer.pipeline.progress import (
     StageTimes,
 )
 from streamer.pipeline.scenes import OpenEpoch, shot_event
+from streamer.shots.base import ShotOptions
 from streamer.timeline import Instant, Picture, Sound, StreamInfo
 
 if TYPE_CHECKING:
@@ -376,7 +377,12 @@ class Segmenter:
         from streamer.pipeline.segmentation import StreamSegmentation
 
         engine, settings = self.model._engine, self._settings
-        segmentation = StreamSegmentation(stream, engine.model, settings.segment)
+        segmentation = StreamSegmentation(
+            stream,
+            engine.model,
+            threshold=settings.segment.threshold,
+            lookahead=settings.segment.lookahead,
+        )
         run = StreamRun(
             stream,
             connect,
@@ -423,14 +429,20 @@ class Push:
     def __init__(self, engine: Engine, settings: Settings, name: str, info: StreamInfo) -> None:
         from streamer.pipeline.segmentation import StreamSegmentation
 
-        self._segmentation = StreamSegmentation(name, engine.model, settings.segment)
+        self._segmentation = StreamSegmentation(
+            name,
+            engine.model,
+            threshold=settings.segment.threshold,
+            lookahead=settings.segment.lookahead,
+        )
         times = StageTimes()
         embedder = ShotEmbedder(
             info,
-            settings.shots,
-            settings.aspects,
-            settings.decode,
             engine.extractors,
+            settings.shots.to(ShotOptions),
+            key_frame_interval=settings.aspects.key_frame_interval,
+            key_frame_offset=settings.aspects.key_frame_offset,
+            max_interleave=settings.decode.max_interleave,
             batch=1,
             workers=PARALLEL_NETWORKS,
             times=times,

@@ -8,7 +8,7 @@
     │   ├── SourcePermission         23
     │   ├── SourceEmpty              24
     │   ├── NotMedia                 25
-    │   ├── NoUsableStream           26   neither picture nor sound
+    │   ├── NoUsableStream           26   neither video nor audio
     │   ├── UnknownCodec             27
     │   ├── SourceDamaged            28   events up to the damage were kept
     │   ├── SourceUnsupported        13   needs a protocol or device that is not here
@@ -45,10 +45,13 @@ a setting a wrong value, 70 an internal error,
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ErrorKind = Literal["unreachable", "tls", "login", "rights", "replicas", "size", "clock", "other"]
+"""What a Kafka broker or client reports, as the value of a metric's label."""
 
 
 class StreamerError(Exception):
@@ -110,7 +113,7 @@ class NotMedia(SourceError):
 
 
 class NoUsableStream(SourceError):
-    """The container holds neither picture nor sound."""
+    """The container holds neither video nor audio."""
 
     exit_code = 26
 

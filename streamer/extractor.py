@@ -1,4 +1,4 @@
-"""Interface of an aspect's network: the pieces it takes and the tokens it gives."""
+"""Define the interface of an aspect's network: its input pieces and its tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PictureInput:
-    """Key frames resized to ``height`` × ``width``, RGB, bicubic.
+    """Request key frames resized to ``height`` × ``width``, RGB, bicubic.
 
     Attributes:
         height: Pixels.
@@ -35,10 +35,11 @@ class PictureInput:
 
 @dataclass(frozen=True, slots=True)
 class ClipInput:
-    """Runs of ``frames`` grey pictures resized to ``height`` × ``width``, aspect ratio not kept.
+    """Request runs of ``frames`` grey pictures resized to ``height`` × ``width``.
 
-    The last picture of a clip is the first of the next. A shot too short for a clip gives one
-    that repeats its last picture at the end; a shot of one picture gives none.
+    The aspect ratio is not kept. The last picture of a clip is the first of the next. A shot too
+    short for a clip gives one that repeats its last picture at the end; a shot of one picture
+    gives none.
 
     Attributes:
         height: Pixels.
@@ -62,7 +63,7 @@ class ClipInput:
 
 @dataclass(frozen=True, slots=True)
 class SoundInput:
-    """Mono windows of ``window`` samples at ``rate`` Hz, one every ``hop`` samples.
+    """Request mono windows of ``window`` samples at ``rate`` Hz, one every ``hop`` samples.
 
     Attributes:
         rate: Samples a second.
@@ -81,7 +82,7 @@ class SoundInput:
 
 
 class Extractor(Protocol):
-    """Embeds pieces of one kind as tokens; holds weights, no stream state.
+    """Embed pieces of one kind as tokens; an extractor holds weights but no stream state.
 
     Pieces of many shots and streams may share one batch: rows are independent. A piece in which
     the aspect has nothing to observe (no face, say) gives a row of NaN only, and yields no token.

@@ -12,10 +12,10 @@ PRIVATE = 0o600
 
 
 def unusable(path: Path | str) -> str | None:
-    """Say why no file can ever have a path; None when one could.
+    """Describe why no file can have a path, or return None.
 
     Args:
-        path: As somebody wrote it.
+        path: As the user wrote it.
     """
     text = str(path)
     if "\0" in text:
@@ -29,48 +29,48 @@ def unusable(path: Path | str) -> str | None:
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:
-    """Replaces a file so that no reader and no crash ever sees half of it.
+    """Replace a file atomically: no reader and no crash ever sees half of it.
 
-    It is on the disk under its name when this returns. Several processes may write the same file:
-    one of their contents stays, whole.
+    It is on the disk under its name on return. Several processes may write the same file: the
+    content of one of them stays, complete.
 
     Args:
-        path: Where to; its folder is made when missing, open to those who may read the file.
+        path: The file; a missing folder is created, readable by those who may read the file.
         content: All of it.
-        mode: Permissions of the file, whatever the process's mask is.
-        alone: Nobody else writes this file; what a crash leaves beside it, the next write takes.
+        mode: Permissions of the file, independent of the umask.
+        alone: No other process writes this file; a temporary file left by a crash is reused.
 
     Raises:
         OSError: The folder or the file cannot be written; an older file is then unchanged, unless
-            it was the disk that failed last.
+            syncing the folder failed.
     """
-    # Whoever may read the file may enter its folder.
+    # Readers of the file must be able to enter its folder.
     path.parent.mkdir(parents=True, exist_ok=True, mode=mode | (mode & 0o444) >> 2)
     if alone:
-        beside = path.with_name(f".{path.name}.new")
+        temporary = path.with_name(f".{path.name}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(beside, flags, PRIVATE)
+        handle = os.open(temporary, flags, PRIVATE)
     else:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        beside = Path(name)
+        temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fchmod(handle, mode)
             os.fsync(handle)
-        beside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder would survive a power cut.
+    """Sync a folder, so that the names in it survive a power cut.
 
     Raises:
-        OSError: The disk fails. A file system that cannot do this for folders is no error.
+        OSError: The disk fails. A file system that cannot sync folders is not an error.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -86,15 +86,15 @@ def put_aside(path: Path) -> Path:
     """Rename a damaged file to ``NAME.damaged``, ``NAME.damaged.2`` and so on.
 
     Returns:
-        Its new name; of four files the oldest makes room.
+        Its new name; the oldest of four is overwritten.
 
     Raises:
         OSError: It cannot be renamed.
     """
     names = [path.with_name(f"{path.name}.damaged{end}") for end in ("", ".2", ".3", ".4")]
     free = [name for name in names if not name.exists()]
-    aside = free[0] if free else min(names, key=lambda name: name.stat().st_mtime_ns)
-    path.replace(aside)
-    os.utime(aside)
+    target = free[0] if free else min(names, key=lambda name: name.stat().st_mtime_ns)
+    path.replace(target)
+    os.utime(target)
     sync_folder(path.parent)
-    return aside
+    return target

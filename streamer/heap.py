@@ -1,4 +1,4 @@
-"""Keeps the C library from holding on to the memory that native code has freed."""
+"""Make the C library return the memory that native code has freed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any, Final
 TRIM_SECONDS: Final = 30.0
 _ARENAS: Final = 1
 _THREAD: Final = "heap"
-# As in malloc.h.
+# From malloc.h.
 _M_ARENA_MAX: Final = -8
 
 
 def keep_level(every: float = TRIM_SECONDS) -> bool:
-    """Keeps resident memory near what is in use, in commands that run for days.
+    """Keep resident memory near what is in use, in commands that run for days.
 
-    Decoders come and go with every connection, and what they free leaves holes that the next
-    ones do not fit into. With glibc, all threads share one arena instead of eight a core, and
-    holes go back to the system from time to time. To be called before other threads begin; what
-    the environment says about arenas stands.
+    Every connection creates decoders, and what they free fragments the heap. With glibc, all
+    threads then share one arena instead of eight a core, and free memory is returned to the
+    system periodically. Call it before other threads start; settings of arenas in the environment
+    take precedence.
 
     Args:
-        every: Seconds from one time to the next.
+        every: Seconds between two trims.
 
     Returns:
-        Whether there is something to do: False where the C library is not glibc.
+        False where the C library is not glibc, and nothing was done.
     """
     if not _glibc():
         return False
     library = ctypes.CDLL(None)
-    told = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
-    if not told:
+    is_set = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
+    if not is_set:
         library.mallopt(_M_ARENA_MAX, _ARENAS)
     if not any(thread.name == _THREAD for thread in threading.enumerate()):
         threading.Thread(target=_trim, args=(library, every), name=_THREAD, daemon=True).start()

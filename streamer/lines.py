@@ -1,4 +1,4 @@
-"""Lines for people on standard error."""
+"""Format lines for people, and print them on standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_LENGTH: Final = 2000
 
 
 def one_line(text: str) -> str:
-    """Makes text from files and streams safe to print.
+    """Make text from files and streams safe to print.
 
     Args:
         text: Anything.
@@ -31,7 +31,7 @@ def one_line(text: str) -> str:
 
 
 def place(error: BaseException) -> str | None:
-    """Name the file and line where an error was raised; None where it was not raised."""
+    """Return file and line where an error was raised, or None when it never was."""
     frames = list(traceback.walk_tb(error.__traceback__))
     if not frames:
         return None
@@ -40,23 +40,23 @@ def place(error: BaseException) -> str | None:
 
 
 def reason(error: BaseException) -> str:
-    """Say why the system or a parser refused something, without Python's own notation."""
+    """Return the reason of an error of the system or a parser, without Python's notation."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def unforeseen(error: Exception) -> str:
-    """Say in one line where a programming error was met."""
+    """Describe an unexpected exception and its origin in one line."""
     return f"internal: {type(error).__name__} at {place(error)}: {error}"
 
 
 def report(message: str, *, label: str = "error", style: str = "bold red") -> None:
-    """Prints ``label: message`` on standard error, coloured on a terminal only.
+    """Print ``label: message`` on standard error, coloured on a terminal only.
 
     Args:
         message: What is wrong.
         label: ``error`` or ``warning``.
         style: Rich style of the label.
     """
-    # Made here, not at import: standard error may have been replaced since.
+    # Created here, not at import: standard error may have been replaced since.
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(Text.assemble((f"{label}: ", style), one_line(message)))

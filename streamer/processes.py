@@ -1,4 +1,4 @@
-"""Processes that share a task with this one, and end with it."""
+"""Start pools of child processes that end with this one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def spawned_pool(
     workers: int, initializer: Callable[[], None] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """Start processes that inherit nothing; whatever interrupts the body ends them at once.
+    """Start processes that inherit nothing; an exception in the body ends them at once.
 
     Args:
-        workers: How many.
+        workers: Number of processes.
         initializer: Called in each before its first task.
     """
     others = set(active_children())
@@ -27,10 +27,10 @@ def spawned_pool(
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        # They would finish a film, or an epoch, that nobody waits for.
+        # They would otherwise finish their film or epoch first.
         for child in set(active_children()) - others:
             child.terminate()
         raise
     finally:
-        # Without it Python tells of semaphores that nobody has given back.
+        # Without it Python warns about leaked semaphores.
         pool.shutdown()

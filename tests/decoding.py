@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from streamer.config.sections import DecodeSection
 from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.timeline import Picture, Sound
 from tests.media import Clip, Pixels, Recipe, Tone, frames_of, still, texture, write_film
 
-SETTINGS = DecodeSection()
+SETTINGS = DecodeOptions()
 B_FRAMES = {"bf": "3", "g": "20", "preset": "veryfast", "b-adapt": "0"}
 
 
@@ -36,7 +36,7 @@ def collect(decoder: Decoder) -> Decoded:
     return found
 
 
-def decode(path: Path, settings: DecodeSection = SETTINGS) -> Decoded:
+def decode(path: Path, settings: DecodeOptions = SETTINGS) -> Decoded:
     with Decoder(FileSource(path), settings) as decoder:
         return collect(decoder)
 

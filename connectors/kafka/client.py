@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, ErrorKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +80,6 @@ _PASSING: Final = UNKNOWN | {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.UNKNOWN_LEADER_EPOCH,
 }
-
-ErrorKind = Literal["unreachable", "tls", "login", "rights", "replicas", "size", "clock", "other"]
-"""What goes wrong with brokers, in few words: a metric's label."""
 
 _KINDS: Final[dict[int, ErrorKind]] = {
     KafkaError._TRANSPORT: "unreachable",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.client import UNKNOWN, ClientErrors, client_settings, passing
 from streamer.connectors.kafka.message import from_record
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.connectors.kafka.topic import TopicProbe
 from streamer.errors import SinkError
 
@@ -188,9 +188,9 @@ class EventReader:
 
     def _words(self, error: KafkaError) -> str:
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return not_allowed("topic", self._address.topic, ("READ",))
+            return acl_error("topic", self._address.topic, ("READ",))
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and self._group is not None:
-            return not_allowed("group", self._group, ("READ",))
+            return acl_error("group", self._group, ("READ",))
         return error.str()
 
     def _notice(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.client import (
     UNKNOWN,
     ClientErrors,
@@ -18,7 +19,6 @@ from streamer.connectors.kafka.client import (
     is_refusal,
 )
 from streamer.connectors.kafka.message import OVERHEAD_BYTES, to_message
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.connectors.kafka.topic import missing
 from streamer.errors import SinkError, StreamerError
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
     from streamer.connectors.kafka.topic import TopicFacts, TopicProbe
     from streamer.connectors.sinks.spool import Spool
+    from streamer.errors import ErrorKind
 
 IN_FLIGHT: Final = 512
 """Most events handed to the client and not yet acknowledged."""
@@ -269,7 +269,7 @@ class Sender:
 
     def _words(self, error: KafkaError) -> str:
         if is_refusal(error):
-            return not_allowed("topic", self._address.topic, ("WRITE",))
+            return acl_error("topic", self._address.topic, ("WRITE",))
         return missing(self._address) if error.code() in UNKNOWN else in_words(error)
 
     def _left(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from streamer.connectors.kafka.acl import RequiredAcls, Right, acl_error, missing_acls
 from streamer.connectors.kafka.client import (
     UNKNOWN,
     ClientErrors,
@@ -18,7 +19,6 @@ from streamer.connectors.kafka.client import (
     passing,
     unfit,
 )
-from streamer.connectors.kafka.rights import Needs, Right, lacking, not_allowed
 from streamer.errors import SinkError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class TopicProbe:
         create: bool = False,
     ) -> None:
         self._address, self._section, self._right = address, section, right
-        self._needs = Needs({address.topic: (right,)}, groups)
+        self._needs = RequiredAcls({address.topic: (right,)}, groups)
         self._client_errors = ClientErrors()
         self._silent = False
         self._create = create
@@ -291,11 +291,11 @@ class TopicProbe:
         if error is None or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return missing(self._address)
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return not_allowed("topic", topic, (self._right,))
+            return acl_error("topic", topic, (self._right,))
         return f"topic {topic}: {error.str()}"
 
     def _allowed(self, seconds: float) -> None:
-        if found := lacking(self._client, self._needs, seconds):
+        if found := missing_acls(self._client, self._needs, seconds):
             raise SinkError(f"{self._address}: {'; '.join(found)}")
 
     def _config(self, seconds: float) -> dict[str, str | None]:

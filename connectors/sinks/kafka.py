@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cloudevents.core.v1.event import CloudEvent
 
-    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.errors import ErrorKind
     from streamer.plugins import SinkContext
 
 

@@ -73,7 +73,7 @@ class TrainingSettings(BaseModel):
     mixer_epochs: int = Field(default=20, ge=1, le=10000)
     mixer_rate: float = Field(default=1e-4, gt=0.0)
     mixer_decay: float = Field(default=5e-3, ge=0.0)
-    inner_folds: int = Field(default=0, ge=0, le=100)
+    inner_folds: int = Field(default=3, ge=0, le=100)
     inner_epochs: int | None = Field(default=None, ge=1, le=10000)
     class_weight: float = Field(default=10.0, gt=0.0)
     batch: int = Field(default=32, ge=1, le=4096)

@@ -1,4 +1,4 @@
-"""All aspects of one stream, advanced while a shot is still running."""
+"""Compute all aspects of one stream while a shot is still running."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamer.aspects.clips import ClipAspects
-from streamer.aspects.pictures import PictureAspects
-from streamer.aspects.sounds import SoundAspects
+from streamer.aspects.audio import SoundAspects
 from streamer.aspects.thinning import Thinner
+from streamer.aspects.video import ClipAspects, KeyFrames, PictureAspects
 from streamer.timeline import EmbeddedShot
 
 if TYPE_CHECKING:
@@ -20,15 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from streamer.aspects.sound_place import SoundPlace
-    from streamer.config.sections import AspectsSection
+    from streamer.aspects.track import SoundPlace
     from streamer.extractor import Extractor
     from streamer.timeline import Picture, Shot, Sound
 
 
 @dataclass(frozen=True, slots=True)
 class _Closing:
-    """A shot that has ended and may still wait for its sound."""
+    """A shot that has ended and may still wait for its audio."""
 
     shot: Shot
     pictures: dict[str, NDArray[np.float32]]
@@ -36,38 +34,44 @@ class _Closing:
 
 
 class AspectBank:
-    """Feeds pictures and sound to every extractor, shot by shot.
+    """Feed frames and audio to every extractor, shot by shot.
 
     A piece is embedded as soon as no cut can fall into it any more, so at a cut only the last
     piece of each aspect is left to do.
 
     Args:
         extractors: One per aspect.
-        settings: The key-frame rule.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
-        max_interleave: Seconds that sound may trail the pictures in the input before it is
+        max_interleave: Seconds that audio may trail the frames in the input before it is
             taken as missing; bounds how long a closed shot waits.
-        has_sound: The stream has sound.
-        workers: Threads that embed the last sounds of a shot side by side.
-        ahead: Seconds by which sound may come before the watermark; more than that is lost.
+        has_sound: The stream has audio.
+        workers: Threads that embed the last audio of a shot in parallel.
+        ahead: Seconds by which audio may come before the watermark; more than that is lost.
+        key_frame_interval: Seconds between two key frames of one shot.
+        key_frame_offset: Seconds from a cut to the first key frame.
         thinner: Says what is left out; nothing when None.
     """
 
     def __init__(
         self,
         extractors: Sequence[Extractor],
-        settings: AspectsSection,
         *,
-        batch: int,
-        max_interleave: Fraction,
+        batch: int = 1,
+        max_interleave: Fraction = Fraction(3),
         has_sound: bool,
         workers: int = 1,
         ahead: Fraction = Fraction(60),
+        key_frame_interval: float = 2.0,
+        key_frame_offset: float = 0.2,
         thinner: Thinner | None = None,
     ) -> None:
         if thinner is None:
             thinner = Thinner([extractor.aspect for extractor in extractors])
-        self._pictures = PictureAspects(extractors, settings, thinner, batch=batch)
+        key_frames = KeyFrames(
+            Fraction(key_frame_offset).limit_denominator(1000),
+            Fraction(key_frame_interval).limit_denominator(1000),
+        )
+        self._pictures = PictureAspects(extractors, thinner, batch=batch, key_frames=key_frames)
         self._clips = ClipAspects(extractors, thinner, batch=batch)
         self._sounds = SoundAspects(extractors, thinner, batch=batch, workers=workers, ahead=ahead)
         self._max_interleave = max_interleave
@@ -76,45 +80,45 @@ class AspectBank:
         self._closing: deque[_Closing] = deque()
 
     def begin(self, start: Fraction) -> None:
-        """Says where the first shot begins, seconds on the stream's clock; before ``advance``."""
+        """Set where the first shot begins, seconds on the stream's clock; before ``advance``."""
         self._picture_start = self._sound_start = self._read = start
 
     def read_to(self, seconds: Fraction) -> None:
-        """Says how far the input has been read where that is not how far it is certain."""
+        """Set how far the input has been read where that is not how far it is certain."""
         self._read = max(self._read, seconds)
 
     def push_picture(self, picture: Picture) -> None:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
         self.read_to(picture.start.seconds)
         self._pictures.push(picture)
         self._clips.push(picture)
 
     def push_sound(self, sound: Sound) -> None:
-        """Takes the next block of sound."""
+        """Take the next block of audio."""
         if not self._sound_ended:
             self._sounds.push(sound)
 
     @property
     def sound_place(self) -> SoundPlace | None:
-        """Of the latest block of sound; None where there is none."""
+        """Of the latest block of audio; None where there is none."""
         return None if self._sound_ended else self._sounds.place
 
     @property
     def lost_sound(self) -> Fraction:
-        """Seconds of sound that came so far ahead of the pictures that they were given up."""
+        """Seconds of audio that came so far ahead of the frames that they were given up."""
         return self._sounds.lost
 
     def resume_sound(self, place: SoundPlace) -> None:
-        """Goes on in a run of sound; before the first block."""
+        """Resume within a run of audio; before the first block."""
         self._sounds.resume(place)
 
     def end_sound(self) -> None:
-        """Says that no more sound will come, so nothing waits for it."""
+        """End the audio, so that nothing waits for it."""
         self._sounds.end()
         self._sound_ended = True
 
     def advance(self, watermark: Fraction, closed: Sequence[Shot]) -> list[EmbeddedShot]:
-        """Embeds what has become certain.
+        """Embed what has become certain.
 
         Args:
             watermark: No cut will be reported before this instant any more.
@@ -122,7 +126,7 @@ class AspectBank:
 
         Returns:
             Shots whose tokens are complete, oldest first; a shot may come out of a later call
-            than the one that closed it, when its sound is still on the way.
+            than the one that closed it, when its audio is still on the way.
         """
         now = time.perf_counter()
         for shot in closed:
@@ -149,7 +153,7 @@ class AspectBank:
         return done
 
     def _heard(self, until: Fraction) -> bool:
-        """Sound up to ``until`` is here, or given up."""
+        """Return whether audio up to ``until`` is here, or given up."""
         if self._sound_ended or until <= self._read - self._max_interleave:
             return True
         heard = self._sounds.heard

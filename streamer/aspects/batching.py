@@ -1,4 +1,4 @@
-"""One network for many streams: calls of several threads merged into one pass, fairly."""
+"""Embed pieces in batches: those of one shot, and those of many streams in one pass."""
 
 from __future__ import annotations
 
@@ -7,16 +7,85 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
+import numpy as np
 import torch
 
 from streamer.errors import ExtractionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
     from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 
-Told = Callable[[str, int, float], None]
+
+@dataclass(slots=True)
+class ShotBatcher:
+    """Collect pieces into batches and batches into the tokens of one shot.
+
+    Attributes:
+        extractor: Who embeds.
+        batch: Pieces embedded together; 1 gives the lowest latency.
+    """
+
+    extractor: Extractor
+    batch: int
+    _waiting: list[torch.Tensor] = field(default_factory=list)
+    _tokens: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, piece: torch.Tensor) -> None:
+        """Take the shot's next piece, one row of what `Extractor.embed` takes."""
+        self._waiting.append(piece)
+        if len(self._waiting) >= self.batch:
+            self._embed()
+
+    def add_last(self, piece: torch.Tensor) -> None:
+        """Take the shot's last piece, of the same shape, which `close` will embed."""
+        self._waiting.append(piece)
+
+    def close(self) -> NDArray[np.float32] | None:
+        """End the shot and start the next.
+
+        Returns:
+            Its tokens, finite float32 ``(tokens, dim)``; None when it gave none.
+        """
+        self._embed()
+        tokens, self._tokens = self._tokens, []
+        return np.concatenate(tokens) if tokens else None
+
+    def _embed(self) -> None:
+        if self._waiting:
+            with torch.inference_mode():
+                rows = self.extractor.embed(torch.stack(self._waiting)).float().cpu().numpy()
+            self._waiting.clear()
+            observed = rows[~np.isnan(rows).all(axis=1)]
+            if len(observed):
+                self._tokens.append(observed)
+
+
+def flush_all(
+    batchers: list[ShotBatcher], pool: Executor | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Close a shot in every batcher.
+
+    Args:
+        batchers: Of one stream.
+        pool: Threads to embed the last pieces on side by side, when the shot's end is urgent.
+
+    Returns:
+        Aspect → tokens ``(tokens, dim)``, without the aspects that gave none.
+    """
+    run = map if pool is None else pool.map
+    closed = zip(batchers, run(ShotBatcher.close, batchers), strict=True)
+    return {batcher.extractor.aspect: tokens for batcher, tokens in closed if tokens is not None}
+
+
+OnBatch = Callable[[str, int, float], None]
 """Called with the aspect, the rows of a pass and the seconds that its oldest part had waited."""
 
 _JOIN_SECONDS: Final = 10.0
@@ -40,7 +109,7 @@ class BatchPolicy:
 
     @classmethod
     def for_device(cls, device: torch.device, wait: float = 0.05) -> BatchPolicy:
-        """What pays where.
+        """Choose what is fastest on a device.
 
         A GPU is filled by waiting a little for more pieces. On a CPU a pass over more rows is
         only some percent cheaper a row, so nothing waits, and what has piled up is merged.
@@ -70,14 +139,14 @@ class SharedExtractor:
     """An extractor that many streams use at once, through a `view` each.
 
     Calls are taken from the streams in turn, one part of a stream before the next of another, so
-    a stream that floods has to queue behind itself. A token does not depend on what shared its
+    a stream that floods waits for its own pieces. A token does not depend on what shared its
     pass. Where a merged pass fails, each part is tried alone: an error reaches its own caller only.
 
     Args:
         extractor: Who embeds, on a thread of its own.
         policy: How calls are merged.
         gate: Bounds how many networks run at once.
-        told: Hears of every pass.
+        on_batch: Called after every pass.
     """
 
     def __init__(
@@ -85,10 +154,10 @@ class SharedExtractor:
         extractor: Extractor,
         policy: BatchPolicy,
         gate: threading.Semaphore,
-        told: Told | None = None,
+        on_batch: OnBatch | None = None,
     ) -> None:
         self.extractor: Final = extractor
-        self._policy, self._gate, self._told = policy, gate, told
+        self._policy, self._gate, self._on_batch = policy, gate, on_batch
         self._changed = threading.Condition()
         # Streams with something waiting, the one whose turn is next first.
         self._waiting: OrderedDict[str, deque[_Part]] = OrderedDict()
@@ -100,19 +169,19 @@ class SharedExtractor:
         self._thread.start()
 
     def view(self, stream: str) -> SharedView:
-        """The extractor as one stream sees it."""
+        """Return the extractor as one stream sees it."""
         with self._changed:
             self._streams.add(stream)
         return SharedView(self, stream)
 
     def release(self, stream: str) -> None:
-        """Says that a stream has gone, so that no pass waits for it."""
+        """Forget a stream, so that no pass waits for it."""
         with self._changed:
             self._streams.discard(stream)
             self._changed.notify_all()
 
     def embed(self, pieces: torch.Tensor, stream: str) -> torch.Tensor:
-        """Embeds a batch of one stream; see `Extractor.embed`.
+        """Embed a batch of one stream; see `Extractor.embed`.
 
         Raises:
             ExtractionError: There was no result in time, or the extractor was closed.
@@ -132,7 +201,7 @@ class SharedExtractor:
             raise
 
     def close(self) -> None:
-        """Ends the thread; calls that still wait fail. May be called twice."""
+        """End the thread; calls that still wait fail. May be called twice."""
         with self._changed:
             self._closed.set()
             self._changed.notify_all()
@@ -178,7 +247,7 @@ class SharedExtractor:
                 part.settle(None, self._ended())
 
     def _next(self) -> list[_Part] | None:
-        """The parts of the next pass, fairly chosen; None when there will be no more."""
+        """Choose the parts of the next pass, fairly; None when there will be no more."""
         with self._changed:
             while not self._waiting and not self._closed.is_set():
                 self._changed.wait()
@@ -206,17 +275,17 @@ class SharedExtractor:
             return chosen
 
     def _worth_waiting(self) -> bool:
-        """More may come that fits: some stream has nothing waiting, and there is room."""
+        """Return whether a stream has nothing waiting and there is room for more."""
         if len(self._waiting) >= len(self._streams):
             return False
         rows = sum(len(part.pieces) for parts in self._waiting.values() for part in parts)
         return rows < self._policy.rows
 
     def _pass(self, parts: list[_Part]) -> None:
-        if self._told is not None:
+        if self._on_batch is not None:
             waited = time.monotonic() - min(part.since for part in parts)
             rows = sum(len(part.pieces) for part in parts)
-            self._told(self.extractor.aspect, rows, waited)
+            self._on_batch(self.extractor.aspect, rows, waited)
         if len(parts) > 1:
             try:
                 tokens = self._embed(torch.cat([part.pieces for part in parts]))
@@ -286,5 +355,52 @@ class SharedView:
         return self.shared.extractor.dim
 
     def embed(self, pieces: torch.Tensor) -> torch.Tensor:
-        """Embeds a batch, perhaps together with other streams'; see `Extractor.embed`."""
+        """Embed a batch, perhaps together with other streams'; see `Extractor.embed`."""
         return self.shared.embed(pieces, self.stream)
+
+
+class SharedExtractors:
+    """All extractors of a process, shared by its streams.
+
+    Args:
+        extractors: One per aspect.
+        policy: How calls are merged.
+        at_once: Networks that may run at the same time.
+        on_batch: Called after every pass.
+    """
+
+    def __init__(
+        self,
+        extractors: Iterable[Extractor],
+        policy: BatchPolicy,
+        *,
+        at_once: int,
+        on_batch: OnBatch | None = None,
+    ) -> None:
+        gate = threading.Semaphore(at_once)
+        self._shared = tuple(SharedExtractor(each, policy, gate, on_batch) for each in extractors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def views(self, stream: str) -> tuple[Extractor, ...]:
+        """Return the extractors as one stream sees them; `release` them when it ends."""
+        return tuple(each.view(stream) for each in self._shared)
+
+    def release(self, stream: str) -> None:
+        """Forget a stream."""
+        for each in self._shared:
+            each.release(stream)
+
+    def close(self) -> None:
+        """End all threads; calls that still wait fail."""
+        for each in self._shared:
+            each.close()

@@ -1,16 +1,16 @@
-"""What is left out when a live stream cannot keep up, in a fixed order.
+"""Choose what is left out when a live stream cannot keep up, in a fixed order.
 
 Level 0 is full quality. Then, each level leaving out more than the one before:
 
 1. every second key frame and clip of a shot;
 2. three of four key frames and clips;
-3. every second window of sound too;
+3. every second window of audio too;
 4. three of four windows;
 5. and on: one whole aspect after another, those that the mixture does not use first, then those
-   that cost most. Their experts are masked, as events say. The last sound aspect and place stay.
+   that cost most. Their experts are masked, as events say. The last audio aspect and place stay.
 
 The first piece of an aspect in a shot is never left out before level 5, so that no expert is lost
-to the first four levels. Windows without sound are no pieces.
+to the first four levels. Windows without audio are no pieces.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _DROP_FIRST: Final = ("panns", "musicnn", "vggish", "speaker", "openl3")
-"""Sound aspects that the mixture uses, the one that goes first first."""
+"""Audio aspects that the mixture uses, the one that goes first first."""
 _KEPT: Final = ("place",)
 
 _SEEN: Final = (1, 2, 4, 4, 4)
@@ -35,7 +35,7 @@ class Thinning:
 
     Attributes:
         seen: One of so many key frames and clips is embedded.
-        heard: One of so many windows of sound is embedded.
+        heard: One of so many windows of audio is embedded.
         dropped: Aspects that are not embedded at all.
     """
 
@@ -45,7 +45,7 @@ class Thinning:
 
 
 def plan(aspects: Sequence[str]) -> tuple[Thinning, ...]:
-    """The levels of a stream, full quality first.
+    """Return the levels of a stream, full quality first.
 
     Args:
         aspects: Those that are enabled, in the order of the settings.
@@ -59,16 +59,18 @@ def plan(aspects: Sequence[str]) -> tuple[Thinning, ...]:
 
 
 class Thinner:
-    """Decides piece by piece, for one stream; what it decides depends on the levels set only.
+    """Decide piece by piece, for one stream; what it decides depends on the levels set only.
 
     Args:
         aspects: Those that are enabled, in the order of the settings.
-        told: Hears of every piece that is left out, by aspect.
+        on_skip: Called with the aspect of every piece that is left out.
     """
 
-    def __init__(self, aspects: Sequence[str], told: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, aspects: Sequence[str], on_skip: Callable[[str], None] | None = None
+    ) -> None:
         self.plan: Final = plan(aspects)
-        self._told = told
+        self._on_skip = on_skip
         self._level = 0
 
     @property
@@ -78,7 +80,7 @@ class Thinner:
 
     @level.setter
     def level(self, value: int) -> None:
-        """Holds from the next piece on; beyond the last level counts as the last."""
+        """Set the level from the next piece on; beyond the last level counts as the last."""
         self._level = max(0, min(value, len(self.plan) - 1))
 
     @property
@@ -87,19 +89,19 @@ class Thinner:
         return self.plan[self._level]
 
     def drops(self, aspect: str) -> bool:
-        """The aspect is not embedded at all now."""
+        """Return whether the aspect is not embedded at all now."""
         return aspect in self.now.dropped
 
     def takes(self, aspect: str, kind: Literal["seen", "heard"], number: int) -> bool:
-        """Says whether a piece is embedded, and tells when it is not.
+        """Return whether a piece is embedded, and report when it is not.
 
         Args:
             aspect: Whose piece.
-            kind: Pictures and clips are seen, windows of sound heard.
+            kind: Frames and clips are seen, windows of audio heard.
             number: Counts from 0 the pieces of the shot that could be embedded.
         """
         every = self.now.seen if kind == "seen" else self.now.heard
         taken = number % every == 0 and not self.drops(aspect)
-        if not taken and self._told is not None:
-            self._told(aspect)
+        if not taken and self._on_skip is not None:
+            self._on_skip(aspect)
         return taken

@@ -1,4 +1,4 @@
-"""What aspects cost: streamed and plain, alone and together, by batch size, on a CPU or a GPU."""
+"""Measure aspects: streamed and plain, alone and together, by batch size, on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from streamer.aspects.bank import AspectBank
-from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.timeline import Instant, Picture, Shot, Sound
@@ -34,7 +33,7 @@ _MS: Final = Fraction(1, 1000)
 
 @dataclass(frozen=True, slots=True)
 class SlotCost:
-    """One aspect on one core.
+    """Hold the cost of one aspect on one core.
 
     Attributes:
         aspect: Its slot.
@@ -53,7 +52,7 @@ class SlotCost:
 
 @dataclass(frozen=True, slots=True)
 class FilmCost:
-    """Several aspects together on one core.
+    """Hold the cost of several aspects together on one core.
 
     Attributes:
         seconds: Of film.
@@ -67,7 +66,7 @@ class FilmCost:
 
 
 def tokens_a_second(extractor: Extractor) -> float:
-    """How many tokens a second of an endless shot gives."""
+    """Return the tokens a second of film within one long shot."""
     spec = extractor.input
     if isinstance(spec, PictureInput):
         return float(1 / spec.interval)
@@ -77,7 +76,7 @@ def tokens_a_second(extractor: Extractor) -> float:
 
 
 def measure_slot(extractor: Extractor, film: Path, seconds: int) -> SlotCost:
-    """Measures one aspect, streamed and plain in turn, and keeps the median pair.
+    """Measure one aspect, streamed and plain in turn, and return the median pair.
 
     Args:
         extractor: On the CPU.
@@ -102,7 +101,7 @@ def measure_slot(extractor: Extractor, film: Path, seconds: int) -> SlotCost:
 def measure_film(
     extractors: Sequence[Extractor], film: Path, seconds: int, *, batch: int = 1
 ) -> FilmCost:
-    """Feeds a film to a bank in shots of four seconds and counts the bank's CPU time.
+    """Measure the CPU time of a bank that is fed a film in shots of four seconds.
 
     Args:
         extractors: On the CPU.
@@ -110,9 +109,7 @@ def measure_film(
         seconds: So much of it.
         batch: Pieces of one aspect embedded together.
     """
-    bank = AspectBank(
-        extractors, AspectsSection(), batch=batch, max_interleave=Fraction(3), has_sound=True
-    )
+    bank = AspectBank(extractors, batch=batch, max_interleave=Fraction(3), has_sound=True)
     shots = [
         Shot(number, Instant(start * 1000, _MS), Instant((start + SHOT_SECONDS) * 1000, _MS), "cut")
         for number, start in enumerate(range(0, seconds, SHOT_SECONDS))
@@ -142,7 +139,7 @@ def measure_film(
 
 
 def measure_batches(extractor: Extractor, sizes: Sequence[int]) -> dict[int, float]:
-    """Tokens a second for several batch sizes; on a CPU of one core, by its CPU time."""
+    """Measure tokens a second by batch size; on a CPU for one core, by CPU time."""
     curve = {}
     for rows in sizes:
         pieces = make_pieces(extractor, rows)
@@ -158,7 +155,7 @@ def measure_batches(extractor: Extractor, sizes: Sequence[int]) -> dict[int, flo
 
 
 def measure_streams(extractors: Sequence[Extractor], streams: int) -> float:
-    """How many live streams the device embeds, each with a key frame a second.
+    """Measure how many live streams the device embeds, each with a key frame a second.
 
     What that many streams give in a second is embedded with each network on a thread of its own,
     copies to the device included; decoding, resizing and resampling are not.
@@ -194,7 +191,7 @@ def cosine(extractor: Extractor, rows: int = 16) -> float | None:
 
 
 def make_pieces(extractor: Extractor, rows: int) -> torch.Tensor:
-    """Pieces as an extractor wants them: noise, the same every time."""
+    """Return reproducible noise in the input shape of an extractor."""
     random = np.random.default_rng(rows)
     spec = extractor.input
     if isinstance(spec, SoundInput):
@@ -210,7 +207,7 @@ def make_pieces(extractor: Extractor, rows: int) -> torch.Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Networks compute on the calling thread only, so that its CPU time is all there is."""
+    """Make networks compute on the calling thread only, so that its CPU time is the total."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Speed of a segmenting worker on a real broker: shots a second, delay, recovery, bytes."""
+"""Measure a segmenting worker on a real broker: shots a second, delay, recovery, bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from streamer.models.mixture import MoaeConfig
 
 PARTITIONS: Final = 16
-PATIENCE: Final = 300.0
+TIMEOUT_SECONDS: Final = 300.0
 _BASE: Final = Fraction(1, 25)
 _FRAMES: Final = 100
 _TOKENS: Final = 4
@@ -46,12 +46,12 @@ _ADMIN_SECONDS: Final = 30.0
 _QUIET_SECONDS: Final = 5.0
 _TICK: Final = 0.1
 _FIRST: Final = 4
-"""Shots of a stream before each further one decides a boundary; they cost less."""
+"""Number of first shots of a stream that decide no boundary, and so cost less."""
 
 
 @dataclass(frozen=True, slots=True)
 class FleetCost:
-    """What was measured.
+    """Hold the measurements.
 
     Attributes:
         record_bytes: Mean size of a shot's record: four tokens of each aspect.
@@ -59,12 +59,12 @@ class FleetCost:
         shots_a_cpu_second: The same by the worker's CPU time, its clients' threads included.
         delays: Seconds from producing a shot to the broker having the boundary it decided, at half
             that speed; sorted.
-        offered: Shots a second that were produced meanwhile.
+        offered: Shots a second that were produced during the measurement.
         restart_seconds: From starting a killed worker's successor until it owned its partitions.
         recovery_seconds: Until a shot of every stream was decided that came while none ran.
         recovery_cpu: CPU seconds of that.
         streams: How many streams had a window.
-        load: Processes that wanted to run meanwhile, the system's mean of a minute.
+        load: Load average of the machine over one minute.
     """
 
     record_bytes: float
@@ -79,7 +79,7 @@ class FleetCost:
     load: float
 
     def delay(self, share: float) -> float:
-        """A quantile of the delays.
+        """Return a quantile of the delays.
 
         Args:
             share: 0 to 1.
@@ -88,7 +88,7 @@ class FleetCost:
 
 
 class _Load:
-    """Shots of many streams with random tokens, ready to be sent."""
+    """Generate encoded shots of many streams with random tokens."""
 
     def __init__(self, config: MoaeConfig, streams: int) -> None:
         random = np.random.default_rng(0)
@@ -105,7 +105,7 @@ class _Load:
         self._epoch = Epoch(0, Instant(0, _BASE), Fraction(25), networks)
 
     def next(self) -> tuple[str, int, bytes]:
-        """Stream, index and record of the next shot; streams in turn."""
+        """Return stream, index and record of the next shot; streams take turns."""
         turn, which = divmod(self._sent, len(self.names))
         self._sent += 1
         start = turn * _FRAMES
@@ -117,7 +117,7 @@ class _Load:
 
 
 class _Worker:
-    """A worker's process and what it says of itself."""
+    """Run a worker process and read its metrics."""
 
     def __init__(self, config: Path, port: int) -> None:
         words = ["worker", "--only", "segment", "--config", str(config), "--listen", str(port)]
@@ -127,19 +127,19 @@ class _Worker:
         )
 
     def shots(self) -> int:
-        """Shots it has taken; 0 while it does not answer."""
+        """Return the number of consumed shots; 0 while the worker does not answer."""
         return int(self._number("streamer_consumer_records_total"))
 
     def ready(self) -> bool:
-        """Whether it owns partitions."""
+        """Return whether the worker owns partitions."""
         return '"ready"' in self._get("/readyz")
 
     def cpu(self) -> float:
-        """CPU seconds of all its threads."""
+        """Return the CPU seconds of all its threads."""
         return self._number("process_cpu_seconds_total")
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kill it, as a crash would."""
         self.child.kill()
         self.child.wait()
 
@@ -161,12 +161,12 @@ class _Worker:
 
 
 def measure_fleet(broker: str, streams: int, backlog: int, seconds: float, port: int) -> FleetCost:
-    """Measures one worker, its heartbeats and its broker included, on topics of its own.
+    """Measure one worker, including heartbeats and broker, on temporary topics.
 
     Args:
         broker: ``kafka://HOST:PORT``.
         streams: With a window each.
-        backlog: Shots that wait when the worker starts, besides the first ones of every stream.
+        backlog: Shots that wait when the worker starts, without the first ones of every stream.
         seconds: How long shots come at half speed.
         port: Where the worker may serve its metrics.
 
@@ -235,7 +235,7 @@ def _settings(broker: str, name: str) -> str:
 
 @contextmanager
 def _topics(maker: TopicMaker) -> Iterator[tuple[Topics, str]]:
-    """Topics for a while, and their servers; a broker is not left with what nobody will read."""
+    """Create temporary topics, and delete them on exit."""
     topics = maker.make()
     servers = ",".join(maker.address(topics.shots).servers)
     try:
@@ -258,7 +258,7 @@ def _running(config: Path, port: int) -> Iterator[_Worker]:
 
 
 def _send(producer: Producer, topic: str, load: _Load) -> int:
-    """Sends the next shot; bytes of its record."""
+    """Send the next shot, and return the size of its record in bytes."""
     stream, _, value = load.next()
     _produce(producer, topic, stream, value)
     return len(value)
@@ -280,13 +280,13 @@ def _delivered(error: KafkaError | None, _: Message) -> None:
 
 
 def _settle(producer: Producer) -> None:
-    """Returns when the broker has all of it."""
-    if left := producer.flush(PATIENCE):
-        raise FleetError(f"{left} shots were not taken within {PATIENCE:g} s")
+    """Wait until the broker has acknowledged every record."""
+    if left := producer.flush(TIMEOUT_SECONDS):
+        raise FleetError(f"{left} shots were not taken within {TIMEOUT_SECONDS:g} s")
 
 
 def _drain(worker: _Worker, first: int, backlog: int) -> tuple[float, float]:
-    """Shots a second and a CPU second, of those behind the first ones of every stream."""
+    """Return shots a second and a CPU second, without the first shots of every stream."""
     _until(lambda: worker.shots() >= first)
     began, before, cpu = time.monotonic(), worker.shots(), worker.cpu()
     _until(lambda: worker.shots() >= first + backlog)
@@ -302,18 +302,18 @@ def _paced(
     offered: float,
     seconds: float,
 ) -> list[float]:
-    """Sends shots at a steady rate and waits for what is decided because of them."""
+    """Send shots at a steady rate, and wait for the decisions that follow."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "unused"})
     consumer.assign([TopicPartition(topics.boundaries, n, -1) for n in range(PARTITIONS)])
     while consumer.poll(_TICK) is not None:
         pass
     produced: dict[tuple[str, int], float] = {}
     delays: list[float] = []
-    # Written beforehand: the machine is the worker's while it is measured.
+    # Encoded before the measurement, which would otherwise share the CPU.
     ready = deque(load.next() for _ in range(int(seconds * offered) + 1))
     began = time.monotonic()
-    heard = began
-    while ready or time.monotonic() - heard < _QUIET_SECONDS:
+    last_decision = began
+    while ready or time.monotonic() - last_decision < _QUIET_SECONDS:
         due = (time.monotonic() - began) * offered
         while ready and len(produced) < due:
             stream, index, value = ready.popleft()
@@ -323,7 +323,7 @@ def _paced(
         message = consumer.poll(0.001)
         if message is None or message.error() is not None:
             continue
-        heard = time.monotonic()
+        last_decision = time.monotonic()
         event = json.loads(message.value() or b"{}")
         waited_for = event["boundary_index"] + event["lookahead_shots"]
         sent = produced.get((event["stream"], waited_for))
@@ -336,8 +336,8 @@ def _paced(
 
 
 def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not done():
         if time.monotonic() > deadline:
-            raise FleetError(f"not done within {PATIENCE:g} s")
+            raise FleetError(f"not done within {TIMEOUT_SECONDS:g} s")
         time.sleep(_TICK)

@@ -1,4 +1,4 @@
-"""What each network costs, with made-up weights: the cost does not depend on their values."""
+"""Measure aspect networks, experts and mixer on made-up inputs; values do not change the cost."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import median
+from statistics import median, quantiles
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from streamer.extractor import ClipInput, PictureInput
 from streamer.models.networks.base import Architecture
 from streamer.models.networks.registry import architecture, names
+from streamer.window.scorer import CausalScorer
+
+if TYPE_CHECKING:
+    from streamer.models.mixture import Moae
 
 _BATCH = 4
 _INTERVAL = Fraction(2)
@@ -20,8 +26,8 @@ _CLIP_RATE = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """One network's cost on one core.
+class NetworkCost:
+    """Hold one network's cost on one core.
 
     Attributes:
         network: Its name.
@@ -40,8 +46,8 @@ class Cost:
     megabytes: float
 
 
-def measure_networks(rounds: int) -> Iterator[Cost]:
-    """Times every network of this package on pieces of noise.
+def measure_networks(rounds: int) -> Iterator[NetworkCost]:
+    """Measure every network of this package on noise.
 
     Args:
         rounds: Passes of which the median counts.
@@ -55,7 +61,7 @@ def measure_networks(rounds: int) -> Iterator[Cost]:
         yield _measure(each, rounds)
 
 
-def _measure(network: Architecture, rounds: int) -> Cost:
+def _measure(network: Architecture, rounds: int) -> NetworkCost:
     generator = torch.Generator().manual_seed(0)
     tensors: dict[str, torch.Tensor] = {}
     if network.weights:
@@ -89,4 +95,35 @@ def _measure(network: Architecture, rounds: int) -> Cost:
             passes.append((time.thread_time() - began) / len(batch))
         seconds.append(median(passes) * float(rate))
     size = sum(tensor.numel() for tensor in tensors.values()) * 4 / 1e6
-    return Cost(network.name, network.slots[0], float(rate), seconds[0], seconds[1], size)
+    return NetworkCost(network.name, network.slots[0], float(rate), seconds[0], seconds[1], size)
+
+
+def measure_experts(model: Moae, shots: int = 500, tokens: int = 4) -> tuple[float, float]:
+    """Measure experts and mixer on random shots, causally and on one thread.
+
+    Args:
+        model: Experts and mixer.
+        shots: Number of timed shots, after ten to warm up.
+        tokens: Per aspect and shot.
+
+    Returns:
+        Median and 95th percentile, milliseconds a shot.
+    """
+    random = np.random.default_rng(0)
+    segmenter = CausalScorer(model)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = []
+    try:
+        for _ in range(shots + 10):
+            shot = {
+                name: random.standard_normal((tokens, spec.dim)).astype(np.float32)
+                for name, spec in model.config.aspects.items()
+            }
+            began = time.perf_counter()
+            segmenter.push(shot)
+            times.append(1000 * (time.perf_counter() - began))
+    finally:
+        torch.set_num_threads(threads)
+    cuts = quantiles(times[10:], n=100, method="inclusive")
+    return cuts[49], cuts[94]

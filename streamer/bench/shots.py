@@ -1,4 +1,4 @@
-"""What the shot detectors find in composed pictures whose transitions are known."""
+"""Measure the shot detectors on composed films with known transitions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av import VideoFrame
 
-from streamer.config.sections import ShotsSection
 from streamer.models.compose.compose import Order, plan_film
 from streamer.models.compose.library import scan
 from streamer.models.compose.plan import Transition, TransitionKind
 from streamer.models.compose.render import Pictures
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import make_detector
 from streamer.timeline import Instant, Picture
 
@@ -35,13 +35,13 @@ _NEAR = 5
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one detector found.
+    """Hold the results of one detector.
 
     Attributes:
-        kinds: Kind of transition → how many were found, how many of these at the very picture
-            where the new shot stands alone, and how many there are.
+        kinds: Kind of transition → number found, number of these at the first picture of the new
+            shot alone, and number of all.
         false: Cuts found where there is no transition.
-        pictures: How many there were.
+        pictures: Number of pictures.
         cpu: Process seconds of the detector.
         latency: Pictures after a cut before it is decided, at most.
     """
@@ -56,16 +56,16 @@ class Found:
 def measure_shots(
     media: Path, minutes: float, seed: int, network: Network | None
 ) -> dict[str, Found]:
-    """Runs every detector over the same pictures.
+    """Run every detector on the same film.
 
     Args:
         media: Media folder for composing; its test side is used.
-        minutes: Length, at least.
+        minutes: Least length of the film.
         seed: Decides what is composed.
         network: TransNetV2, or None to leave it out.
 
     Returns:
-        Detector → what it found.
+        Detector → its results.
 
     Raises:
         ComposeError: The media cannot be used.
@@ -85,9 +85,9 @@ def measure_shots(
         sound="none",
     )
     film = with_transitions(plan_film(order, library, 0))
-    choices = {"thumbnails": ShotsSection()}
+    choices = {"thumbnails": ShotOptions()}
     if network is not None:
-        choices["transnetv2"] = ShotsSection(detector="transnetv2")
+        choices["transnetv2"] = ShotOptions(detector="transnetv2")
     detectors = {name: make_detector(s, RATE, network) for name, s in choices.items()}
     shots: dict[str, list[Shot]] = {name: [] for name in detectors}
     cpu = dict.fromkeys(detectors, 0.0)
@@ -110,7 +110,7 @@ def measure_shots(
 
 
 def with_transitions(film: FilmPlan) -> FilmPlan:
-    """The same film with as many of each kind of transition as can be."""
+    """Return the film with all kinds of transitions in equal shares."""
     rng = np.random.default_rng([*film.seed, 7])
     shots: list[ShotPlan] = []
     for index, shot in enumerate(film.shots):
@@ -128,7 +128,7 @@ def with_transitions(film: FilmPlan) -> FilmPlan:
 
 
 def judge(film: FilmPlan, shots: list[Shot], cpu: float, latency: int) -> Found:
-    """Compares shots with a film's transitions; each cut counts for one transition at most.
+    """Compare shots with a film's transitions; each cut matches one transition at most.
 
     Args:
         film: What was shown.
@@ -154,5 +154,5 @@ def judge(film: FilmPlan, shots: list[Shot], cpu: float, latency: int) -> Found:
 
 
 def _span(shot: ShotPlan) -> tuple[int, int]:
-    """First picture of the transition into a shot, and the first one that shows it alone."""
+    """Return the first picture of the transition into a shot, and the first one after it."""
     return shot.first - shot.transition.before, shot.first + shot.transition.after

@@ -1,23 +1,67 @@
-"""End-to-end speed, CPU cost against bare decoding, and memory over time."""
+"""Measure ``streamer tail`` as a process: speed, CPU relative to bare decoding, peak memory."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
 import av
 
-from streamer.bench.film import lengthen
-from streamer.bench.process import measure
+from streamer.bench.media import lengthen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessCost:
+    """Hold the resources that a finished process used.
+
+    Attributes:
+        wall: Seconds from start to exit.
+        cpu: User and system seconds of all its threads.
+        peak: Largest resident size, bytes.
+        output: What it wrote to standard output.
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+    output: bytes
+
+
+def measure(module: str, arguments: Sequence[str]) -> ProcessCost:
+    """Run ``python -m module`` and wait for it.
+
+    Args:
+        module: Dotted name.
+        arguments: Its command line.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:  # noqa: S603 -- our own module
+        assert child.stdout is not None
+        output = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, command)
+    return ProcessCost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
+
+
+@dataclass(frozen=True, slots=True)
 class TailCost:
-    """Medians over interleaved runs of bare decoding and of ``streamer tail``.
+    """Hold medians over interleaved runs of bare decoding and of ``streamer tail``.
 
     Attributes:
         media_seconds: Length of the film.
@@ -39,14 +83,17 @@ class TailCost:
 
 
 def measure_tail(film: Path, rounds: int) -> TailCost:
-    """Runs bare decoding and ``streamer tail`` in turn.
+    """Run bare decoding and ``streamer tail`` in turn.
 
     Args:
         film: A media file.
         rounds: Pairs of runs.
     """
     pairs = [
-        (measure("streamer.bench.decode", [str(film)]), measure("streamer", tail_arguments(film)))
+        (
+            measure("streamer.bench.media", ["decode", str(film)]),
+            measure("streamer", tail_arguments(film)),
+        )
         for _ in range(rounds)
     ]
     seconds = duration(film)
@@ -62,11 +109,11 @@ def measure_tail(film: Path, rounds: int) -> TailCost:
 
 
 def measure_memory(film: Path, folder: Path, minutes: tuple[int, ...]) -> dict[int, int]:
-    """Peak memory of ``streamer tail`` on the same film repeated to several lengths.
+    """Measure the peak memory of ``streamer tail`` on one film repeated to several lengths.
 
     Args:
         film: A media file.
-        folder: For the longer films; they are removed again.
+        folder: Receives the longer films, which are removed afterwards.
         minutes: Lengths.
 
     Returns:
@@ -83,11 +130,11 @@ def measure_memory(film: Path, folder: Path, minutes: tuple[int, ...]) -> dict[i
 
 
 def tail_arguments(film: Path) -> list[str]:
-    """The command line that is measured."""
+    """Return the command line to measure."""
     return ["tail", str(film), "--quiet", "--device", "cpu"]
 
 
 def duration(film: Path) -> float:
-    """Seconds, as the container says."""
+    """Return the duration that the container states, in seconds."""
     with av.open(str(film)) as container:
         return (container.duration or 0) / av.time_base

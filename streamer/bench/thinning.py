@@ -1,4 +1,4 @@
-"""More live feeds than a machine carries: how late they run, and what thinning costs them."""
+"""Measure thinning: more live feeds than the machine can process in time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 from typing import TYPE_CHECKING, Final
 
-from streamer.bench.feed import serve
-from streamer.bench.streams import (
+from streamer.bench.live import (
     SETTLE_SECONDS,
     Stopwatch,
     follow,
     make_run,
-    measured,
+    make_runs,
     play,
     stream_name,
 )
+from streamer.bench.media import serve
 from streamer.live.reconnect import SourceFactory
 from streamer.pipeline.engine import share
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from streamer.pipeline.engine import Engine
 
 EASING_SECONDS: Final = 300.0
-"""So long a lone stream may take to come back to full quality."""
+"""Time limit for a single stream to return to full quality."""
 
 UNDECIDED_SECONDS: Final = 30.0
-"""At the end, where boundaries may not have been decided yet; they are not compared."""
+"""Length of the end, whose boundaries may be undecided and are not compared."""
 
 _SAME: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ThinnedCost:
-    """Live feeds side by side in one process, thinned where they fall behind.
+    """Hold the cost of concurrent live feeds in one process, thinned when they lag.
 
     Attributes:
-        streams: How many.
+        streams: Number of streams.
         lag_p50: Median lag, over all streams and ten times a second.
         lag_p99: Its 99th percentile.
         lag_most: Its maximum.
@@ -66,10 +66,10 @@ class ThinnedCost:
 
 
 def full_quality(film: Path, settings: Settings, engine: Engine) -> list[float]:
-    """Seconds of the boundaries that are reported where nothing is left out.
+    """Return the seconds of the boundaries that are reported without thinning.
 
     Args:
-        film: Read as fast as it can be.
+        film: Read as fast as possible.
         settings: Not paced.
         engine: Loaded networks.
     """
@@ -90,25 +90,25 @@ def measure_thinning(
     undecided: float = UNDECIDED_SECONDS,
     easing: float = EASING_SECONDS,
 ) -> ThinnedCost:
-    """Plays a film to several streams as live feeds, then ends all but one.
+    """Play a film to several streams as live feeds, then end all but one.
 
     Args:
         film: A transport stream that lasts at least ``seconds + easing``.
         settings: Not paced.
         engine: Loaded networks.
-        streams: How many.
+        streams: Number of streams.
         seconds: For which all run.
-        whole: What `full_quality` gave.
+        whole: Result of `full_quality`.
         settle: Seconds at the beginning whose lag and levels do not count.
         undecided: Seconds at the end whose boundaries are not compared.
-        easing: Seconds that the last stream has to come back to full quality.
+        easing: Time limit in seconds for the last stream to return to full quality.
 
     Raises:
         ValueError: There were too few shots or seconds to measure.
     """
     watches = [Stopwatch(settle=settle) for _ in range(streams)]
     with serve(film) as address, share(engine, settings.runtime) as shared:
-        runs = measured(len(watches), address, settings, engine, shared)
+        runs = make_runs(len(watches), address, settings, engine, shared)
         ended: list[float] = []
         eased: list[float] = []
         counts: list[int] = []

@@ -1,4 +1,4 @@
-"""Time that training every row takes, from a few epochs of one fold on made-up features."""
+"""Estimate the time to train every row from two epochs of one fold on made-up features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ASPECTS: Final[Mapping[str, tuple[int, float]]] = {
     "openl3": (512, 1.1),
     "musicnn": (512, 1.1),
 }
-"""Aspect → length of a token, and tokens a shot in the mean, as in composed films."""
+"""Aspect → length of a token and mean tokens a shot, as in composed films."""
 FOLDS: Final = 5
 _STAGES: Final[Mapping[str, str]] = {
     "experts of the inner folds": "inner",
@@ -44,7 +44,7 @@ _SIDE_BY_SIDE: Final = ("experts of the inner folds", "experts")
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """One stage of training, all folds together.
+    """Hold the time of one stage of training, summed over all folds.
 
     Attributes:
         name: Which.
@@ -62,7 +62,7 @@ class StageCost:
 def measure_training(
     folder: Path, movies: int, shots: int, workers: int, settings: TrainingSettings
 ) -> tuple[StageCost, ...]:
-    """Times one fold at one and at two epochs, and stretches the difference to all epochs.
+    """Measure one fold at one and at two epochs, and extrapolate to all epochs.
 
     Seconds of processors are what is measured: whatever else runs on the machine takes none of
     them away.
@@ -101,7 +101,7 @@ def measure_training(
 
 
 def make_features(folder: Path, movies: int, shots: int) -> DatasetFolder:
-    """Writes movies of normal noise with scenes of eight shots: as much to compute as real ones.
+    """Write movies of normal noise with scenes of eight shots; they cost as much as real ones.
 
     Args:
         folder: Where to.

@@ -1,4 +1,4 @@
-"""The command line: finds a command, imports only what it needs, and maps errors to exit codes."""
+"""Run the command line: import only the command in use, and map errors to exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from streamer import __version__
-from streamer.cli.given import dashed_file, names_input, tidy
+from streamer.cli._arguments import add_checks, find_dashed_file, is_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,30 +21,34 @@ SEGMENT: Final = "Segment"
 WEIGHTS: Final = "Networks and settings"
 LEARN: Final = "Learn and measure"
 
-# Name → (panel, one-line help). The module streamer.cli.NAME holds a typer.Typer called `app` or
-# a function called NAME; it is imported when the command is used, never for --help.
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "tail": (SEGMENT, "Print scene boundaries of a film while it plays."),
-    "serve": (SEGMENT, "Run many streams for days; add, change and remove them meanwhile."),
-    "probe": (SEGMENT, "Show what an input holds and whether it can be segmented."),
-    "devices": (SEGMENT, "List microphones, cameras and screens."),
-    "worker": (SEGMENT, "Take part in a fleet that shares streams by way of Kafka."),
-    "streams": (SEGMENT, "Add, remove and list the streams that a fleet reads."),
-    "topics": (SEGMENT, "Create the Kafka topics that events go to."),
-    "consume": (SEGMENT, "Print the events of a Kafka topic, each once."),
-    "spool": (SEGMENT, "List and send events that still wait for Kafka."),
-    "sample": (SEGMENT, "Compose the demo's sample film with known scene times."),
-    "compare": (SEGMENT, "Show true scene times beside those found."),
-    "schema": (SEGMENT, "Print the JSON Schema of an event."),
-    "weights": (WEIGHTS, "Pull, list and verify the pretrained networks."),
-    "plugins": (WEIGHTS, "List sources, sinks, aspects and shot detectors."),
-    "compose": (LEARN, "Compose annotated synthetic films."),
-    "extract": (LEARN, "Turn annotated films into a dataset of shot features."),
-    "train": (LEARN, "Train experts and mixer."),
-    "evaluate": (LEARN, "Measure a checkpoint on a dataset."),
-    "tables": (LEARN, "Train and compare every row of the paper by cross validation."),
-    "calibrate": (LEARN, "Choose the decision threshold on training movies."),
-    "bench": (LEARN, "Measure speed and memory."),
+# Name → (module, panel, one-line help). streamer.cli.MODULE holds a function or a typer.Typer
+# called NAME; it is imported when the command is used, never for --help.
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "tail": ("segment", SEGMENT, "Print scene boundaries of a film while it plays."),
+    "serve": (
+        "serve",
+        SEGMENT,
+        "Run many streams for days; add, change and remove them while it runs.",
+    ),
+    "probe": ("inspect", SEGMENT, "Show what an input holds and whether it can be segmented."),
+    "devices": ("inspect", SEGMENT, "List microphones, cameras and screens."),
+    "worker": ("fleet", SEGMENT, "Take part in a fleet that shares streams through Kafka."),
+    "streams": ("fleet", SEGMENT, "Add, remove and list the streams that a fleet reads."),
+    "topics": ("fleet", SEGMENT, "Create the Kafka topics that events go to."),
+    "consume": ("events", SEGMENT, "Print the events of a Kafka topic, each once."),
+    "spool": ("spool", SEGMENT, "List and send events that still wait for Kafka."),
+    "sample": ("datasets", SEGMENT, "Compose the demo's sample film with known scene times."),
+    "compare": ("events", SEGMENT, "Show true scene times next to those found."),
+    "schema": ("inspect", SEGMENT, "Print the JSON Schema of an event."),
+    "weights": ("weights", WEIGHTS, "Pull, list and verify the pretrained networks."),
+    "plugins": ("inspect", WEIGHTS, "List sources, sinks, aspects and shot detectors."),
+    "compose": ("datasets", LEARN, "Compose annotated synthetic films."),
+    "extract": ("datasets", LEARN, "Turn annotated films into a dataset of shot features."),
+    "train": ("training", LEARN, "Train experts and mixer."),
+    "evaluate": ("evaluation", LEARN, "Measure a checkpoint on a dataset."),
+    "tables": ("training", LEARN, "Train and compare every row of the paper by cross validation."),
+    "calibrate": ("evaluation", LEARN, "Choose the decision threshold on training movies."),
+    "bench": ("bench", LEARN, "Measure speed and memory."),
 }
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -62,17 +66,17 @@ EPILOG: Final = "\n\n".join(
 
 
 class LazyGroup(TyperGroup):
-    """Lists commands from a table and imports one when it is run."""
+    """List commands from a table, and import one when it is run."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        for name, (panel, text) in COMMANDS.items():
+        for name, (_, panel, text) in COMMANDS.items():
             self.add_command(TyperCommand(name, help=text, rich_help_panel=panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Replaces the table's entry by the real command; an input alone means ``tail``."""
-        if args[0] not in COMMANDS and names_input(args[0]):
-            # What begins with a dash came behind "--", and would be taken for an option.
+        """Replace the table's entry by the real command; an input alone means ``tail``."""
+        if args[0] not in COMMANDS and is_input(args[0]):
+            # A word that begins with a dash came after "--", which keeps it from being an option.
             plain = ["--", *args] if args[0].startswith("-") and args[0] != "-" else args
             return "tail", load("tail"), plain
         name, command, rest = super().resolve_command(ctx, args)
@@ -81,11 +85,11 @@ class LazyGroup(TyperGroup):
 
 @dataclass(slots=True)
 class Shell:
-    """Hold what concerns the end of every command; its ``typer.Context.obj``.
+    """Hold how errors are reported; the ``typer.Context.obj`` of every command.
 
     Attributes:
-        debug: Tracebacks and debug log lines are wanted.
-        json_logs: Standard error holds JSON lines; set by commands that know their settings.
+        debug: Whether to print tracebacks and debug log lines.
+        json_logs: Whether errors are JSON lines; set by commands once they have their settings.
     """
 
     debug: bool = False
@@ -93,24 +97,24 @@ class Shell:
 
 
 def load(name: str) -> Any:
-    """Imports a command.
+    """Import a command.
 
     Args:
         name: A key of `COMMANDS`.
 
     Returns:
-        What typer makes of it.
+        The click command that typer builds of it.
     """
-    module = import_module(f"streamer.cli.{name}")
-    group = getattr(module, "app", None)
-    if group is None:
-        group = typer.Typer(add_completion=False)
-        group.command(name)(getattr(module, name))
+    module, _, _ = COMMANDS[name]
+    group = getattr(import_module(f"streamer.cli.{module}"), name)
+    if not isinstance(group, typer.Typer):
+        function, group = group, typer.Typer(add_completion=False)
+        group.command(name)(function)
     command = get_command(group)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
         each.context_settings = {**(each.context_settings or {}), **HELP}
-        tidy(each)
+        add_checks(each)
     return command
 
 
@@ -150,7 +154,7 @@ def streamer(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line.
+    """Run one command line.
 
     Args:
         arguments: Without the program's name.
@@ -159,8 +163,14 @@ def run(arguments: Sequence[str]) -> int:
         The exit code: 0, one of `streamer.errors`, 2 for wrong usage, 70 for an internal error,
         130 after an interrupt.
     """
-    from streamer.cli.errors import INTERRUPTED, USAGE, complain, handle, in_own_words
-    from streamer.cli.output import checked_output
+    from streamer.cli._output import (
+        INTERRUPTED,
+        USAGE,
+        checked_output,
+        handle,
+        report_error,
+        usage_message,
+    )
     from streamer.connectors.sinks.sink import ConsumerGone
     from streamer.logs import LibraryLogs, ProcessLog
 
@@ -174,10 +184,10 @@ def run(arguments: Sequence[str]) -> int:
             )
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "streamer")
-        message = f"{in_own_words(error).rstrip('.')}. See {command} --help"
-        if file := dashed_file(words):
+        message = f"{usage_message(error).rstrip('.')}. See {command} --help"
+        if file := find_dashed_file(words):
             message = f"a name that begins with - goes behind --: streamer tail -- {file}"
-        complain(message, USAGE, json_logs=shell.json_logs)
+        report_error(message, USAGE, json_logs=shell.json_logs)
         return USAGE
     except ConsumerGone:
         return 0
@@ -189,11 +199,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Entry point of the ``streamer`` command."""
-    from streamer.cli.output import drop_output
+    """Run the ``streamer`` command and exit with its code."""
+    from streamer.cli._output import drop_output
     from streamer.logs import LibraryLogs
 
-    # What libraries say of a process that ends is of no use to anybody, and would be raw.
+    # Libraries log unformatted lines at exit.
     LibraryLogs(lambda line: None).keep()
     code = run(sys.argv[1:])
     if code:

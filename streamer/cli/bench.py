@@ -1,8 +1,11 @@
-"""``streamer bench``: speed and memory, as ratios measured in one run."""
+"""Measure speed and memory as ratios of one run: ``streamer bench``."""
 
 from __future__ import annotations
 
+import os
+import platform
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
     from streamer.extractor import Extractor
 
-app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
+bench = typer.Typer(no_args_is_help=True, help="Measure speed and memory.", add_completion=False)
 
 Film = Annotated[
     Path,
@@ -26,7 +29,7 @@ Checkpoint = Annotated[
 ]
 
 
-@app.command("tail")
+@bench.command("tail")
 def tail_command(
     film: Film, rounds: Annotated[int, typer.Option(min=1, help="Interleaved pairs of runs.")] = 3
 ) -> None:
@@ -48,7 +51,7 @@ def tail_command(
     )
 
 
-@app.command()
+@bench.command()
 def memory(
     film: Film,
     minutes: Annotated[list[int] | None, typer.Option(min=1, help="Lengths to compare.")] = None,
@@ -61,7 +64,7 @@ def memory(
     _show("memory", {f"{m} minutes": f"{peak / 2**20:.0f} MiB" for m, peak in peaks.items()})
 
 
-@app.command("kafka")
+@bench.command("kafka")
 def kafka_command(
     broker: Annotated[str, typer.Option(metavar="URL", help="kafka://HOST:PORT.")],
     streams: Annotated[int, typer.Option(min=1, help="Streams with a window each.")] = 1000,
@@ -91,10 +94,10 @@ def kafka_command(
     )
 
 
-@app.command()
+@bench.command()
 def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     """Play a film in real time and time each decision from the end of the shot it waits for."""
-    from streamer.bench.latency import measure_latency
+    from streamer.bench.live import measure_latency
     from streamer.config.load import load_settings
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine
@@ -120,21 +123,21 @@ def latency(film: Film, checkpoint: Checkpoint = None) -> None:
     )
 
 
-@app.command()
+@bench.command()
 def experts(checkpoint: Checkpoint = None) -> None:
     """Time experts and mixer for one new shot on one core, causal, all ten."""
-    from streamer.bench.experts import measure_experts
+    from streamer.bench.networks import measure_experts
     from streamer.models.checkpoint import load
 
     median, p95 = measure_experts(load(checkpoint))
     _show("experts", {"p50": f"{median:.2f} ms a shot", "p95": f"{p95:.2f} ms a shot"})
 
 
-@app.command()
+@bench.command()
 def aspects(
     film: Film,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to measure.")] = "cpu",
-    seconds: Annotated[int, typer.Option(min=8, help="So much of the film.")] = 60,
+    seconds: Annotated[int, typer.Option(min=8, help="Length of the part to measure.")] = 60,
     every: Annotated[bool, typer.Option("--all", help="The slots that are off, too.")] = False,
 ) -> None:
     """Measure each aspect, all of them together, and what batches and mixed precision change."""
@@ -175,7 +178,7 @@ def aspects(
         )
 
 
-@app.command()
+@bench.command()
 def networks(
     rounds: Annotated[int, typer.Option(min=1, help="Passes of which the median counts.")] = 5,
 ) -> None:
@@ -194,10 +197,10 @@ def networks(
     _show("networks: tokens/s of film, CPU s per s of film alone / four at once, weights", rows)
 
 
-@app.command()
+@bench.command()
 def shots(
     media: Annotated[Path, typer.Argument(metavar="MEDIA", help="Media, as for compose.")],
-    minutes: Annotated[float, typer.Option(min=0.5, help="So much film.")] = 4.0,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Length of the film.")] = 4.0,
     seed: Annotated[int, typer.Option(min=0, help="Decides what is composed.")] = 0,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Of the network.")] = "cpu",
 ) -> None:
@@ -236,7 +239,7 @@ def _slots(extractors: Sequence[Extractor], film: Path, seconds: int) -> dict[st
     return rows
 
 
-@app.command()
+@bench.command()
 def training(
     movies: Annotated[int, typer.Option(min=5, help="How many.")] = 10,
     shots: Annotated[int, typer.Option(min=100, help="Of all movies together.")] = 14000,
@@ -271,7 +274,7 @@ def training(
     )
 
 
-@app.command()
+@bench.command()
 def live(
     film: Annotated[
         Path,
@@ -288,8 +291,8 @@ def live(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Play a film in real time on many streams: lag, CPU, delay of events, time to reconnect."""
-    from streamer.bench.film import as_broadcast, lengthen
-    from streamer.bench.live import enough, measure_outage, measure_streams
+    from streamer.bench.live import measure_outage, measure_streams, most_streams
+    from streamer.bench.media import as_broadcast, lengthen
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
     from streamer.models.weights.store import WeightStore
@@ -313,7 +316,7 @@ def live(
                 f"{cost.cpu:.2f} CPU a stream; {cost.events} events after "
                 f"p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f} s"
             )
-        rows["most streams under 1 s of lag"] = f"{enough(costs)}"
+        rows["most streams under 1 s of lag"] = f"{most_streams(costs)}"
         if rounds:
             fed = as_broadcast(film, Path(folder) / "feed.ts")
             usual, most = measure_outage(
@@ -325,7 +328,7 @@ def live(
     _show("live", rows)
 
 
-@app.command()
+@bench.command()
 def thinning(
     film: Film,
     streams: Annotated[
@@ -335,7 +338,7 @@ def thinning(
     checkpoint: Checkpoint = None,
 ) -> None:
     """Feed more live streams than the machine carries: lag, levels, boundaries that are left."""
-    from streamer.bench.film import as_broadcast, lengthen
+    from streamer.bench.media import as_broadcast, lengthen
     from streamer.bench.thinning import EASING_SECONDS, full_quality, measure_thinning
     from streamer.config.load import load_settings
     from streamer.heap import keep_level
@@ -368,8 +371,6 @@ def _show(title: str, rows: Mapping[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from streamer.bench.machine import describe_machine
-
     table = Table(title=f"streamer bench {title}", show_header=False, title_justify="left")
     table.add_column(style="dim")
     table.add_column(justify="right")
@@ -377,4 +378,21 @@ def _show(title: str, rows: Mapping[str, str]) -> None:
         table.add_row(name, value)
     console = Console()
     console.print(table)
-    console.print(describe_machine(), style="dim", soft_wrap=True)
+    console.print(_describe_machine(), style="dim", soft_wrap=True)
+
+
+def _describe_machine() -> str:
+    """Return date, processor, cores, system and versions in one line."""
+    from importlib.metadata import version
+
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        processor = names[0] if names else processor
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor}, {cores} cores, {platform.system()}, "
+        f"Python {platform.python_version()}, torch {version('torch')}, av {version('av')}"
+    )

@@ -1,4 +1,4 @@
-"""``streamer serve``: many streams in one process, for days."""
+"""Run many streams in one process: ``streamer serve``."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def serve(
 
     Each stream has its own source, sinks and thresholds; all share the networks. SIGHUP loads the
     file again: streams are added, changed and removed without touching the others. SIGTERM and
-    SIGINT end the process, a second one at once; started again, every stream goes on from its last
-    shot.
+    SIGINT end the process, a second one at once; started again, every stream continues after its
+    last shot.
 
     Examples:
 
@@ -77,11 +77,11 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
     from streamer.metrics.metrics import Metrics
     from streamer.models.weights.store import WeightStore
     from streamer.pipeline.engine import load_engine, share
-    from streamer.serve.folder import state_folder
-    from streamer.serve.health import watch
     from streamer.serve.host import ServeContext
+    from streamer.serve.roster import state_folder
     from streamer.serve.routes import Routes
     from streamer.serve.service import Service
+    from streamer.serve.status import watch
 
     entries = load_streams(config)
     logging = settings.logging
@@ -104,10 +104,10 @@ def _serve(config: Path, settings: Settings, wanted: set[signal.Signals]) -> int
         service.start(entries)
         log.info(f"{len(service.hosts)} streams; http://{at}/streams")
         _wait(config, service, log, wanted)
-        _end_at_the_next(wanted)
+        _kill_on_next_signal(wanted)
         log.info("stopping; another signal ends it at once")
         for name in service.stop():
-            log.error(f"{name}: did not end in time; it goes on from its last shot next time")
+            log.error(f"{name}: did not end in time; next time it continues after its last shot")
     return 0
 
 
@@ -125,8 +125,8 @@ def _wait(config: Path, service: Service, log: ProcessLog, wanted: set[signal.Si
             log.info(f"reloaded: {len(service.hosts)} streams")
 
 
-def _end_at_the_next(wanted: set[signal.Signals]) -> None:
-    """Whoever asks twice does not want to wait: states and spools are whole at any moment."""
+def _kill_on_next_signal(wanted: set[signal.Signals]) -> None:
+    """Let the next signal kill the process: states and spools are consistent at any moment."""
     for number in wanted - {signal.SIGHUP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted - {signal.SIGHUP})

@@ -1,4 +1,4 @@
-"""``streamer spool``: events that earlier runs could not deliver."""
+"""Manage undelivered events: ``streamer spool``."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli._arguments import ConfigOption
+
 if TYPE_CHECKING:
     from streamer.connectors.sinks.leftovers import Leftover
 
-app = typer.Typer(
+spool = typer.Typer(
     name="spool",
     help="Events that still wait for Kafka on this machine.",
     no_args_is_help=True,
     add_completion=False,
 )
 
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]
 
-
-@app.command("list")
-def list_(config: Config = None) -> int:
-    """Show what waits: stream, topic, events, bytes, and those that no broker takes."""
+@spool.command("list")
+def list_(config: ConfigOption = None) -> int:
+    """List waiting events: stream, topic, events, bytes, and those that no broker accepts."""
     from rich.table import Table
 
-    from streamer.cli.wide import print_table
+    from streamer.cli._render import print_table
     from streamer.lines import report
 
     table = Table()
@@ -46,11 +46,11 @@ def list_(config: Config = None) -> int:
     return _code(any(each.problem for each in found))
 
 
-@app.command()
-def send(config: Config = None) -> int:
-    """Send what waits; spools that a running process uses are left to it.
+@spool.command()
+def send(config: ConfigOption = None) -> int:
+    """Send waiting events; spools that a running process uses are left to it.
 
-    What cannot be sent is named, and does not keep the others waiting.
+    A spool that cannot be sent is named and skipped.
     """
     from streamer.config.load import load_settings
     from streamer.connectors.sinks.registry import open_sink
@@ -80,7 +80,7 @@ def send(config: Config = None) -> int:
     return _code(failed)
 
 
-@app.command()
+@spool.command()
 def remove(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="As `streamer spool list` names them.")
@@ -88,9 +88,9 @@ def remove(
     force: Annotated[
         bool, typer.Option("--force", help="Also with events in it: they are lost.")
     ] = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
-    """Remove spools of brokers or topics that will never be there, such as mistyped ones.
+    """Remove spools of brokers or topics that will never exist, such as mistyped ones.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""``streamer weights``: pull, add, list and verify the pretrained networks."""
+"""Manage the pretrained networks: ``streamer weights``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli._arguments import ConfigOption
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.models.weights.manifest import Pinned
     from streamer.models.weights.store import WeightStore
 
-app = typer.Typer(
+weights = typer.Typer(
     name="weights",
     help="Pretrained networks of the aspect slots.",
     no_args_is_help=True,
@@ -25,10 +27,9 @@ Networks = Annotated[
     typer.Argument(metavar="[NETWORK]...", help="Networks; those the settings use when none."),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every network there is.")]
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.")]
 
 
-@app.command()
+@weights.command()
 def pull(
     networks: Networks = None,
     mirror: Annotated[
@@ -37,7 +38,7 @@ def pull(
     ] = None,
     offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
     all_: All = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Fetch the pinned release files, check them and convert them into the cache.
 
@@ -68,7 +69,7 @@ def pull(
         )
 
 
-@app.command()
+@weights.command()
 def add(
     slot: Annotated[str, typer.Argument(help="Aspect it is to fill: place, cast, stft, …")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="As it was published.")],
@@ -79,7 +80,7 @@ def add(
         str | None, typer.Option(metavar="NAME", help="Which network, if the slot has several.")
     ] = None,
 ) -> None:
-    """Take over weights that cannot be pulled, such as the paper's own networks.
+    """Add weights that cannot be pulled, such as the paper's own networks.
 
     Checks the checksum, then the name and shape of every tensor, and converts them into the cache.
     Nothing in the file is run.
@@ -99,7 +100,7 @@ def add(
     )
 
 
-@app.command("list")
+@weights.command("list")
 def list_(
     long: Annotated[
         bool, typer.Option("--long", help="Also the training data, the licence's source, notes.")
@@ -108,7 +109,7 @@ def list_(
     """Show what can fill which slot, under which licence and whether it is in the cache."""
     from rich.table import Table
 
-    from streamer.cli.wide import print_table
+    from streamer.cli._render import print_table
     from streamer.models.weights.manifest import (
         DETECTORS,
         MANIFEST,
@@ -144,7 +145,7 @@ def list_(
 
 
 def _size_and_presence(store: WeightStore, entry: Pinned) -> tuple[str, str]:
-    """Size in MB ("-" before it is known), and "yes", "no" or "add" (by hand)."""
+    """Return the size in MB ("-" when unknown), and "yes", "no" or "add" (by hand)."""
     if not entry.releases and not entry.files:
         return "0.0", "yes"
     present = store.present(entry.network)
@@ -153,8 +154,8 @@ def _size_and_presence(store: WeightStore, entry: Pinned) -> tuple[str, str]:
     return f"{size / 1e6:.1f}" if size else "-", here
 
 
-@app.command()
-def verify(networks: Networks = None, all_: All = False, config: Config = None) -> None:
+@weights.command()
+def verify(networks: Networks = None, all_: All = False, config: ConfigOption = None) -> None:
     """Check the cached weights against their pinned sha256; stops at the first wrong one."""
     from rich.console import Console
 
@@ -168,7 +169,7 @@ def verify(networks: Networks = None, all_: All = False, config: Config = None) 
 
 
 def _wanted(networks: Sequence[str], config: Path | None, *, all_: bool) -> list[Pinned]:
-    """The networks named, else all that can be pulled, else those that the settings enable."""
+    """Return the named networks; with ``all_`` all that can be pulled, else the enabled ones."""
     from streamer.config.load import load_settings
     from streamer.models.weights.manifest import DETECTORS, MANIFEST, PUBLISHED, WEIGHTLESS, pinned
 
@@ -179,7 +180,7 @@ def _wanted(networks: Sequence[str], config: Path | None, *, all_: bool) -> list
         used = [s.network for s in settings.aspects.slots.values() if s.enabled]
         if settings.shots.detector in DETECTORS:
             used.append(settings.shots.detector)
-        # One from elsewhere ("module:ATTRIBUTE") brings its own.
+        # A network of another package ("module:ATTRIBUTE") has its own weights.
         networks = [name for name in used if name not in WEIGHTLESS and ":" not in name]
     names = dict.fromkeys(networks or (*MANIFEST, *DETECTORS))
     return [PUBLISHED[name] if name in PUBLISHED else pinned(name) for name in names]

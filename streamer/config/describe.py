@@ -1,4 +1,4 @@
-"""Says in words which keys exist and which values they allow."""
+"""Describe in words which keys exist, which values they allow, and what is wrong with one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from streamer.config.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pydantic_core import ErrorDetails
-
 
 @cache
 def keys() -> tuple[str, ...]:
-    """Lists every key as a dotted path, e.g. ``shots.max_seconds``, in the models' order."""
+    """List every key as a dotted path, e.g. ``shots.max_seconds``, in the models' order."""
     return tuple(_leaves(_schema(), ()))
 
 
 def allowed(path: Sequence[str]) -> str:
-    """Says what a key accepts.
+    """Describe what a key accepts.
 
     Args:
         path: The key's parts, e.g. ``("shots", "max_seconds")``.
@@ -42,7 +40,7 @@ def allowed(path: Sequence[str]) -> str:
 
 
 def secret(path: Sequence[str]) -> bool:
-    """Says whether a key's value must not be shown; one that does not exist might be a secret's."""
+    """Return whether a key's value must not be shown; an unknown key may be a misspelt secret."""
     node = _schema()
     for part in path:
         child = _child(node, part)
@@ -53,7 +51,7 @@ def secret(path: Sequence[str]) -> bool:
 
 
 def suggestion(path: Sequence[str]) -> str | None:
-    """Guesses which key was meant by one that does not exist.
+    """Suggest an existing key for an unknown one.
 
     Args:
         path: The unknown key's parts.
@@ -73,65 +71,13 @@ def suggestion(path: Sequence[str]) -> str | None:
     return None
 
 
-_WORDS = {
-    "bool": "true or false",
-    "dict": "a table",
-    "finite": "a finite number",
-    "float": "a number",
-    "int": "a whole number",
-    "list": "a list",
-    "model": "a table",
-    "string": "text",
-    "tuple": "a list",
-}
-_BOUNDS = {
-    "greater_than": ("more than", "gt"),
-    "greater_than_equal": ("at least", "ge"),
-    "less_than": ("less than", "lt"),
-    "less_than_equal": ("at most", "le"),
-}
-_OTHERS = {
-    "extra_forbidden": "is unknown",
-    "json_invalid": "is not valid JSON",
-    "missing": "is missing",
-    "too_short": "must not be empty",
-    "string_pattern_mismatch": "holds characters that are not allowed there",
-}
-
-
-def in_words(detail: ErrorDetails) -> str:
-    """Say what is wrong with one value.
-
-    Args:
-        detail: As pydantic reports it.
-
-    Returns:
-        A phrase such as ``must be at least 1``, which follows what the value is called.
-    """
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind in {"value_error", "assertion_error"}:
-        return str(context.get("error", detail["msg"]))
-    if kind in _OTHERS:
-        return _OTHERS[kind]
-    if kind in _BOUNDS:
-        word, bound = _BOUNDS[kind]
-        return f"must be {word} {context[bound]}"
-    if kind == "string_too_short":
-        return f"must have at least {context['min_length']} characters"
-    if kind == "string_too_long":
-        return f"must have at most {context['max_length']} characters"
-    if "expected" in context:
-        return f"must be {context['expected']}"
-    return f"must be {_WORDS.get(kind.partition('_')[0], 'something else')}"
-
-
 @cache
 def _schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
 def _child(node: dict[str, Any], part: str) -> dict[str, Any] | None:
-    """The schema of a key, also of one that people name themselves (``aspects.extra.NAME``)."""
+    """Return the schema of a key, also below a free name (``aspects.extra.NAME``)."""
     for option in (node, *map(_resolved, node.get("anyOf", ()))):
         free = option.get("additionalProperties")
         child = option.get("properties", {}).get(part, free if isinstance(free, dict) else None)

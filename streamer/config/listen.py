@@ -1,4 +1,4 @@
-"""Where to listen, as people write it."""
+"""Parse addresses to listen on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORM: Final = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)?:)?(?
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """An address to listen on.
+    """Hold an address to listen on.
 
     Attributes:
         host: Name or number; loopback when none was given.
@@ -28,13 +28,13 @@ class Listen:
 
 
 def parse_listen(text: str) -> Listen:
-    """Reads ``HOST:PORT``, ``:PORT`` or ``PORT``.
+    """Parse ``HOST:PORT``, ``:PORT`` or ``PORT``.
 
     Args:
         text: ``127.0.0.1:9464``, ``[::1]:9464``, ``0.0.0.0:9464`` (all interfaces), ``9464``.
 
     Raises:
-        ValueError: It is not of that form.
+        ValueError: It has another form.
     """
     found = _FORM.fullmatch(text)
     if found is None or int(found["port"]) > 65535:

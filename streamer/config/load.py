@@ -1,4 +1,4 @@
-"""Reads settings from the command line, the environment and a TOML file."""
+"""Read settings from the command line, the environment and a TOML file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from streamer.config.describe import allowed, in_words, secret, suggestion
+from streamer.config.describe import allowed, secret, suggestion
 from streamer.config.settings import Settings
 from streamer.errors import ConfigError
+from streamer.wire import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,23 +32,23 @@ _MAX_SHOWN: Final = 60
 def load_settings(
     config: Path | None = None, overrides: Mapping[str, object] | None = None
 ) -> Settings:
-    """Merges the four sources: command line > environment > file > defaults.
+    """Merge the four sources: command line > environment > file > defaults.
 
     A file is read only when it is named, by ``config`` or else by the environment variable
-    ``STREAMER_CONFIG``; a ``config.toml`` that happens to lie in the working folder is not.
+    ``STREAMER_CONFIG``; a ``config.toml`` in the working folder is not.
     In the environment ``STREAMER__SHOTS__MAX_SECONDS=20`` sets ``shots.max_seconds``; an empty
     value counts as unset. Types in a file are strict (``"30"`` is not a number).
 
     Args:
         config: A TOML file.
-        overrides: Dotted key → value from the command line; None stands for not given.
+        overrides: Dotted key → value from the command line; None counts as absent.
 
     Returns:
         Frozen settings.
 
     Raises:
         ConfigError: A file cannot be read, a key is unknown, or a value has a wrong type or
-            range; the message names where it stands, the key, the value and what is allowed.
+            range; the message names its source, the key, the value and what is allowed.
     """
     path = config or _path_from_environment()
     sources = [_options(overrides or {}, COMMAND_LINE), _environment()]
@@ -57,10 +58,10 @@ def load_settings(
 
 
 def make_settings(options: Mapping[str, object]) -> Settings:
-    """Make settings of the defaults and some options; the environment is not read.
+    """Make settings from the defaults and some options, without reading the environment.
 
     Args:
-        options: Dotted key → value; None stands for not given.
+        options: Dotted key → value; None counts as absent.
 
     Raises:
         ConfigError: A key is unknown, or a value has a wrong type or range.
@@ -84,7 +85,7 @@ class _Source:
     label: str
     from_environment: bool = False
 
-    def place(self, path: Sequence[str]) -> str:
+    def location(self, path: Sequence[str]) -> str:
         return PREFIX + "__".join(path).upper() if self.from_environment else self.label
 
     def find(self, path: Sequence[str]) -> tuple[bool, object]:
@@ -127,7 +128,7 @@ def _environment() -> _Source:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Reads a configuration file.
+    """Read a configuration file.
 
     Raises:
         ConfigError: It cannot be read, or is not TOML.
@@ -142,14 +143,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(raw.decode("utf-8"))
         _check_integers(values)
-    # Of more than 4,300 digits no integer is made, which is no TOMLDecodeError.
+    # Python raises a plain ValueError for an integer of more than 4,300 digits.
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return values
 
 
 def _check_integers(value: object) -> None:
-    """Refuse what TOML allows no integer to be; hexadecimal digits have no limit of their own."""
+    """Reject integers beyond 64 bits, TOML's limit; Python does not limit hexadecimal ones."""
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         raise ValueError("an integer of more than 64 bits")
     if isinstance(value, dict):
@@ -160,7 +161,7 @@ def _check_integers(value: object) -> None:
 
 def _file(path: Path) -> _Source:
     values = read_toml(path)
-    # `streamer serve` reads them; for other commands they are somebody else's.
+    # Only `streamer serve` uses them, and reads them itself.
     values.pop("streams", None)
     source = _Source(values, str(path))
     for name, table in values.items():
@@ -175,13 +176,13 @@ def _strict_violations(name: str, table: object) -> list[ErrorDetails]:
     section = getattr(Settings(), name)
     if isinstance(table, dict):
         table = _merge(section.model_dump(mode="json"), table)
-    # JSON is the strict mode in which text may still be a path and a list a tuple; dates,
-    # which no setting takes, become something that no setting accepts.
+    # In strict mode only JSON input lets text be a path and a list a tuple. Dates become a list of
+    # text, which no setting accepts.
     text = json.dumps(table, default=lambda value: [str(value)])
     try:
         type(section).model_validate_json(text, strict=True)
     except ValidationError as error:
-        # Rules between keys wait until all sources are merged.
+        # Rules between keys are checked once all sources are merged.
         found = [detail for detail in error.errors() if detail["type"] != "value_error"]
         for detail in found:
             detail["loc"] = (name, *detail["loc"])
@@ -204,14 +205,14 @@ def _explain(errors: Sequence[ErrorDetails], sources: Sequence[_Source]) -> Conf
     path, text = _violation(errors[0])
     holder = next((source for source in sources if source.find(path)[0]), None)
     value = None if holder is None else holder.find(path)[1]
-    # A rule between keys is broken by a whole table: its message names their values.
+    # An error of a rule between keys concerns a whole table; its message has the values.
     whole = errors[0]["type"] == "value_error" and isinstance(value, dict)
     if holder is not None and errors[0]["type"] != "extra_forbidden" and not whole:
         shown = "***" if secret(path) else _shown(value)
         text = f"{'.'.join(path)} = {shown}: {text.removeprefix('.'.join(path) + ': ')}"
-    place = holder.place(path) if holder is not None else "settings"
+    location = holder.location(path) if holder is not None else "settings"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    error = ConfigError(f"{place}: {text}{more}")
+    error = ConfigError(f"{location}: {text}{more}")
     if holder is not None and holder.label == COMMAND_LINE:
         error.option = ".".join(path), _violation(errors[0])[1].removeprefix(".".join(path) + ": ")
     return error

@@ -1,11 +1,13 @@
-"""Every setting with its default and range; one frozen model per stage."""
+"""Declare every setting with its default and range; one frozen model a section."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import Field as DataclassField
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -46,12 +48,12 @@ Locations = Annotated[tuple[str, ...], BeforeValidator(_words), NoDecode]
 
 
 ASPECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# Names that datasets use for other things than aspects.
+# Datasets store other things than aspects under these names.
 RESERVED_ASPECTS = frozenset({"start", "end", "boundary"})
 
 
 def refused_text(text: str) -> str | None:
-    """Say why text can be no setting: no path, name or address holds a NUL character."""
+    """Describe why a text is not a valid setting, or return None."""
     return "holds a NUL character" if "\0" in text else None
 
 
@@ -64,8 +66,15 @@ def _printable(value: str) -> str:
 Printable = Annotated[str, AfterValidator(_printable)]
 
 
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, DataclassField[Any]]]
+
+
+Options = TypeVar("Options", bound=_Dataclass)
+
+
 class Section(BaseModel):
-    """A group of settings; unknown keys are errors."""
+    """Group settings; unknown keys are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
@@ -79,9 +88,17 @@ class Section(BaseModel):
                 raise ValueError(wrong)
         return value
 
+    def to(self, options: type[Options]) -> Options:
+        """Build the options of a stage from the settings of the same names.
+
+        Args:
+            options: A dataclass, each of whose fields is a setting of this section.
+        """
+        return options(**{field.name: getattr(self, field.name) for field in fields(options)})
+
 
 class StreamSection(Section):
-    """Name and first epoch of the stream."""
+    """Name the stream and set its first epoch."""
 
     name: Printable | None = Field(
         default=None,
@@ -106,7 +123,7 @@ class StreamSection(Section):
 
 
 class SourceSection(Section):
-    """How the input is opened and read."""
+    """Open and read the input."""
 
     follow: bool = Field(
         default=False,
@@ -147,7 +164,8 @@ class SourceSection(Section):
         default=None,
         examples=["/etc/ssl/media-ca.pem"],
         description=(
-            "PEM file of authorities for https:// and the like. Without it, the usual ones."
+            "PEM file of authorities for inputs over TLS (https:// and the like); brokers have "
+            "kafka.ca_file. Without it, the usual ones."
         ),
     )
     max_playlist_bytes: PositiveInt = Field(
@@ -157,7 +175,7 @@ class SourceSection(Section):
 
 
 class ReconnectSection(Section):
-    """When a lost live input is connected again."""
+    """Connect a lost live input again."""
 
     first_wait_seconds: PositiveFloat = Field(
         default=0.5,
@@ -178,13 +196,15 @@ class ReconnectSection(Section):
 
 
 class DecodeSection(Section):
-    """Limits and threads of the decoders."""
+    """Limit the decoders and set their threads."""
 
     threads: int = Field(
         default=0,
         ge=0,
         le=64,
-        description="Decoder threads, 0 to 64; 0 chooses.",
+        description=(
+            "Threads of each decoder, 0 to 64; 0 chooses. The networks have runtime.threads."
+        ),
     )
     hardware: Literal["auto", "off", "cuda"] = Field(
         default="off",
@@ -217,7 +237,7 @@ class DecodeSection(Section):
     )
     max_streams: PositiveInt = Field(
         default=256,
-        description="Most streams that a container may hold.",
+        description="Most video, audio and other streams that one container may hold.",
     )
     max_packet_bytes: PositiveInt = Field(
         default=64 << 20,
@@ -226,7 +246,7 @@ class DecodeSection(Section):
 
 
 class ShotsSection(Section):
-    """Thresholds of the shot splitter."""
+    """Find cuts and close shots."""
 
     detector: str = Field(
         default="thumbnails",
@@ -293,7 +313,7 @@ class ShotsSection(Section):
 
 
 class AspectSection(Section):
-    """The network of one aspect slot."""
+    """Choose the network of one aspect slot."""
 
     network: str = Field(
         description="Network that fills the slot; `streamer weights list` lists them."
@@ -305,7 +325,7 @@ class AspectSection(Section):
 
 
 class AspectsSection(Section):
-    """The slots of the paper, aspects beyond them, and the key-frame rule."""
+    """Choose the networks of the paper's slots and of aspects beyond them, and the key frames."""
 
     place: AspectSection = Field(
         default=AspectSection(network="efficientnet-lite0"),
@@ -395,7 +415,7 @@ class AspectsSection(Section):
 
 
 class ThinningSection(Section):
-    """When a live stream that lags leaves aspects out."""
+    """Leave aspects out while a live stream lags."""
 
     enabled: bool = Field(
         default=True,
@@ -430,7 +450,7 @@ class ThinningSection(Section):
 
 
 class SegmentSection(Section):
-    """The checkpoint of experts and mixer, and how boundaries are decided."""
+    """Choose the checkpoint of experts and mixer, and when a boundary is reported."""
 
     checkpoint: Path | None = Field(
         default=None,
@@ -460,7 +480,7 @@ class SegmentSection(Section):
 
 
 class OutputSection(Section):
-    """Which events are written, and where."""
+    """Choose which events are written, and where."""
 
     emit: EmitList = Field(
         default=("boundaries",),
@@ -482,7 +502,7 @@ class OutputSection(Section):
 
 
 class KafkaSection(Section):
-    """How Kafka is reached, and where events are kept while it is not."""
+    """Connect to Kafka, and keep events while no broker answers."""
 
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         default="gzip",
@@ -517,7 +537,7 @@ class KafkaSection(Section):
         default=30.0,
         description=(
             "Seconds at the end for what is still to be delivered; the rest stays in the spool. "
-            "Streams of serve that are changed or go on later do not wait."
+            "Streams of serve that are changed or continue later do not wait."
         ),
     )
     session_seconds: float = Field(
@@ -566,7 +586,10 @@ class KafkaSection(Section):
     ca_file: Path | None = Field(
         default=None,
         examples=["/etc/ssl/kafka-ca.pem"],
-        description="PEM file of authorities for kafkas://. Without it, the system's.",
+        description=(
+            "PEM file of authorities for kafkas://; inputs have source.ca_file. Without it, the "
+            "system's."
+        ),
     )
     certificate_file: Path | None = Field(
         default=None,
@@ -621,14 +644,14 @@ def _address(value: str) -> str:
 
 
 class HttpSection(Section):
-    """Where metrics and health are served."""
+    """Serve metrics and health."""
 
     listen: Annotated[str, AfterValidator(_address)] | None = Field(
         default=None,
         examples=["127.0.0.1:9464"],
         description=(
-            "Where /metrics, /livez and /readyz are served: HOST:PORT, or a port on loopback. "
-            "Without it, nowhere."
+            "Where /metrics, /livez and /readyz are served: HOST:PORT, or a port on loopback; "
+            "streamer serve has serve.listen. Without it, nowhere."
         ),
     )
     fresh_seconds: PositiveFloat = Field(
@@ -642,7 +665,7 @@ class HttpSection(Section):
 
 
 class FleetSection(Section):
-    """Workers that share streams by way of Kafka."""
+    """Share streams between workers through Kafka."""
 
     broker: str = Field(
         default="kafka://localhost:9092",
@@ -664,7 +687,7 @@ class FleetSection(Section):
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
         description=(
             "What the names of the workers' groups begin with; another one segments the same "
-            "shots anew."
+            "shots again."
         ),
     )
     partitions: int = Field(
@@ -699,8 +722,8 @@ class FleetSection(Section):
         ge=0.0,
         le=1.0,
         description=(
-            "Seconds that a shot may wait at the brokers for others; with none a worker does half "
-            "the work."
+            "Seconds that a shot may wait at the brokers for others; with none a worker does "
+            "half the work. Networks have runtime.batch_wait."
         ),
     )
     snapshot_shots: int = Field(
@@ -723,15 +746,15 @@ class FleetSection(Section):
     delivery_seconds: PositiveFloat = Field(
         default=120.0,
         description=(
-            "A worker whose records no broker takes for so many seconds ends; it then goes on "
-            "where it was."
+            "A worker whose records no broker takes for so many seconds ends; started again, it "
+            "continues where it stopped."
         ),
     )
     max_streams: int = Field(
         default=16,
         ge=1,
         le=1000,
-        description="Most streams that one worker reads.",
+        description="Most inputs that one worker reads.",
     )
     streams_per_process: int = Field(
         default=16,
@@ -745,7 +768,7 @@ class FleetSection(Section):
 
 
 class ServeSection(Section):
-    """How ``streamer serve`` is reached and where it keeps state."""
+    """Serve many streams: address, state and limits of ``streamer serve``."""
 
     listen: Annotated[str, AfterValidator(_address)] = Field(
         default="127.0.0.1:9464",
@@ -776,12 +799,12 @@ class ServeSection(Section):
         default=64,
         ge=1,
         le=2000,
-        description="Most streams at a time, 1 to 2000.",
+        description="Most inputs at a time, 1 to 2000.",
     )
 
 
 class RuntimeSection(Section):
-    """Compute device and caches."""
+    """Choose device, threads and precision of the networks."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
@@ -791,7 +814,9 @@ class RuntimeSection(Section):
         default=0,
         ge=0,
         le=256,
-        description="Threads for the networks, 0 to 256; 0 chooses.",
+        description=(
+            "Threads for the networks, 0 to 256; 0 chooses. Decoders have decode.threads."
+        ),
     )
     precision: Literal["auto", "float32"] = Field(
         default="auto",
@@ -806,7 +831,8 @@ class RuntimeSection(Section):
         ge=0.0,
         le=1.0,
         description=(
-            "Seconds that pieces of several streams may wait for each other on a GPU, 0 to 1."
+            "Seconds that pieces of several streams may wait for each other on a GPU, 0 to 1. "
+            "Brokers have fleet.batch_wait."
         ),
     )
     offline: bool = Field(
@@ -821,7 +847,7 @@ class RuntimeSection(Section):
 
 
 class LoggingSection(Section):
-    """What is written on standard error."""
+    """Control what is written on standard error."""
 
     json_logs: bool = Field(
         default=False,

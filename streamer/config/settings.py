@@ -1,4 +1,4 @@
-"""All sections together."""
+"""Combine all sections."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from streamer.config.sections import (
 
 
 class Settings(BaseSettings):
-    """Every setting of one stream.
+    """Hold every setting of one stream.
 
-    ``Settings()`` holds the defaults and reads nothing from its surroundings; the environment
-    and files come in through `load_settings` only.
+    ``Settings()`` holds the defaults and reads neither environment nor files; only
+    `load_settings` does.
     """
 
     model_config = SettingsConfigDict(
@@ -64,5 +64,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leaves only what the caller passes."""
+        """Keep only the values that the caller passes."""
         return (init_settings,)

@@ -1,4 +1,4 @@
-"""The ``[[streams]]`` of ``streamer serve``: several streams in one file."""
+"""Read the ``[[streams]]`` of ``streamer serve`` from a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import (
     field_validator,
 )
 
-from streamer.config.describe import in_words
 from streamer.config.load import read_toml
 from streamer.config.sections import EmitList, Locations, Section, Unit
 from streamer.errors import ConfigError
+from streamer.wire import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ KEY: Final = "streams"
 
 
 def _addressable(name: str) -> str:
-    """Refuse what is a folder in an address."""
+    """Reject names that are folders in an address."""
     if name in {".", ".."}:
         raise ValueError("a stream cannot be called . or ..: no address reaches it")
     return name
@@ -39,18 +39,18 @@ Name = Annotated[str, Field(pattern=r"^[\w.@~-][\w.@~ -]{0,198}$"), AfterValidat
 
 
 class StreamEntry(Section):
-    """One stream.
+    """Hold the settings of one stream.
 
     Attributes:
         name: In events, metrics and addresses: letters, digits and ``._@~-``, spaces inside.
         source: As ``streamer tail`` takes it. It may hold a password and is never shown.
-        sinks: Where events go, at least one place.
+        sinks: Locations that events are sent to, at least one.
         emit: Kinds of events; those of ``[output]`` when None.
         threshold: That of ``[segment]`` when None.
         lookahead: That of ``[segment]`` when None.
         follow: Wait for a growing file; as in ``[source]`` when None.
         idle_timeout: With ``follow``; that of ``[source]`` when None.
-        realtime: Play a file at the speed of life; as in ``[source]`` when None.
+        realtime: Play a file in real time; as in ``[source]`` when None.
     """
 
     name: Name
@@ -71,7 +71,7 @@ class StreamEntry(Section):
         return value
 
     def settings(self, base: Settings) -> Settings:
-        """The stream's settings: the file's, with its own in their place."""
+        """Return the file's settings, overridden by those of the stream."""
         source = {
             key: value
             for key in ("follow", "idle_timeout", "realtime")
@@ -92,34 +92,34 @@ class StreamEntry(Section):
         )
 
     def text(self) -> str:
-        """The entry as JSON, its source included: only for files that nobody else reads."""
+        """Return the entry as JSON with its source, for files that only their owner reads."""
         fields = self.model_dump(mode="json", exclude={"source"}, exclude_none=True)
         return json.dumps(fields | {"source": self.source.get_secret_value()})
 
 
-def parse_entry(text: str | bytes, place: str) -> StreamEntry:
-    """Reads one stream from JSON.
+def parse_entry(text: str | bytes, origin: str) -> StreamEntry:
+    """Parse one stream from JSON.
 
     Args:
         text: An object.
-        place: Named in errors.
+        origin: The source to name in errors.
 
     Raises:
-        ConfigError: It is no such object; the message holds no values.
+        ConfigError: It is not such an object; the message holds no values.
     """
     try:
         return StreamEntry.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{place}: {key + ': ' if key else ''}{in_words(first)}") from None
+        raise ConfigError(f"{origin}: {key + ': ' if key else ''}{in_words(first)}") from None
 
 
 def load_streams(config: Path) -> tuple[StreamEntry, ...]:
-    """Reads every ``[[streams]]`` of a file.
+    """Read every ``[[streams]]`` of a file.
 
     Raises:
-        ConfigError: The file cannot be read, an entry is wrong, or a name is there twice.
+        ConfigError: The file cannot be read, an entry is wrong, or a name is used twice.
     """
     table = read_toml(config).get(KEY, [])
     if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
@@ -127,13 +127,13 @@ def load_streams(config: Path) -> tuple[StreamEntry, ...]:
     entries: dict[str, StreamEntry] = {}
     for number, values in enumerate(table, 1):
         text = json.dumps(values, default=lambda value: [str(value)])
-        entry = parse_entry(text, f"{config}: streams {_called(values, number)}")
+        entry = parse_entry(text, f"{config}: streams {_entry_label(values, number)}")
         if entry.name in entries:
             raise ConfigError(f"{config}: two streams are called {entry.name}")
         entries[entry.name] = entry
     return tuple(entries.values())
 
 
-def _called(values: Mapping[str, object], number: int) -> str:
+def _entry_label(values: Mapping[str, object], number: int) -> str:
     name = values.get("name")
     return f"{number} ({name})" if isinstance(name, str) and len(name) <= 200 else str(number)

@@ -119,7 +119,7 @@ class Connection:
         self._info: StreamInfo | None = None
         self._error: BaseException | None = None
         self._waited = self._decoding = 0.0
-        # Named after the stream's thread, so that a crash on it can be told from others'.
+        # Named after the stream's thread, so that a crash on it can be attributed.
         thread = f"{threading.current_thread().name} decode"
         self._thread = threading.Thread(target=self._decode, name=thread, daemon=True)
 
@@ -273,7 +273,7 @@ class Connection:
                 return self._stopped_at is None
 
     def _abandon(self) -> bool:
-        """Whether the consumer has made no room for so long that it has gone."""
+        """Return whether the consumer has made no room for so long that it has gone."""
         assert self._stopped_at is not None
         return time.monotonic() - self._stopped_at > self._deadlines.stop_seconds
 

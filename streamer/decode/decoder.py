@@ -1,4 +1,4 @@
-"""Sound and picture of one input, from one demuxer, in exact media time."""
+"""Decode video and audio of one input, from one demuxer, in exact media time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from streamer.decode import streams
-from streamer.decode.damage import Damage, declared_end, ends_within_packet, holds_all
-from streamer.decode.demux import CONSECUTIVE_FAILURES, Demuxer
-from streamer.decode.formats import CONTAINERS
-from streamer.decode.interleave import EarlySound
-from streamer.decode.opening import open_input
-from streamer.decode.pace import Pace
-from streamer.decode.placing import Placement, unusable
-from streamer.decode.reader import CountingReader
-from streamer.decode.refusal import nothing, refusal
-from streamer.decode.skip import skip_to
+from streamer.decode.damage import (
+    Damage,
+    declared_end,
+    ends_within_packet,
+    holds_all,
+    nothing,
+    refusal,
+)
+from streamer.decode.demux import CONSECUTIVE_FAILURES, CONTAINERS, Demuxer
+from streamer.decode.opening import CountingReader, open_input
+from streamer.decode.packets import EarlySound, skip_to
+from streamer.decode.placing import Pace, Placement, unusable
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     NotMedia,
     SourceClosed,
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
-    from streamer.config.sections import DecodeSection
     from streamer.connectors.sources.source import ByteStream, Opening, Source
     from streamer.timeline import Instant, Sound, StreamInfo
 
@@ -53,7 +55,7 @@ class DecodeStats:
     Attributes:
         packets: Packets read.
         failed_packets: Packets that could not be read or decoded.
-        corrupt_frames: Pictures in which the decoder concealed errors.
+        corrupt_frames: Frames in which the decoder concealed errors.
         dropped_frames: Frames whose time was not after the one before.
         derived_times: Frames without a PTS, or with one that those around it contradict.
         restarts: Times the source's clock went back by more than a second.
@@ -68,30 +70,31 @@ class DecodeStats:
 
 
 class Decoder:
-    """Decodes the best picture and the best sound stream of a source.
+    """Decode the best video and the best audio stream of a source.
 
-    Iterating yields pictures and sound in the order in which the demuxer delivers them, pictures in
-    presentation order, and sound of a file at most a second before its pictures; it can be done
+    Iterating yields frames and audio in the order in which the demuxer delivers them, frames in
+    presentation order, and audio of a file at most a second before its frames; it can be done
     once. At the end of a damaged file everything that could be decoded has been yielded before
     :class:`SourceDamaged` is raised; a live source only counts as damaged when it ends without one
     frame, and up to two lost packets a stream never do.
 
     Args:
         source: The input; opened on entering and closed on leaving the context.
-        settings: Limits and threads.
-        realtime: Yields each picture when it is due, as if the film were live.
-        begin: Begins at the last key picture that is not after these seconds.
+        options: Limits and threads.
+        realtime: Yields each frame when it is due, as if the film were live.
+        begin: Begins at the last key frame that is not after these seconds.
     """
 
     def __init__(
         self,
         source: Source,
-        settings: DecodeSection,
+        options: DecodeOptions = DecodeOptions(),  # noqa: B008  (frozen)
+        *,
         realtime: bool = False,
         begin: Fraction | None = None,
     ) -> None:
         self._source = source
-        self._settings = settings
+        self._options = options
         self._pace = Pace() if realtime else None
         self._begin = begin
         self._demuxer: Demuxer | None = None
@@ -100,7 +103,7 @@ class Decoder:
         self._chosen = streams.Chosen(None, None)
         self._warnings: list[str] = []
         self._damage = Damage()
-        self._placement = Placement(source, self._pace, settings.gap_seconds)
+        self._placement = Placement(source, self._pace, options.gap_seconds)
         self._clocks = self._placement.clocks
         self._failures = {"video": 0, "audio": 0}
         self._given_up: set[str] = set()
@@ -112,7 +115,7 @@ class Decoder:
         self._broadcast = False
 
     def __enter__(self) -> Decoder:
-        """Opens the source.
+        """Open the source.
 
         Returns:
             Itself.
@@ -174,10 +177,10 @@ class Decoder:
 
     @property
     def drift(self) -> float | None:
-        """Seconds by which pictures of a live input come later than its timestamps say.
+        """Seconds by which frames of a live input come later than its timestamps say.
 
-        Counted from the first picture; it grows when the source's clock is slow, or when
-        whoever takes the pictures cannot keep up. None before the first, and for files.
+        Counted from the first frame; it grows when the source's clock is slow, or when
+        the consumer cannot keep up. None before the first, and for files.
         """
         return self._placement.drift
 
@@ -187,7 +190,7 @@ class Decoder:
         return self._source.live
 
     def due(self, instant: Instant) -> float | None:
-        """When a media time was or will be due by the pacing clock.
+        """Return when a media time was or will be due by the pacing clock.
 
         Args:
             instant: Media time.
@@ -203,20 +206,20 @@ class Decoder:
         return any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Ends the iteration soon, also from another thread or a signal handler."""
+        """End the iteration soon, also from another thread or a signal handler."""
         self._source.stop()
         if self._pace is not None:
             self._pace.stop()
 
     def close(self) -> None:
-        """Frees the demuxer and the source; may be called twice."""
+        """Free the demuxer and the source; may be called twice."""
         if self._demuxer is not None:
             self._demuxer.close()
             self._demuxer = None
         self._source.close()
 
     def __iter__(self) -> Iterator[Picture | Sound]:
-        """Decodes to the end of the input.
+        """Decode to the end of the input.
 
         Raises:
             SourceDamaged: The file is truncated or corrupt; raised after its last frame. Or an
@@ -280,9 +283,7 @@ class Decoder:
         container = self._demuxer.container
         if container.format.name not in CONTAINERS | opening.formats:
             raise NotMedia(f"{name}: {container.format.name} is not a film or a recording")
-        self._chosen = streams.choose(
-            container, self._settings, name, prompt=self._placement.prompt
-        )
+        self._chosen = streams.choose(container, self._options, name, prompt=self._placement.prompt)
         self._warnings += self._chosen.warnings
         self._reorders = len(self._chosen.wanted) > 1 and not self._placement.prompt
         path = opening.target
@@ -297,7 +298,7 @@ class Decoder:
 
     def _demux(self, opening: Opening) -> Demuxer:
         try:
-            demuxer, warnings = open_input(self._source, opening, self._settings, self._threads)
+            demuxer, warnings = open_input(self._source, opening, self._options, self._threads)
         except FFmpegError as error:
             # Without its cause: the demuxer's own words hold the address with its password.
             raise refusal(self._source, opening.target, error) from None
@@ -313,7 +314,7 @@ class Decoder:
                 self._damage.fatal = failures > CONSECUTIVE_FAILURES
                 continue
             failures = 0
-            if item.size > self._settings.max_packet_bytes:
+            if item.size > self._options.max_packet_bytes:
                 self._damage.add(self.end, "a packet is over decode.max_packet_bytes")
                 continue
             self._packets += 1
@@ -321,7 +322,7 @@ class Decoder:
 
     def _whole(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         # A file cut in the middle of its last packet: a frame-threaded decoder would lose the
-        # pictures before it to the error, so an incomplete packet waits for a successor.
+        # frames before it to the error, so an incomplete packet waits for a successor.
         for packet in packets:
             kind = packet.stream.type
             held = self._held.pop(kind, None)
@@ -335,7 +336,7 @@ class Decoder:
                 yield packet
 
     def _in_order(self, packet: Packet[Stream]) -> Iterator[Picture | Sound]:
-        """Decode a packet, and with it or before it sound of a file that came too early."""
+        """Decode a packet, and with it or before it audio of a file that came too early."""
         if not self._reorders:
             yield from self._decode(packet)
             return
@@ -343,7 +344,7 @@ class Decoder:
             for one in self._early.push(packet):
                 yield from self._decode(one)
             return
-        # All at once: what sound does to the clocks must not come in between.
+        # All at once: what audio does to the clocks must not come in between.
         for item in list(self._decode(packet)):
             at = item.start.seconds - self._clocks["video"].offset
             if isinstance(item, Picture):
@@ -363,7 +364,7 @@ class Decoder:
         if kind in self._given_up:
             return
         if packet.pts is not None and not packet.size:
-            # No failure: the picture before goes on. What flushes decoders has no time.
+            # No failure: the frame before continues. What flushes decoders has no time.
             yield from self._placement.repeat(packet, self.info)
             return
         clock = self._clocks[kind]
@@ -407,12 +408,11 @@ class Decoder:
             raise SourceStalled(f"{name}: sends data, but no frame for {stall:g} s")
         # PyAV shows no stream that a programme table brings later: another connection finds it.
         if self._broadcast and (kind := self._placement.quiet(stall)) is not None:
-            word = "sound" if kind == "audio" else "picture"
-            raise SourceStalled(f"{name}: no {word} for {stall:g} s while the rest goes on")
+            raise SourceStalled(f"{name}: no {kind} for {stall:g} s while the rest continues")
 
     def _count_failure(self, kind: str, reason: str) -> None:
         clock = self._clocks[kind]
-        # Joining in the middle of a recording fails until its first whole picture.
+        # Joining in the middle of a recording fails until its first whole frame.
         real = self._placement.began(kind)
         self._damage.add(clock.end, f"undecodable {kind} ({reason})", real=real)
         self._failures[kind] += 1
@@ -427,9 +427,9 @@ class Decoder:
         file = matroska and isinstance(target, str) and target.startswith("file:")
         if self._damage.lost or not file or not holds_all(Path(str(target).removeprefix("file:"))):
             self._damage.check_end(self.end, declared_end(container, self._chosen.wanted))
-        told = self._damage.describe()
-        if told is not None:
-            raise SourceDamaged(f"{name}: {told}")
+        damage = self._damage.describe()
+        if damage is not None:
+            raise SourceDamaged(f"{name}: {damage}")
 
 
 def _is_cut(container: InputContainer, url: str) -> bool:

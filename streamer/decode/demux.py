@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import av
 from av.error import FFmpegError
 
-from streamer.decode.formats import whitelist
 from streamer.errors import SourceClosed, SourceStalled, SourceUnreachable
 
 if TYPE_CHECKING:
@@ -25,8 +24,34 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-    from streamer.config.sections import DecodeSection
     from streamer.connectors.sources.source import ByteStream, Fetch, Opening, Source
+    from streamer.decode.streams import DecodeOptions
+
+CONTAINERS: Final[frozenset[str]] = frozenset(
+    {
+        # Names as the demuxers spell them; one with commas is one demuxer.
+        "aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "apng", "asf", "au", "av1", "avi", "caf",
+        "dnxhd", "dts", "dv", "eac3", "flac", "flv", "gif", "gxf", "h264", "hevc", "ivf", "m4v",
+        "matroska,webm", "mjpeg", "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpeg", "mpegts",
+        "mpegvideo", "mxf", "nut", "nsv", "obu", "ogg", "rm", "swf", "truehd", "vc1", "voc",
+        "w64", "wav", "wtv", "wv", "yuv4mpegpipe",
+    }
+)  # fmt: skip
+
+DECLARES_DURATION: Final[frozenset[str]] = frozenset(
+    {"asf", "avi", "caf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "wav"}
+)
+"""Containers whose header says how long the whole is; others' duration is an estimate."""
+
+
+def whitelist(more: frozenset[str] = frozenset()) -> str:
+    """Return the demuxer option ``format_whitelist``.
+
+    Args:
+        more: Allowed besides the containers.
+    """
+    return ",".join(sorted(CONTAINERS | more))
+
 
 T = TypeVar("T")
 
@@ -47,44 +72,44 @@ class Demuxer(Protocol):
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
-        """Reads to the end, or until the source is stopped.
+        """Read to the end, or until the source is stopped.
 
         Args:
             streams: Those wanted.
 
         Yields:
-            Packets, and errors after which reading went on.
+            Packets, and errors after which reading continued.
 
         Raises:
             SourceInterrupted: A watched input stalled or broke off.
         """
 
     def close(self) -> None:
-        """Frees the container; may be called twice."""
+        """Free the container; may be called twice."""
 
 
 def open_demuxer(
     source: Source,
     opening: Opening,
-    settings: DecodeSection,
+    options: DecodeOptions,
     threads: list[threading.Thread],
     hardware: HWAccel | None = None,
 ) -> Demuxer:
-    """Opens a container, by its deadline where the source has one.
+    """Open a container, by its deadline where the source has one.
 
     Args:
         source: Asked whether it was stopped.
         opening: How to reach it.
-        settings: Limits.
+        options: Limits.
         threads: Takes the thread that reads, if there is one, also where opening fails.
-        hardware: Helps to decode pictures; None for the CPU.
+        hardware: Helps to decode frames; None for the CPU.
 
     Raises:
         FFmpegError: The demuxer refuses the input, or the hardware fails.
         SourceError: What the source's own reading raised.
         SourceUnreachable: Nothing was known in time, or the source was stopped.
     """
-    arguments = _arguments(opening, settings, hardware)
+    arguments = _arguments(opening, options, hardware)
     if opening.open_seconds is None:
         return DirectDemuxer(source, opening.target, arguments)
     return WatchedDemuxer(source, opening, arguments, threads)
@@ -94,7 +119,7 @@ class _Callbacks:
     """Keep what Python code raises while FFmpeg calls it, until FFmpeg's own call returns.
 
     PyAV keeps one exception a thread, prints further ones to standard error with their tracebacks,
-    and raises one that nobody fetched in a later, unrelated call. So none may reach it.
+    and raises one that was not fetched in a later, unrelated call. So none may reach it.
     """
 
     def __init__(self) -> None:
@@ -149,7 +174,7 @@ class _Callbacks:
             streams: Those wanted.
 
         Yields:
-            Packets, and errors after which reading went on; after too many, the end.
+            Packets, and errors after which reading continued; after too many, the end.
 
         Raises:
             SourceError: What the source's own reading raised.
@@ -196,7 +221,7 @@ class _Shielded:
         self._callbacks = callbacks
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on; empty at the end and after a failure."""
+        """Read the next bytes; none at the end and after a failure."""
         return self._callbacks.run(lambda: self._stream.read(size), b"")
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -208,7 +233,7 @@ class _Shielded:
         return self._callbacks.run(lambda: self._stream.tell(), -1)
 
     def seekable(self) -> bool:
-        """Whether the demuxer may jump."""
+        """Return whether the demuxer may jump."""
         return self._callbacks.run(lambda: self._stream.seekable(), False)
 
     def close(self) -> None:
@@ -220,7 +245,7 @@ class _Shielded:
 
 
 class DirectDemuxer:
-    """Reads in the caller's thread, for inputs whose reading can be stopped.
+    """Read in the caller's thread, for inputs whose reading can be stopped.
 
     Args:
         source: Asked whether it was stopped.
@@ -235,23 +260,23 @@ class DirectDemuxer:
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
-        """Reads to the end, or until the source is stopped."""
+        """Read to the end, or until the source is stopped."""
         for item in self._callbacks.attempts(self.container, streams):
             if self._source.stopped:
                 return
             yield item
 
     def close(self) -> None:
-        """Frees the container."""
+        """Free the container."""
         self.container.close()
 
 
 class WatchedDemuxer:
-    """Reads in a thread of its own, which is left behind when it does not answer in time.
+    """Read in a thread of its own, which is abandoned when it does not answer in time.
 
     A demuxer may block beyond its own time limits (looking up a name, a protocol that never
     asks), and cannot be interrupted from another thread. The reader therefore only ever waits
-    for a queue; a thread that was left behind frees its container when its call returns.
+    for a queue; a thread that was abandoned frees its container when its call returns.
 
     Args:
         source: Asked whether it was stopped; closed first, so that its reads return.
@@ -303,7 +328,7 @@ class WatchedDemuxer:
     def packets(
         self, streams: Sequence[VideoStream | AudioStream]
     ) -> Iterator[Packet[Stream] | FFmpegError]:
-        """Reads to the end, or until the source is stopped.
+        """Read to the end, or until the source is stopped.
 
         Raises:
             SourceStalled: No packet came in time.
@@ -331,7 +356,7 @@ class WatchedDemuxer:
             yield item
 
     def close(self) -> None:
-        """Frees the container, or leaves that to the thread when it does not answer."""
+        """Free the container, or leave that to the thread when it does not answer."""
         self._abandoned = True
         self._wanted.put(None)
         self._source.close()
@@ -368,7 +393,7 @@ class WatchedDemuxer:
             self._opened.close()
 
     def _put(self, item: object) -> bool:
-        """Waits for room; False once nobody reads any more."""
+        """Wait for room; return False once the reader has gone."""
         while not self._abandoned:
             if self._put_bytes - self._taken_bytes > QUEUED_BYTES and not self._queue.empty():
                 time.sleep(POLL_SECONDS / 10)
@@ -382,11 +407,11 @@ class WatchedDemuxer:
 
 
 def _arguments(
-    opening: Opening, settings: DecodeSection, hardware: HWAccel | None
+    opening: Opening, options: DecodeOptions, hardware: HWAccel | None
 ) -> dict[str, Any]:
     # These reach the decoders that find out what the streams are. Above the limit, so that
-    # the size of what is too large is still known and can be told.
-    bomb = {"max_pixels": str(max(2 * settings.max_pixels, PROBED_PIXELS))}
+    # the size of what is too large is still known and can be reported.
+    bomb = {"max_pixels": str(max(2 * options.max_pixels, PROBED_PIXELS))}
     return {
         "format": opening.format,
         "options": bomb,
@@ -394,7 +419,7 @@ def _arguments(
             **opening.options,
             "format_whitelist": whitelist(opening.formats),
             "protocol_whitelist": ",".join(opening.protocols) or "pipe",
-            "max_streams": str(settings.max_streams),
+            "max_streams": str(options.max_streams),
             # FFmpeg takes any jump to near zero for a wrap of 33 bits, 26 hours ahead; whether
             # it is one is decided where the frames are placed.
             "correct_ts_overflow": "0",

@@ -1,7 +1,8 @@
-"""From decoded frames to pictures and sound with their times."""
+"""Place decoded frames on the stream's clock and on the wall clock, and pace them."""
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,27 +11,150 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
-from streamer.decode.clock import Regimes, StreamClock
-from streamer.decode.outliers import Claim, Outliers
-from streamer.decode.pace import Pace
-from streamer.decode.wallclock import WallClock
-from streamer.timeline import Picture, Sound
+from streamer.decode.timestamps import Claim, Outliers, Regimes, StreamClock
+from streamer.timeline import Picture, Sound, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from fractions import Fraction
 
+    from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
 
     from streamer.connectors.sources.source import Source
     from streamer.timeline import Instant, StreamInfo
 
+
+REBASE_SECONDS = 30.0
+
+
+class Pace:
+    """Hold media back until a monotonic clock has reached its time.
+
+    The first media time seen is due at once. Being late is caught up without waiting. A leap of
+    more than 30 s ahead is a gap in the timestamps, not a time to sleep: the clock leaps too.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._offset: float | None = None
+
+    def due(self, seconds: Fraction) -> float | None:
+        """Return when a media time is due.
+
+        Args:
+            seconds: Media time.
+
+        Returns:
+            A reading of :func:`time.monotonic`, None before anything was paced.
+        """
+        return None if self._offset is None else self._offset + float(seconds)
+
+    def wait(self, seconds: Fraction, slack: float = 0.0) -> None:
+        """Wait until a media time is due, or until stopped.
+
+        Args:
+            seconds: Media time.
+            slack: How many seconds early is still in time.
+        """
+        now = time.monotonic()
+        media = float(seconds)
+        if self._offset is None or self._offset + media - now > REBASE_SECONDS:
+            self._offset = now - media
+        left = self._offset + media - slack - now
+        if left > 0:
+            self._stop.wait(left)
+
+    def stop(self) -> None:
+        """End the running wait and make later ones return at once."""
+        self._stop.set()
+
+
+_MICRO: Final = 1_000_000
+_PRFT_BYTES: Final = 8
+EARLY_SECONDS: Final = 1.0
+
+
+class WallClock:
+    """Map a stream's own timestamps to real time.
+
+    In this order: the time that the sender gave a packet (RTCP sender reports), what the source
+    says of the media being read (a playlist's program date), what the container says of its
+    timestamp 0. What cannot be real time is not taken, see :func:`streamer.timeline.plausible`.
+
+    Args:
+        source: May know a clock of its own.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._zero: dict[str, float] = {}
+        self._container_zero: float | None = None
+
+    def open(self, container: InputContainer) -> None:
+        """Take what is known before the first packet.
+
+        Args:
+            container: Just opened.
+        """
+        if (said := plausible(self._source.wallclock())) is not None:
+            start = Fraction(container.start_time or 0, av.time_base)
+            self._container_zero = said - float(start)
+        elif container.start_time_realtime is not None:
+            self._container_zero = plausible(container.start_time_realtime / _MICRO)
+
+    def packet(self, packet: Packet[Stream]) -> None:
+        """Take the sender's clock from a packet that carries it.
+
+        Args:
+            packet: Of the stream whose clock this is.
+        """
+        if packet.pts is None or not packet.has_sidedata("prft"):
+            return
+        data = bytes(packet.get_sidedata("prft"))
+        real = plausible(int.from_bytes(data[:_PRFT_BYTES], "little", signed=True) / _MICRO)
+        if len(data) >= _PRFT_BYTES and real is not None:
+            self._zero[packet.stream.type] = real - float(packet.pts * packet.time_base)
+
+    def restart(self, seconds: Fraction, step: Fraction) -> None:
+        """Note that the timestamps restarted while real time continued.
+
+        Args:
+            seconds: The first new timestamp, as the source gave it.
+            step: What has to be added to the new ones so that media time continues.
+        """
+        self._zero = {kind: zero + float(step) for kind, zero in self._zero.items()}
+        if self._container_zero is None:
+            return
+        self._container_zero += float(step)
+        expected = self._container_zero + float(seconds)
+        # A date that is already past belongs to a discontinuity that was none.
+        while (said := self._source.wallclock()) is not None:
+            if said >= expected - EARLY_SECONDS:
+                self._container_zero = said - float(seconds)
+                return
+
+    def at(self, kind: str, seconds: Fraction) -> float | None:
+        """Return when a frame was captured.
+
+        Args:
+            kind: ``video`` or ``audio``.
+            seconds: Its timestamp as the source gave it.
+
+        Returns:
+            Seconds since the Unix epoch; None when unknown or implausible.
+        """
+        zero = self._zero.get(kind, self._container_zero)
+        return None if zero is None else plausible(zero + float(seconds))
+
+
 INTERLEAVE_SLACK: Final = 3.0
 GUESSED_RATE: Final = Fraction(25)
 REPEATING: Final = frozenset({"theora", "vp3"})
-"""Codecs in which a packet without data shows the picture before it again."""
+"""Codecs in which a packet without data shows the frame before it again."""
 SOUND_RUN: Final = Fraction(1)
-"""One timestamp of a broadcast may count for 0.7 s of sound."""
+"""One timestamp of a broadcast may count for 0.7 s of audio."""
 MOSAIC_ROWS: Final = 2
 TRIED_PIXELS: Final = 16
 HELD_PICTURES: Final = 4
@@ -71,7 +195,7 @@ class _Decoded:
     """A frame and when it was decoded.
 
     Attributes:
-        frame: Picture or sound.
+        frame: Video or audio.
         arrival: Seconds since the Unix epoch, where that counts.
         seen: A reading of :func:`time.monotonic`.
     """
@@ -82,7 +206,7 @@ class _Decoded:
 
 
 class Placement:
-    """Gives frames their instants, their real time, and, when paced, their turn.
+    """Give frames their instants and their real time, and pace them.
 
     Args:
         source: May know the real time; drift is measured where it is live.
@@ -117,7 +241,7 @@ class Placement:
         return self._source.live or self._pace is not None
 
     def began(self, kind: str) -> bool:
-        """Whether a frame of picture or sound has been decoded.
+        """Return whether a frame of a kind has been decoded.
 
         Args:
             kind: ``video`` or ``audio``.
@@ -136,7 +260,7 @@ class Placement:
         return max(clock.end for clock in self.clocks.values())
 
     def quiet(self, seconds: float) -> str | None:
-        """Which of picture and sound stopped so long ago while the other goes on.
+        """Return which of video and audio stopped so long ago while the other continues.
 
         Args:
             seconds: On the wall and in the media.
@@ -151,7 +275,7 @@ class Placement:
     def place(
         self, kind: str, frames: Sequence[object], time_base: Fraction, info: StreamInfo
     ) -> Iterator[Picture | Sound]:
-        """Places the next frames of one stream.
+        """Place the next frames of one stream.
 
         Args:
             kind: ``video`` or ``audio``.
@@ -161,7 +285,7 @@ class Placement:
 
         Yields:
             Those that have a place after the ones before; one whose timestamp leaps waits until
-            those behind it say whether that is so.
+            those after it say whether that is so.
         """
         arrival = time.time() if self.prompt else None
         for frame in frames:
@@ -174,14 +298,14 @@ class Placement:
             yield from self._take(kind, claim, info)
 
     def repeat(self, packet: Packet[Stream], info: StreamInfo) -> Iterator[Picture | Sound]:
-        """Places the last picture once more, where a packet without data says so.
+        """Place the last frame once more, where a packet without data says so.
 
         Args:
-            packet: Of the picture stream.
+            packet: Of the video stream.
             info: Of the input.
 
         Yields:
-            That picture, if the codec means this by such packets, and what waited for it.
+            That frame, if the codec means this by such packets, and what waited for it.
         """
         kind, frame = packet.stream.type, self._shown
         if frame is None or kind != "video":
@@ -203,7 +327,7 @@ class Placement:
                 yield from self._give(other, outliers.settle(), info)
 
     def finish(self, info: StreamInfo) -> Iterator[Picture | Sound]:
-        """Places the frames that still wait at the end of the input.
+        """Place the frames that still wait at the end of the input.
 
         Args:
             info: Of the input.

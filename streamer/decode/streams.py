@@ -1,10 +1,10 @@
-"""Which of a container's streams are the film."""
+"""Choose the streams of a container to decode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
 from av.stream import Discard, Disposition
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-    from streamer.config.sections import DecodeSection
 
-MOST_PICTURES = 1000
+MAX_FRAME_RATE = 1000
 """A second: what claims more only counts ticks."""
 
 _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -33,12 +32,33 @@ _NOT_THE_SOUND = (
 
 
 @dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """Limits and threads of a decoder; `streamer.config.sections.DecodeSection` describes them.
+
+    Attributes:
+        threads: Decoder threads, 0 to 64; 0 lets the decoder choose.
+        hardware: Whether a GPU decodes: ``auto``, ``off`` or ``cuda``.
+        max_pixels: Largest frame that is decoded.
+        gap_seconds: Seconds that a live feed may leave out before its input counts as missing.
+        max_streams: Most streams that a container may hold.
+        max_packet_bytes: Largest packet that is decoded.
+    """
+
+    threads: int = 0
+    hardware: Literal["auto", "off", "cuda"] = "off"
+    max_pixels: int = 8192 * 8192
+    gap_seconds: float = 2.0
+    max_streams: int = 256
+    max_packet_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The streams in use, at least one.
 
     Attributes:
-        picture: The picture stream.
-        sound: The sound stream.
+        picture: The video stream.
+        sound: The audio stream.
         warnings: Why one is not used, one line each.
     """
 
@@ -52,48 +72,45 @@ class Chosen:
         return [s for s in (self.picture, self.sound) if s is not None]
 
 
-def choose(
-    container: InputContainer, settings: DecodeSection, name: str, *, prompt: bool
-) -> Chosen:
-    """Picks the streams, lets the demuxer skip the others, and sets the decoders up.
+def choose(container: InputContainer, options: DecodeOptions, name: str, *, prompt: bool) -> Chosen:
+    """Choose the streams, let the demuxer skip the others, and set the decoders up.
 
     Args:
         container: An open input.
-        settings: Limits and threads.
+        options: Limits and threads.
         name: The input's, for errors.
-        prompt: Pictures are wanted as soon as they can be had.
+        prompt: Frames are wanted as soon as they can be had.
 
     Raises:
-        NoUsableStream: There is neither picture nor sound within the limits.
+        NoUsableStream: There is neither video nor audio within the limits.
         UnknownCodec: There is no decoder for either.
     """
     forget_channel_orders(container)
     shown, heard = pictures(container), sounds(container)
     if not shown and not heard:
-        raise NoUsableStream(f"{name}: holds neither picture nor sound")
+        raise NoUsableStream(f"{name}: holds neither video nor audio")
     picture = next((s for s in shown if s.codec_context is not None), None)
     sound = _heard_with(picture, [s for s in heard if s.codec_context is not None], container)
     if picture is None and sound is None:
-        raise UnknownCodec(f"{name}: no decoder for its picture or sound")
+        raise UnknownCodec(f"{name}: no decoder for its video or audio")
     warnings = []
     if shown and picture is None:
-        warnings.append("no decoder for the picture; using sound only")
+        warnings.append("no decoder for the video; using audio only")
     if heard and sound is None:
-        warnings.append("no decoder for the sound; using picture only")
-    if picture is not None and picture.width * picture.height > settings.max_pixels:
+        warnings.append("no decoder for the audio; using video only")
+    if picture is not None and picture.width * picture.height > options.max_pixels:
         size = f"{picture.width} x {picture.height}"
-        reason = f"its picture of {size} is over decode.max_pixels"
+        reason = f"its video of {size} is over decode.max_pixels"
         if sound is None:
             raise NoUsableStream(f"{name}: {reason}")
-        warnings.append(f"{reason}; using sound only")
+        warnings.append(f"{reason}; using audio only")
         picture = None
     if picture is not None:
         context = picture.codec_context
         # The size may also grow on the way: libavcodec then refuses the packet.
-        context.options = {"max_pixels": str(settings.max_pixels)}
-        context.thread_count = settings.threads
-        # Each frame thread holds a picture back, which only a live source would notice, and
-        # whoever repeats the last one.
+        context.options = {"max_pixels": str(options.max_pixels)}
+        context.thread_count = options.threads
+        # Each frame thread holds a frame back: too late for live sources and repeated frames.
         late = not prompt and context.name not in REPEATING
         context.thread_type = "AUTO" if late else "SLICE"
     chosen = Chosen(picture, sound, tuple(warnings))
@@ -102,18 +119,18 @@ def choose(
 
 
 def pictures(container: InputContainer) -> list[VideoStream]:
-    """Picture streams, best first: default ones, then the largest; cover art is none."""
+    """Return video streams, best first: default ones, then the largest; cover art is none."""
     found = [s for s in container.streams.video if not s.disposition & _NOT_A_FILM]
     return sorted(found, key=_picture_rank)
 
 
 def sounds(container: InputContainer) -> list[AudioStream]:
-    """Sound streams, best first: for everyone, then default ones, then most channels."""
+    """Return audio streams, best first: for everyone, then default ones, then most channels."""
     return sorted(container.streams.audio, key=_sound_rank)
 
 
 def discard_others(container: InputContainer, wanted: set[int]) -> None:
-    """Lets the demuxer skip what nobody reads."""
+    """Make the demuxer skip the streams that are not used."""
     for stream in container.streams:
         if stream.index not in wanted:
             stream.discard = Discard.all
@@ -126,18 +143,18 @@ def describe(
     *,
     endless: bool,
 ) -> StreamInfo:
-    """What is known before the first frame.
+    """Describe what is known before the first frame.
 
     Args:
         container: An open input.
-        picture: The picture stream in use.
-        sound: The sound stream in use.
+        picture: The video stream in use.
+        sound: The audio stream in use.
         endless: The input may still grow, so that its duration means nothing.
     """
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     rate = picture.average_rate or picture.guessed_rate if picture is not None else None
-    if rate is not None and not 0 < rate <= MOST_PICTURES:
-        # Nothing but the ticks of the clock is known where no picture has come yet.
+    if rate is not None and not 0 < rate <= MAX_FRAME_RATE:
+        # Nothing but the ticks of the clock is known where no frame has come yet.
         rate = None
     return StreamInfo(
         has_picture=picture is not None,
@@ -154,14 +171,14 @@ def describe(
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """One stream of a container, for people.
+    """One stream of a container, as shown to people.
 
     Attributes:
         index: In the container.
         kind: ``video``, ``audio``, ``subtitle``, ``data`` or ``attachment``.
         codec: Short name; ``unknown`` without a decoder.
-        detail: Size and rate of pictures; rate and channels of sound.
-        language: ISO 639 code if said.
+        detail: Size and rate of frames; rate and channels of audio.
+        language: ISO 639 code if known.
         used: Whether it is segmented.
     """
 
@@ -174,7 +191,7 @@ class StreamFacts:
 
 
 def facts(container: InputContainer, chosen: Chosen) -> tuple[StreamFacts, ...]:
-    """Lists a container's streams.
+    """List a container's streams.
 
     Args:
         container: An open input.
@@ -206,8 +223,10 @@ def _detail(stream: Stream) -> str:
     if isinstance(stream, av.VideoStream):
         rate = stream.average_rate or stream.guessed_rate
         film = not stream.disposition & _NOT_A_FILM
-        told = f", {float(rate):.3f} pictures/s" if film and rate and rate <= MOST_PICTURES else ""
-        return f"{stream.width} x {stream.height}{told}"
+        rate_text = (
+            f", {float(rate):.3f} frames/s" if film and rate and rate <= MAX_FRAME_RATE else ""
+        )
+        return f"{stream.width} x {stream.height}{rate_text}"
     if isinstance(stream, av.AudioStream):
         return f"{stream.rate} Hz, {stream.layout.name}"
     return ""
@@ -216,7 +235,7 @@ def _detail(stream: Stream) -> str:
 def _heard_with(
     picture: VideoStream | None, heard: list[AudioStream], container: InputContainer
 ) -> AudioStream | None:
-    """The best sound; of equals, the one of the picture's own programme or variant."""
+    """Return the best audio; of equals, the one of the video's own programme or variant."""
     if picture is None or not heard:
         return heard[0] if heard else None
     equals = [s for s in heard if _sound_rank(s)[:2] == _sound_rank(heard[0])[:2]]

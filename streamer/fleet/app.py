@@ -1,23 +1,28 @@
-"""The Faust application of a worker: a factory, never a global."""
+"""Make the Faust application of a worker, and adapt Faust where it does not fit."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, cast
 
 import faust
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.address import KafkaAddress
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import ConfigError, FleetError
-from streamer.fleet.transport import BatchingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    import faust
+    from aiokafka import AIOKafkaConsumer
+    from yarl import URL
 
     from streamer.config.sections import FleetSection, KafkaSection
 
@@ -33,7 +38,7 @@ def make_app(
     """Builds an application that decides nothing by itself.
 
     It makes no topics, keeps tables in memory, and delivers at least once as far as it can;
-    what it may lose all the same is found by `streamer.fleet.lane`.
+    what it may lose all the same is found by `streamer.fleet.partition`.
 
     Args:
         group: Consumer group.
@@ -109,9 +114,9 @@ def crash(app: faust.App) -> FleetError:
     reason = app.crash_reason
     named = ", ".join(sorted(_names(reason))) or "of the fleet"
     if isinstance(reason, GroupAuthorizationFailedError):
-        return FleetError(not_allowed("group", named, ("READ",)))
+        return FleetError(acl_error("group", named, ("READ",)))
     if isinstance(reason, TopicAuthorizationFailedError):
-        return FleetError(not_allowed("topic", named, ("READ", "WRITE")))
+        return FleetError(acl_error("topic", named, ("READ", "WRITE")))
     return FleetError(f"the group's client stopped: {reason!r}")
 
 
@@ -152,3 +157,104 @@ def _tls(section: KafkaSection) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"kafka: a certificate cannot be used: {error}") from error
     return context
+
+
+_ENOUGH_BYTES: Final = 1 << 20
+_LONG_POLL_MS: Final = 1500
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    async def _fetch_records(
+        self, consumer: AIOKafkaConsumer, *arguments: Any, **named: Any
+    ) -> Mapping[Any, Any]:
+        found = await super()._fetch_records(consumer, *arguments, **named)
+        # Read for every fetch. Nothing for a second: the next record is wanted at once.
+        fetcher = consumer._fetcher
+        wait = round(1000 * cast("BatchingTransport", self.transport).batch_wait)
+        gather = bool(found) and wait > 0
+        _change(fetcher, "_fetch_min_bytes", _ENOUGH_BYTES if gather else 1)
+        _change(fetcher, "_fetch_max_wait_ms", wait if gather else _LONG_POLL_MS)
+        return found
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+
+class BatchingTransport(driver.Transport):
+    """Lets brokers gather records before they answer.
+
+    Args:
+        urls: Of the brokers.
+        app: Whose transport it is.
+        batch_wait: Seconds that a record may wait at a broker for others.
+    """
+
+    Consumer: ClassVar[Any] = _Consumer
+
+    def __init__(self, urls: list[URL], app: faust.App, batch_wait: float) -> None:
+        super().__init__(urls, app)
+        self.batch_wait = batch_wait
+
+
+def _change(fetcher: object, name: str, value: int) -> None:
+    # A name that changed must not pass unnoticed.
+    getattr(fetcher, name)
+    setattr(fetcher, name, value)
+
+
+_ENDLESS: Final = 10
+"""Rebalances without end count as progress for so many times the patience."""
+
+
+class Takeover:
+    """Watches an application from when its partitions are in doubt until it works on them.
+
+    Args:
+        app: Of one half of a worker.
+        seconds: Without any progress and without partitions.
+        longest: Without any progress of a rebalance while there is work to go on with; brokers
+            may be away.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        seconds: float,
+        longest: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._app, self._clock = app, clock
+        self._seconds, self._longest = seconds, max(seconds, longest)
+        self._mark: object = None
+        self._moved = self._settled = clock()
+
+    def check(self, *, owning: bool) -> None:
+        """Looks; to be called about once a second.
+
+        Args:
+            owning: The half has been told which partitions are its own, and no other news since.
+
+        Raises:
+            FleetError: It hangs; the worker has to be started again.
+        """
+        now = self._clock()
+        if owning and not self._app.rebalancing:
+            self._settled = self._moved = now
+            return
+        mark = self._app.consumer_generation_id, self._app.rebalancing_count, self._recovered()
+        if mark != self._mark:
+            self._mark, self._moved = mark, now
+        limit = self._longest if owning else self._seconds
+        if now - self._moved > limit or now - self._settled > _ENDLESS * limit:
+            raise FleetError(
+                f"no partitions could be taken over in {now - self._settled:.0f} s; "
+                "this worker has to be started again"
+            )
+
+    def _recovered(self) -> int:
+        """How far tables have been read; Faust shows it in no interface of its own."""
+        recovery: Any = getattr(self._app.tables, "recovery", None)
+        return 0 if recovery is None else sum(at or 0 for at in recovery.active_offsets.values())

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from streamer.events.ids import EventKind
-    from streamer.fleet.ports import LogRecord
-    from streamer.metrics.metrics import Metrics
-    from streamer.metrics.stream import StreamMetrics
+    from streamer.fleet.record import LogRecord
+    from streamer.metrics.metrics import Metrics, StreamMetrics
     from streamer.pipeline.progress import Stage
 
 _QUIET_SECONDS: Final = 5.0

@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import FleetError
-from streamer.fleet.app import leave, make_app, take_part
+from streamer.fleet.app import Takeover, leave, make_app, take_part
 from streamer.fleet.log import ShotLog, partition_of
-from streamer.fleet.reader import Reader
 from streamer.fleet.request import read_request
-from streamer.fleet.takeover import Takeover
+from streamer.fleet.supervisor import StreamSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +63,7 @@ class Ingester:
         self._log = ShotLog(address, settings.kafka, topics.ingest_group)
         self._requests: dict[int, dict[str, StreamRequest]] = {}
         self._ends: dict[int, int] = {}
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[str, StreamSupervisor] = {}
         self._full = False
         self._looking = asyncio.Lock()
         self.owning = False
@@ -166,10 +165,14 @@ class Ingester:
             self._full = full
             if full:
                 break
-            crowd = self._settings.streams_per_process
-            self._readers[name] = Reader(request, crowd, self._metrics, self._warn)
+            max_streams_per_process = self._settings.streams_per_process
+            self._readers[name] = StreamSupervisor(
+                request, max_streams_per_process, self._metrics, self._warn
+            )
 
-    async def _drop(self, name: str, reader: Reader, request: StreamRequest | None) -> None:
+    async def _drop(
+        self, name: str, reader: StreamSupervisor, request: StreamRequest | None
+    ) -> None:
         del self._readers[name]
         # Removed by somebody, or somebody else's now.
         mine = partition_of(name.encode(), self._settings.partitions) in self._ends

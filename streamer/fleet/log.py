@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.client import UNKNOWN, ClientErrors, ask, client_settings, passing
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.errors import FleetError
-from streamer.fleet.ports import LogRecord
+from streamer.fleet.record import LogRecord
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.errors import ErrorKind
 
 T = TypeVar("T")
 
@@ -218,9 +218,9 @@ class ShotLog:
 
     def _words(self, error: KafkaError) -> str:
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return not_allowed("topic", self._topic, ("READ",))
+            return acl_error("topic", self._topic, ("READ",))
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            return not_allowed("group", self._group, ("READ",))
+            return acl_error("group", self._group, ("READ",))
         if error.code() in UNKNOWN and self._client_errors.explain() is None:
             return self._missing(error)
         return f"{self._topic}: {self._client_errors.explain() or error.str()}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streamer.connectors.kafka.acl import acl_error
 from streamer.connectors.kafka.client import (
     UNKNOWN,
     ClientErrors,
@@ -19,7 +20,6 @@ from streamer.connectors.kafka.client import (
     is_refusal,
 )
 from streamer.connectors.kafka.message import of_event
-from streamer.connectors.kafka.rights import not_allowed
 from streamer.connectors.kafka.topic import TopicProbe
 from streamer.errors import FleetError, SinkError
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from streamer.config.sections import KafkaSection
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
-    from streamer.fleet.ports import LogRecord
+    from streamer.errors import ErrorKind
+    from streamer.fleet.record import LogRecord
     from streamer.fleet.topics import Topics
 
 KEPT_BYTES: Final = 64 << 10
@@ -202,7 +202,7 @@ class Outbox:
 
 def _words(topic: str, error: KafkaError) -> str:
     if is_refusal(error):
-        return not_allowed("topic", topic, ("WRITE",))
+        return acl_error("topic", topic, ("WRITE",))
     if error.code() in UNKNOWN:
         return f"there is no topic {topic}; make it with `streamer topics create --fleet`"
     return f"topic {topic}: {in_words(error)}"

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from streamer.fleet.child import END, GRACE_SECONDS, LEAVE, READ
-from streamer.fleet.reader_message import ReaderMessage
+from streamer.fleet.ingest_process import END, GRACE_SECONDS, LEAVE, READ
+from streamer.fleet.supervisor import WorkerMessage
 
 if TYPE_CHECKING:
-    from streamer.fleet.reader import Reader
+    from streamer.fleet.supervisor import StreamSupervisor
 
 _LINE: Final = 1 << 16
 _SLACK_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ProcessConfig:
     """What every process that reads streams is told first.
 
     Attributes:
@@ -37,7 +37,7 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ProcessPolicy:
     """How processes that read streams are started and ended.
 
     Attributes:
@@ -46,7 +46,7 @@ class Manner:
         idle_seconds: After which a process without streams is ended.
     """
 
-    command: tuple[str, ...] = (sys.executable, "-m", "streamer.fleet.child")
+    command: tuple[str, ...] = (sys.executable, "-m", "streamer.fleet.ingest_process")
     grace_seconds: float = GRACE_SECONDS
     idle_seconds: float = 60.0
 
@@ -63,11 +63,11 @@ class ReaderPool:
         how: How processes are started and ended.
     """
 
-    def __init__(self, orders: Orders, how: Manner | None = None) -> None:
-        self._orders, self._how = orders, how or Manner()
+    def __init__(self, orders: ProcessConfig, how: ProcessPolicy | None = None) -> None:
+        self._orders, self._how = orders, how or ProcessPolicy()
         self._processes: list[_Process] = []
 
-    async def begin(self, reader: Reader) -> None:
+    async def begin(self, reader: StreamSupervisor) -> None:
         """Has a stream read, in a new process where no other has room for it."""
         self._processes = [process for process in self._processes if process.open]
         process = next((one for one in self._processes if one.fits(reader)), None)
@@ -79,11 +79,11 @@ class ReaderPool:
         if reader.due:
             await process.read(reader)
 
-    async def end(self, reader: Reader) -> None:
+    async def end(self, reader: StreamSupervisor) -> None:
         """The stream is not wanted any more: its last shot and scene are closed."""
         await self._stop(reader, END)
 
-    async def leave(self, reader: Reader) -> None:
+    async def leave(self, reader: StreamSupervisor) -> None:
         """Somebody else goes on with it."""
         await self._stop(reader, LEAVE)
 
@@ -97,7 +97,7 @@ class ReaderPool:
         """Leaves all streams."""
         await asyncio.gather(*(process.close() for process in self._processes))
 
-    async def _stop(self, reader: Reader, word: str) -> None:
+    async def _stop(self, reader: StreamSupervisor, word: str) -> None:
         reader.finished = True
         process = next((one for one in self._processes if reader in one.readers.values()), None)
         if process is not None:
@@ -107,7 +107,7 @@ class ReaderPool:
 class _Process:
     """A process that reads streams."""
 
-    def __init__(self, orders: Orders, how: Manner) -> None:
+    def __init__(self, orders: ProcessConfig, how: ProcessPolicy) -> None:
         self._orders, self._how = orders, how
         self._process: asyncio.subprocess.Process | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -115,7 +115,7 @@ class _Process:
         self._closing = self._killed = False
         self._busy = time.monotonic()
         self._gone: dict[str, asyncio.Event] = {}
-        self.readers: dict[str, Reader] = {}
+        self.readers: dict[str, StreamSupervisor] = {}
 
     @property
     def open(self) -> bool:
@@ -129,9 +129,14 @@ class _Process:
         self._busy = now if self.readers else self._busy
         return now - self._busy
 
-    def fits(self, reader: Reader) -> bool:
+    def fits(self, reader: StreamSupervisor) -> bool:
         """Whether it takes one more."""
-        most = min([reader.crowd, *(one.crowd for one in self.readers.values())])
+        most = min(
+            [
+                reader.max_streams_per_process,
+                *(one.max_streams_per_process for one in self.readers.values()),
+            ]
+        )
         return self.open and reader.request.stream not in self._gone and len(self.readers) < most
 
     async def start(self) -> None:
@@ -145,14 +150,14 @@ class _Process:
         await self._write({"config": self._orders.config, "overrides": self._orders.overrides})
         self._listener = asyncio.create_task(self._live(self._process))
 
-    async def read(self, reader: Reader) -> None:
+    async def read(self, reader: StreamSupervisor) -> None:
         """Begins a stream."""
         name = reader.request.stream
         self.readers[name], self._gone[name] = reader, asyncio.Event()
         reader.begin()
         await self._write({READ: reader.request.model_dump(mode="json")})
 
-    async def stop(self, reader: Reader, word: str) -> None:
+    async def stop(self, reader: StreamSupervisor, word: str) -> None:
         """Ends a stream's part here; a process that does not let go of it is killed."""
         name = reader.request.stream
         gone = self._gone[name]
@@ -195,7 +200,7 @@ class _Process:
         reason = self._error or _ending(code)
         for reader in readers.values():
             if code < 0:
-                reader.crowd = max(1, len(readers) // 2)
+                reader.max_streams_per_process = max(1, len(readers) // 2)
             fatal = code < 0 and len(readers) == 1 and not self._killed
             reader.end(code or 1, reason, fatal=fatal)
         for gone in self._gone.values():
@@ -212,17 +217,17 @@ class _Process:
         assert process.stdout is not None
         while line := await _line(process.stdout):
             try:
-                telling = ReaderMessage.model_validate_json(line)
+                message = WorkerMessage.model_validate_json(line)
             except ValidationError:
                 continue
-            reader = self.readers.get(telling.stream)
+            reader = self.readers.get(message.stream)
             if reader is None:
                 continue
-            if telling.ended is not None:
-                del self.readers[telling.stream]
-            reader.take(telling)
-            if telling.ended is not None:
-                self._gone.pop(telling.stream).set()
+            if message.ended is not None:
+                del self.readers[message.stream]
+            reader.take(message)
+            if message.ended is not None:
+                self._gone.pop(message.stream).set()
 
     async def _hear_errors(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.config.describe import in_words
 from streamer.errors import StateDamaged, StateError
 from streamer.pipeline.remember import dump_epoch, load_epoch
 from streamer.saved import is_sealed, most_bytes, seal, unseal
 from streamer.timeline import EmbeddedShot, Shot, ShotEnd
-from streamer.wire import Ratio, WireInstant, ratio
+from streamer.wire import Ratio, WireInstant, in_words, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +42,25 @@ Reason = Literal[
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Kind = Literal["f2", "f4"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record as it lies in a topic.
+
+    Attributes:
+        partition: Where.
+        offset: Where in the partition.
+        key: Its key.
+        value: Its value.
+        time: When the broker took it, seconds since the Unix epoch; 0 when not known.
+    """
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    time: float = 0.0
 
 
 class RecordRefused(Exception):

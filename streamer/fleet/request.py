@@ -1,4 +1,4 @@
-"""Which streams should be read: records of the compacted topic of requests."""
+"""Define which streams are to be read: records of the compacted topic of requests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.config.describe import in_words
 from streamer.config.sections import Printable
 from streamer.errors import FleetError
+from streamer.fleet.log import ShotLog
+from streamer.fleet.outbox import Outbox
+from streamer.fleet.topics import TopicMaker
+from streamer.wire import in_words
 
 if TYPE_CHECKING:
-    from streamer.fleet.ports import LogRecord
+    from streamer.config.sections import FleetSection, KafkaSection
+    from streamer.fleet.record import LogRecord
 
 MAX_BYTES = 16 << 10
 
@@ -82,3 +86,59 @@ def read_request(raw: LogRecord) -> StreamRequest | None:
     if raw.key != request.stream.encode():
         raise FleetError(f"{where}: its key is not its stream")
     return request
+
+
+class Register:
+    """The streams that should be read.
+
+    Args:
+        fleet: Where the topics are; those that are missing are made.
+        kafka: TLS, login and patience.
+    """
+
+    def __init__(self, fleet: FleetSection, kafka: KafkaSection) -> None:
+        self._fleet, self._kafka = fleet, kafka
+        self._maker = TopicMaker(fleet, kafka)
+        self._topics = self._maker.make()
+
+    def put(self, request: StreamRequest) -> None:
+        """Has a stream read; returns when every replica in sync knows."""
+        self._write(request.stream, request.encode())
+
+    def remove(self, stream: str) -> None:
+        """Has a stream read no longer.
+
+        Raises:
+            FleetError: It is not read.
+        """
+        known = [request.stream for request in self.all()]
+        if stream not in known:
+            there = ", ".join(known) or "none"
+            raise FleetError(f"no stream is called {stream}; there are: {there}")
+        self._write(stream, None)
+
+    def all(self) -> list[StreamRequest]:
+        """Every stream that should be read, by name."""
+        log = ShotLog(
+            self._maker.address(self._topics.streams), self._kafka, self._topics.ingest_group
+        )
+        found: dict[str, StreamRequest | None] = {}
+        try:
+            for number in range(self._fleet.partitions):
+                first, end = log.ends(number)
+                for piece in log.read(number, first, end):
+                    for raw in piece:
+                        try:
+                            found[(raw.key or b"").decode(errors="replace")] = read_request(raw)
+                        except FleetError:
+                            # Workers tell about it.
+                            continue
+        finally:
+            log.close()
+        return [found_one for _, found_one in sorted(found.items()) if found_one is not None]
+
+    def _write(self, stream: str, value: bytes | None) -> None:
+        out = Outbox(self._maker.address(self._topics.streams), self._kafka, self._topics)
+        out.request(stream, value)
+        out.flush(self._fleet.delivery_seconds)
+        out.close()

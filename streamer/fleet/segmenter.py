@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from streamer.connectors.kafka.rights import not_allowed
+from streamer.connectors.kafka.acl import acl_error
 from streamer.errors import CheckpointError, FleetError, StreamerError
-from streamer.fleet.app import leave, make_app, take_part
-from streamer.fleet.lane import SegmentLane
+from streamer.fleet.app import Takeover, leave, make_app, take_part
 from streamer.fleet.log import ShotLog, partition_of
 from streamer.fleet.outbox import Outbox
-from streamer.fleet.ports import LaneOptions, LogRecord
-from streamer.fleet.takeover import Takeover
+from streamer.fleet.partition import PartitionOptions, PartitionProcessor
+from streamer.fleet.record import LogRecord
 from streamer.live.delivery import EMITTED
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from streamer.config.settings import Settings
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.errors import ErrorKind
     from streamer.events.ids import EventKind
     from streamer.fleet.counters import FleetCounters
     from streamer.fleet.topics import Topics
@@ -86,7 +85,7 @@ class Segmenter:
         self._out = Outbox(address, settings.kafka, topics)
         kinds: set[EventKind] = {"discontinuity"}
         kinds.update(EMITTED[kind] for kind in settings.output.emit)
-        options = LaneOptions(
+        options = PartitionOptions(
             frozenset(kinds),
             fleet.batch,
             fleet.snapshot_shots,
@@ -94,7 +93,7 @@ class Segmenter:
             fleet.delivery_seconds,
         )
         saved = _Table(self._windows, fleet.partitions)
-        self._lane = SegmentLane(mixture, self._log, self._out, saved, options, counters)
+        self._lane = PartitionProcessor(mixture, self._log, self._out, saved, options, counters)
         self._queue: asyncio.Queue[LogRecord] = asyncio.Queue(2 * fleet.batch)
         self._thread = ThreadPoolExecutor(1, "segment")
         self._kept: dict[int, int] = {}
@@ -268,7 +267,7 @@ class Segmenter:
         """A window that is not saved is rebuilt by whoever needs it; without the right all are."""
         error = None if sent.cancelled() else sent.exception()
         if isinstance(error, TopicAuthorizationFailedError):
-            self._unsaved = FleetError(not_allowed("topic", self._topics.windows, ("WRITE",)))
+            self._unsaved = FleetError(acl_error("topic", self._topics.windows, ("WRITE",)))
         elif error is not None:
             self._counters.unsaved(f"{type(error).__name__}: {error}")
 
@@ -335,7 +334,7 @@ class BrokerClock:
 
 
 class _Table:
-    """What Faust's table holds; `streamer.fleet.ports.Saved`."""
+    """What Faust's table holds; `streamer.fleet.partition.Saved`."""
 
     def __init__(self, table: faust.types.TableT[bytes, bytes], partitions: int) -> None:
         self._table, self._partitions = table, partitions

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from streamer.connectors.kafka.acl import RequiredAcls, Right, missing_acls
 from streamer.connectors.kafka.address import KafkaAddress
 from streamer.connectors.kafka.client import ClientErrors, client_settings
-from streamer.connectors.kafka.rights import Needs, Right, lacking
 from streamer.connectors.kafka.topic import TopicProbe, make_topics, topics_of
 from streamer.errors import FleetError, SinkError
 from streamer.fleet.record import MAX_BYTES
@@ -82,14 +82,14 @@ class Topics:
         """Compacted: changelog of the table of windows."""
         return f"{self.segment_group}-windows-changelog"
 
-    def needs(self, half: Half) -> Needs:
+    def needs(self, half: Half) -> RequiredAcls:
         """What a login has to be allowed for half of a worker's work."""
         reads: tuple[Right, ...] = ("READ",)
         writes: tuple[Right, ...] = ("WRITE",)
         if half == "ingest":
             topics = {self.streams: reads, self.shots: reads + writes, self.windows: reads}
-            return Needs(topics, (self.ingest_group,))
-        return Needs(
+            return RequiredAcls(topics, (self.ingest_group,))
+        return RequiredAcls(
             {
                 self.shots: reads,
                 self.windows: reads + writes,
@@ -143,8 +143,8 @@ class TopicMaker:
         """
         address = self.address(self._topics.shots)
         admin = AdminClient(client_settings(address, self._kafka, ClientErrors()))
-        needs = sum((self._topics.needs(half) for half in halves), Needs())
-        if found := lacking(admin, needs, self._kafka.connect_seconds):
+        needs = sum((self._topics.needs(half) for half in halves), RequiredAcls())
+        if found := missing_acls(admin, needs, self._kafka.connect_seconds):
             raise FleetError("; ".join(found))
 
     def address(self, topic: str) -> KafkaAddress:

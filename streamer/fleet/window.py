@@ -68,7 +68,12 @@ class StreamWindow:
     def __init__(self, stream: str, mixture: Mixture) -> None:
         self.stream = stream
         self._mixture = mixture
-        self.segmentation = StreamSegmentation(stream, mixture.model, mixture.settings)
+        self.segmentation = StreamSegmentation(
+            stream,
+            mixture.model,
+            threshold=mixture.settings.threshold,
+            lookahead=mixture.settings.lookahead,
+        )
         self.offset = -1
         self.sequence = 0
         self.epoch, self.index = -1, -1
@@ -117,7 +122,10 @@ class StreamWindow:
         """
         events = [] if self.ended else self.segmentation.finish()
         self.segmentation = StreamSegmentation(
-            self.stream, self._mixture.model, self._mixture.settings
+            self.stream,
+            self._mixture.model,
+            threshold=self._mixture.settings.threshold,
+            lookahead=self._mixture.settings.lookahead,
         )
         self.sequence, self.epoch, self.index = record.sequence, -1, -1
         self.ended = False

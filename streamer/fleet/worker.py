@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streamer.config.sections import KafkaSection
     from streamer.config.settings import Settings
     from streamer.connectors.kafka.address import KafkaAddress
-    from streamer.fleet.pool import Orders
+    from streamer.fleet.pool import ProcessConfig
     from streamer.fleet.topics import Half
     from streamer.models.mixture import Moae
 
@@ -62,7 +62,7 @@ class Worker:
         settings: Settings,
         only: Half | None,
         model: Callable[[], Moae],
-        orders: Orders,
+        orders: ProcessConfig,
         warn: Callable[[str], None],
         allow: Callable[[float, str], None],
     ) -> None:

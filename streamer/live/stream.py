@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamer.decode.connection import Connection, Deadlines, GapBuffer
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceClosed, SourceDamaged, SourceError, SourceStalled
 from streamer.events.payload import Boundary, Scene
 from streamer.live.degradation import LoadShedder
@@ -34,6 +35,7 @@ from streamer.pipeline.progress import (
     SavePoint,
     StageTimes,
 )
+from streamer.shots.base import ShotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -249,7 +251,10 @@ class StreamRun:
     def _open(self, source: Source) -> Connection:
         paced = self._settings.source.realtime
         self._decoder = Decoder(
-            source, self._settings.decode, realtime=paced, begin=self._where(source)
+            source,
+            self._settings.decode.to(DecodeOptions),
+            realtime=paced,
+            begin=self._where(source),
         )
         self._faults.watch(self._decoder)
         limits = self._settings.source
@@ -300,10 +305,11 @@ class StreamRun:
         settings = self._settings
         embedder = ShotEmbedder(
             info,
-            settings.shots,
-            settings.aspects,
-            settings.decode,
             self._extractors,
+            settings.shots.to(ShotOptions),
+            key_frame_interval=settings.aspects.key_frame_interval,
+            key_frame_offset=settings.aspects.key_frame_offset,
+            max_interleave=settings.decode.max_interleave,
             batch=1 if source.live or settings.source.realtime else FILE_BATCH,
             workers=PARALLEL_NETWORKS,
             resume=place.mark if loss is None else None,

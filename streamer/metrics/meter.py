@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamer.events.payload import EventData
-    from streamer.metrics.stream import StreamMetrics
+    from streamer.metrics.metrics import StreamMetrics
     from streamer.pipeline.progress import Notice
 
 WINDOW_SECONDS: Final = 30.0

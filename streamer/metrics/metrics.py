@@ -1,8 +1,10 @@
-"""All metrics of one process."""
+"""Count and measure one process: its streams, its worker and its batches."""
 
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Info
@@ -12,17 +14,16 @@ from prometheus_client.process_collector import ProcessCollector
 from streamer import __version__
 from streamer.errors import StreamerError
 from streamer.metrics import catalogue as names
-from streamer.metrics.batches import BatchMetrics
-from streamer.metrics.fleet import FleetMetrics
-from streamer.metrics.series import OTHER, Series
+from streamer.metrics.catalogue import OTHER, Bounded, Series
 from streamer.metrics.sinks import COLLECTED, SinkCollector
-from streamer.metrics.stream import StreamMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.errors import ErrorKind
+    from streamer.metrics.catalogue import Definition, Series
     from streamer.metrics.sinks import SinkState
+    from streamer.pipeline.progress import Fault, Stage
 
 MAX_STREAMS: Final = 2000
 """Streams with series of their own; more are counted together as ``other``."""
@@ -133,3 +134,231 @@ class Metrics:
 
     def _count(self) -> float:
         return float(len(self._streams))
+
+
+_REASONS: Final = 16
+_ASPECTS: Final = 64
+
+
+class StreamMetrics:
+    """One stream's series; calls may come from any thread and cost about a microsecond.
+
+    After the stream was removed, calls change nothing that anybody sees.
+
+    Args:
+        series: All metrics.
+        label: The value of the label ``stream``.
+    """
+
+    def __init__(self, series: Series, label: str) -> None:
+        self.label = label
+        self._series = series
+        self._lock = threading.Lock()
+        self._gone = False
+        self._reasons, self._aspects = Bounded(_REASONS), Bounded(_ASPECTS)
+        self._stages: dict[Stage, float] = {}
+        self._shots = series.counter(names.SHOTS, label)
+        self._scenes = series.counter(names.SCENES, label)
+        self._boundaries = series.counter(names.BOUNDARIES, label)
+        self._media = series.counter(names.MEDIA, label)
+        self._lost_sound = series.counter(names.LOST_SOUND, label)
+        self._reconnections = series.counter(names.RECONNECTIONS, label)
+        self._latency = series.histogram(names.LATENCY)
+
+    def shot(self, count: int = 1) -> None:
+        """Shots were closed."""
+        self._shots.inc(count)
+
+    def scene(self, count: int = 1) -> None:
+        """Scenes were completed."""
+        self._scenes.inc(count)
+
+    def boundary(self, count: int = 1) -> None:
+        """Scene boundaries were reported."""
+        self._boundaries.inc(count)
+
+    def media(self, seconds: float) -> None:
+        """So many more seconds of input were processed; negative ones count as none."""
+        self._media.inc(max(0.0, seconds))
+
+    def up(self, value: bool) -> None:
+        """Whether the input is open and read."""
+        self._set(names.UP, value)
+
+    def epoch(self, value: int) -> None:
+        """The epoch that runs."""
+        self._set(names.EPOCH, value)
+
+    def realtime(self, ratio: float) -> None:
+        """Seconds of input a wall second, lately."""
+        self._set(names.REALTIME, ratio)
+
+    def lag(self, seconds: float) -> None:
+        """How far processing is behind a live input."""
+        self._set(names.LAG, seconds)
+
+    def drift(self, seconds: float) -> None:
+        """How far media time ran ahead of the arrival clock since the epoch began."""
+        self._set(names.DRIFT, seconds)
+
+    def thinning(self, level: int) -> None:
+        """The level of thinning; 0 is full quality."""
+        self._set(names.THINNING, level)
+
+    def latency(self, seconds: float) -> None:
+        """An event left so long after the end of the shot it waited for."""
+        self._latency.observe(seconds)
+
+    def reconnected(self) -> None:
+        """The source was opened again."""
+        self._reconnections.inc()
+
+    def discontinuity(self, reason: str) -> None:
+        """Input is missing or its clock jumped.
+
+        Args:
+            reason: One of a few words; after sixteen different ones it counts as ``other``.
+        """
+        self._count(names.DISCONTINUITIES, self._reasons(reason))
+
+    def skipped(self, aspect: str, pieces: int = 1) -> None:
+        """Thinning left pieces out."""
+        self._count(names.SKIPPED, self._aspects(aspect), pieces)
+
+    def fault(self, fault: Fault, times: int = 1) -> None:
+        """The input had something wrong with it."""
+        self._count(names.FAULTS, fault, times)
+
+    def lost_sound(self, seconds: float) -> None:
+        """So many more seconds of sound were given up; negative ones count as none."""
+        self._lost_sound.inc(max(0.0, seconds))
+
+    def stage_seconds(self, stage: Stage, seconds: float) -> None:
+        """A stage took so much time: of the wall, in decoding of the processor."""
+        with self._lock:
+            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+        self._count(names.STAGE, stage, seconds)
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Times what happens inside."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds(stage, time.perf_counter() - began)
+
+    def slowest(self) -> Stage | None:
+        """The stage that took most time so far, waiting for input aside; None before any."""
+        with self._lock:
+            busy = {stage: spent for stage, spent in self._stages.items() if stage != "source"}
+        return max(busy, key=lambda stage: busy[stage], default=None)
+
+    def close(self) -> None:
+        """Removes the stream's series; `Metrics.remove` calls it."""
+        with self._lock:
+            self._gone = True
+            self._series.forget("stream", self.label)
+
+    def _count(self, which: Definition, value: str, amount: float = 1.0) -> None:
+        with self._lock:
+            if not self._gone:
+                self._series.counter(which, self.label, value).inc(amount)
+
+    def _set(self, which: Definition, value: float) -> None:
+        """Gauges begin when there is something to show: whoever only segments opens no input."""
+        with self._lock:
+            if not self._gone:
+                self._series.gauge(which, self.label).set(value)
+
+
+_FLEET_REASONS: Final = 32
+_TOPICS: Final = 16
+
+
+class FleetMetrics:
+    """A worker's series; calls may come from any thread.
+
+    Args:
+        series: All metrics.
+    """
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._reasons, self._rebuilds = Bounded(_FLEET_REASONS), Bounded(_FLEET_REASONS)
+        self._topics = Bounded(_TOPICS)
+
+    def consumed(self, topic: str, records: int = 1) -> None:
+        """Records came from a topic."""
+        self._series.counter(names.RECORDS, self._topics(topic)).inc(records)
+
+    def repeated(self, topic: str, records: int = 1) -> None:
+        """Records had been seen before."""
+        self._series.counter(names.REPEATS, self._topics(topic)).inc(records)
+
+    def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
+        """How far the worker is behind in a partition.
+
+        Args:
+            topic: Its topic.
+            partition: Its number.
+            records: End of the partition less what was consumed.
+            seconds: Age of the record consumed last; 0 at the end.
+        """
+        labels = (self._topics(topic), str(partition))
+        self._series.gauge(names.LAG_RECORDS, *labels).set(records)
+        self._series.gauge(names.LAG_SECONDS, *labels).set(seconds)
+
+    def revoked(self, topic: str, partition: int) -> None:
+        """A partition is no longer this worker's: its series go."""
+        labels = (self._topics(topic), str(partition))
+        self._series.forget_one(names.LAG_RECORDS, *labels)
+        self._series.forget_one(names.LAG_SECONDS, *labels)
+
+    def assigned(self, topic: str, partitions: int) -> None:
+        """How many partitions of a topic this worker owns."""
+        self._series.gauge(names.PARTITIONS, self._topics(topic)).set(partitions)
+
+    def rebalanced(self) -> None:
+        """The group shared its partitions out anew."""
+        self._series.counter(names.REBALANCES).inc()
+
+    def dead_letter(self, reason: str) -> None:
+        """A record was put aside.
+
+        Args:
+            reason: One of a few words, not the error's text.
+        """
+        self._series.counter(names.DEAD_LETTERS, self._reasons(reason)).inc()
+
+    def rebuilt(self, reason: str) -> None:
+        """A window of shots was rebuilt.
+
+        Args:
+            reason: One of a few words.
+        """
+        self._series.counter(names.REBUILDS, self._rebuilds(reason)).inc()
+
+
+class BatchMetrics:
+    """Sizes and waits of batches by aspect.
+
+    Args:
+        series: All metrics.
+    """
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._aspects = Bounded(_ASPECTS)
+
+    def passed(self, aspect: str, rows: int, waited: float) -> None:
+        """A pass went through a network.
+
+        Args:
+            aspect: Its slot.
+            rows: Pieces.
+            waited: Seconds that the piece which came first had waited.
+        """
+        label = self._aspects(aspect)
+        self._series.histogram(names.BATCH_ROWS, label).observe(rows)
+        self._series.histogram(names.BATCH_WAIT, label).observe(waited)

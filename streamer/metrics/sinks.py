@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from streamer.connectors.kafka.client import ErrorKind
+    from streamer.errors import ErrorKind
     from streamer.metrics.catalogue import Definition
 
 

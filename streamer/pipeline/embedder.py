@@ -1,4 +1,4 @@
-"""Pictures and sound in, embedded shots out."""
+"""Turn frames and audio into embedded shots."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Final
 
 from streamer.pipeline.progress import StageTimes
 from streamer.pipeline.resume_point import ResumePoint
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.shots.fixed import WindowState
-from streamer.shots.lead import SoundLead
-from streamer.shots.step import MAX_DELAY
+from streamer.shots.fixed import SoundLead, WindowState
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.aspects.bank import AspectBank
-    from streamer.aspects.sound_place import SoundPlace
     from streamer.aspects.thinning import Thinner
-    from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+    from streamer.aspects.track import SoundPlace
     from streamer.extractor import Extractor
-    from streamer.shots.splitter import SplitterState
+    from streamer.shots.thumbnails import SplitterState
     from streamer.shots.transnet import Network
     from streamer.timeline import Shot, ShotEnd, StreamInfo
 
@@ -44,11 +42,11 @@ class NoAspects:
         self._read = Fraction(0)
 
     def begin(self, start: Fraction) -> None:
-        """Say where the first shot begins."""
+        """Set where the first shot begins."""
         self._read = start
 
     def read_to(self, seconds: Fraction) -> None:
-        """Say how far the input has been read."""
+        """Set how far the input has been read."""
         self._read = max(self._read, seconds)
 
     def push_picture(self, picture: Picture) -> None:
@@ -62,7 +60,7 @@ class NoAspects:
         """Resume within the audio."""
 
     def end_sound(self) -> None:
-        """Say that no more audio comes."""
+        """End the audio."""
 
     def advance(self, watermark: Fraction, closed: Sequence[Shot]) -> list[EmbeddedShot]:
         """Return the closed shots, without tokens."""
@@ -71,53 +69,55 @@ class NoAspects:
 
 
 class ShotEmbedder:
-    """Splits one stream into shots and embeds them while they run.
+    """Split one stream into shots and embed them while they run.
 
-    Pictures decide where shots end. Sound is split in fixed windows where there are no pictures,
-    and also before the first picture when it comes more than ``decode.max_interleave`` seconds
-    after the first sound; sound that leads by less belongs to no shot. When pictures stay away
-    for longer than a shot may last, or to the end of the input, the last one ends where they ended
-    and windows go on; a
-    picture that is said to last longer than a shot may ends with it. A leap in the timestamps is
-    part of one shot or window, however long, and costs no more than any other.
+    Frames decide where shots end. Audio is split in fixed windows where there are no frames,
+    and also before the first frame when it comes more than ``max_interleave`` seconds
+    after the first audio; audio that leads by less belongs to no shot. When no frame comes for
+    longer than a shot may last, or to the end of the input, the last shot ends where the frames
+    ended and windows continue; a frame declared to last longer than a shot may ends with it. A
+    leap in the timestamps is part of one shot or window, however long, and costs no more.
 
     Args:
-        info: What the demuxer said.
-        shots: Thresholds of the splitter.
-        aspects: The key-frame rule.
-        decode: Bounds.
-        extractors: One per aspect.
+        info: What the demuxer reports.
+        extractors: One per aspect; none where only shots are wanted.
+        shots: The detector's choice and thresholds.
+        key_frame_interval: Seconds between two key frames of one shot.
+        key_frame_offset: Seconds from a cut to the first key frame.
+        max_interleave: Seconds by which audio may run ahead of video in the container, or
+            video ahead of audio.
         batch: Pieces of one aspect embedded together; 1 gives the lowest latency.
-        workers: Threads that embed the last sounds of a shot side by side.
-        resume: Goes on behind a closed shot: input from there on comes again, and before it a
-            little sound to warm up resamplers.
-        times: Told how long splitting and embedding take.
-        shot_network: Finds shots, where the settings want a network for that.
+        workers: Threads that embed the last audio of a shot in parallel.
+        resume: Continues after a closed shot: input from there on comes again, and before it a
+            little audio to warm up resamplers.
+        times: Adds up how long splitting and embedding take.
+        shot_network: Network that finds shots, where the detector is one.
         thinner: Says what aspects leave out; nothing when None.
     """
 
     def __init__(
         self,
         info: StreamInfo,
-        shots: ShotsSection,
-        aspects: AspectsSection,
-        decode: DecodeSection,
-        extractors: Sequence[Extractor],
+        extractors: Sequence[Extractor] = (),
+        shots: ShotOptions = ShotOptions(),  # noqa: B008  (frozen)
         *,
-        batch: int,
+        key_frame_interval: float = 2.0,
+        key_frame_offset: float = 0.2,
+        max_interleave: float = 3.0,
+        batch: int = 1,
         workers: int = 1,
         resume: ResumePoint | None = None,
         times: StageTimes | None = None,
         shot_network: Network | None = None,
         thinner: Thinner | None = None,
     ) -> None:
-        interleave = Fraction(decode.max_interleave).limit_denominator(1000)
-        self._new_lead = partial(SoundLead, shots, patience=interleave)
+        interleave = Fraction(max_interleave).limit_denominator(1000)
+        self._new_lead = partial(SoundLead, shots, max_wait=interleave)
         self._new_pictures = partial(make_detector, shots, info.frame_rate, shot_network)
         self._longest = Fraction(shots.max_seconds).limit_denominator(1000)
         self._shortest = Fraction(shots.min_seconds).limit_denominator(1000)
         self._window = Fraction(shots.sound_only_seconds).limit_denominator(1000)
-        self._patience = interleave + self._longest
+        self._max_wait = interleave + self._longest
         self._lead = SoundLead(shots, interleave if info.has_picture else Fraction(0))
         self._pictures = self._new_pictures()
         self._bank: AspectBank | NoAspects = NoAspects()
@@ -126,12 +126,13 @@ class ShotEmbedder:
 
             self._bank = AspectBank(
                 extractors,
-                aspects,
                 batch=batch,
                 max_interleave=interleave,
                 has_sound=info.has_sound,
                 workers=workers,
-                ahead=MAX_DELAY + self._longest + self._patience,
+                ahead=MAX_DELAY + self._longest + self._max_wait,
+                key_frame_interval=key_frame_interval,
+                key_frame_offset=key_frame_offset,
                 thinner=thinner,
             )
         self._start: Instant | None = None
@@ -152,16 +153,16 @@ class ShotEmbedder:
 
     @property
     def end(self) -> Instant | None:
-        """Where the last picture or window of sound ends; None before the first."""
+        """Where the last frame or window of audio ends; None before the first."""
         return self._end
 
     @property
     def lost_sound(self) -> Fraction:
-        """Seconds of sound given up because no picture said which shot they belong to."""
+        """Seconds of audio given up because no frame showed which shot they belong to."""
         return self._bank.lost_sound
 
     def push(self, item: Picture | Sound) -> list[EmbeddedShot]:
-        """Takes the next picture or block of sound, in demux order.
+        """Take the next frame or block of audio, in demux order.
 
         Returns:
             Shots that are complete now, oldest first.
@@ -169,7 +170,7 @@ class ShotEmbedder:
         return self._push_picture(item) if isinstance(item, Picture) else self._push_sound(item)
 
     def mark(self, index: int) -> ResumePoint | None:
-        """Where to go on behind a shot that came out; None where that cannot be done exactly.
+        """Return where to resume after a shot; None where that cannot be done exactly.
 
         Args:
             index: The shot's; marks of earlier ones are forgotten.
@@ -179,7 +180,7 @@ class ShotEmbedder:
         return self._marks[0][1] if self._marks and self._marks[0][0] == index else None
 
     def finish(self, *, lost: bool = False) -> list[EmbeddedShot]:
-        """Closes the running shot at the end of the input.
+        """Close the running shot at the end of the input.
 
         Args:
             lost: The input may come back: the shot is ended by a gap.
@@ -205,8 +206,8 @@ class ShotEmbedder:
         return [*done, *self._bank.advance(self._end.seconds, closed)]
 
     def _windows_to(self, start: Instant, end: Instant) -> tuple[Shot, ...]:
-        """Split sound that has all come, and to which no picture belongs any more."""
-        lead = self._new_lead(patience=Fraction(0))
+        """Split audio that is complete, and to which no frame belongs any more."""
+        lead = self._new_lead(max_wait=Fraction(0))
         closed: list[Shot] = []
         at = start
         while at < end:
@@ -231,7 +232,7 @@ class ShotEmbedder:
         self._end = _after(picture.start, self._lasts(picture))
         self._picture = picture.start
         if picture.start == self._resumed_at:
-            # The splitter has seen it: it is the first picture of the running shot.
+            # The splitter has seen it: it is the first frame of the running shot.
             return []
         began = self._times.lap("aspects", began)
         step = self._pictures.push(picture)
@@ -252,11 +253,11 @@ class ShotEmbedder:
         began = self._times.lap("aspects", began)
         done: list[EmbeddedShot] = []
         if self._picture is not None:
-            # No end yet: taken up again, and the first picture is still to come.
+            # No end yet: taken up again, and the first frame is still to come.
             if self._end is None:
                 return []
             shown = min(self._end, _after(self._picture, self._longest))
-            if sound.start.seconds <= shown.seconds + self._patience:
+            if sound.start.seconds <= shown.seconds + self._max_wait:
                 return []
             done = self._lose_pictures(shown, "cut" if shown == self._end else "forced")
         if self._resumed_at is not None and sound.start < self._resumed_at:
@@ -275,7 +276,7 @@ class ShotEmbedder:
         return done
 
     def _lose_pictures(self, end: Instant, ended_by: ShotEnd) -> list[EmbeddedShot]:
-        """Ends the last shot of pictures and begins windows of sound there."""
+        """End the last shot of frames and begin windows of audio there."""
         closed = self._numbered(self._pictures.finish(end))
         if closed:
             closed = (*closed[:-1], replace(closed[-1], ended_by=ended_by))
@@ -310,11 +311,11 @@ class ShotEmbedder:
             self._bank.begin(start.seconds)
 
     def _numbered(self, closed: Sequence[Shot]) -> tuple[Shot, ...]:
-        """Counts on from the shots of other kind before."""
+        """Continue the numbering of the shots of other kind before."""
         return tuple(replace(shot, index=self._windows + shot.index) for shot in closed)
 
     def _lasts(self, picture: Picture) -> Fraction:
-        """How long a picture is shown: as the container says, else as long as the one before."""
+        """Return how long a frame is shown: as in the container, else as long as the one before."""
         if picture.frame.duration:
             return picture.frame.duration * picture.start.time_base
         last = self._picture

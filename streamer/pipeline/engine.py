@@ -1,4 +1,4 @@
-"""Everything with weights that one process loads once: the mixture and its extractors."""
+"""Load the mixture and its extractors, once a process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractors
 from streamer.errors import CheckpointError, ConfigError
 from streamer.models.checkpoint import load
 from streamer.models.device import pick_device
@@ -19,7 +18,7 @@ from streamer.models.networks.transnetv2 import ShotNetwork
 from streamer.pipeline.embedder import PARALLEL_NETWORKS
 
 if TYPE_CHECKING:
-    from streamer.aspects.batching import Told
+    from streamer.aspects.batching import OnBatch
     from streamer.config.sections import AspectsSection, RuntimeSection, ShotsSection
     from streamer.config.settings import Settings
     from streamer.extractor import Extractor
@@ -36,7 +35,7 @@ class Engine:
         model: Experts and mixer.
         extractors: One for each enabled aspect.
         device: Where they run.
-        shot_network: Finds shots, where the settings want a network for that.
+        shot_network: Network that finds shots, where the detector is one.
     """
 
     model: Moae
@@ -51,7 +50,7 @@ class Engine:
 
 
 def choose_device(settings: RuntimeSection) -> torch.device:
-    """The device that the settings ask for; see `pick_device`, which sets how torch computes.
+    """Choose the device that the settings ask for; `pick_device` sets how torch computes.
 
     Raises:
         DeviceError: CUDA was asked for and is not there.
@@ -63,7 +62,7 @@ def choose_device(settings: RuntimeSection) -> torch.device:
 
 
 def default_threads() -> int:
-    """Half the cores, 1 to 4: decoding wants its share, and threads that spin for a core hurt."""
+    """Return half the cores, 1 to 4: decoding needs a share, and spinning threads hurt."""
     return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
@@ -74,7 +73,7 @@ def load_extractors(
     *,
     mixed_precision: bool = True,
 ) -> tuple[Extractor, ...]:
-    """Builds the extractor of every enabled aspect.
+    """Build the extractor of every enabled aspect.
 
     Args:
         settings: Which aspects, and what fills them.
@@ -97,7 +96,7 @@ def load_extractors(
 def load_shot_network(
     settings: ShotsSection, store: WeightStore, device: torch.device
 ) -> Network | None:
-    """Loads the network that finds shots, None where the settings want none.
+    """Load the network that finds shots, None where the settings want none.
 
     Raises:
         WeightsError: Its weights are missing or corrupt.
@@ -107,20 +106,22 @@ def load_shot_network(
     return ShotNetwork(store.load(settings.detector), device).predict
 
 
-def share(engine: Engine, settings: RuntimeSection, told: Told | None = None) -> SharedExtractors:
-    """The networks of an engine for many streams at once, as many at a time as there are threads.
+def share(
+    engine: Engine, settings: RuntimeSection, on_batch: OnBatch | None = None
+) -> SharedExtractors:
+    """Share the networks of an engine among many streams, `PARALLEL_NETWORKS` at a time.
 
     Args:
         engine: Loaded networks.
         settings: How long pieces wait for others.
-        told: Hears of every pass.
+        on_batch: Called after every pass.
     """
     policy = BatchPolicy.for_device(engine.device, settings.batch_wait)
-    return SharedExtractors(engine.extractors, policy, at_once=PARALLEL_NETWORKS, told=told)
+    return SharedExtractors(engine.extractors, policy, at_once=PARALLEL_NETWORKS, on_batch=on_batch)
 
 
 def load_engine(settings: Settings, store: WeightStore) -> Engine:
-    """Loads the checkpoint and the networks it was trained on.
+    """Load the checkpoint and the networks it was trained on.
 
     Raises:
         ConfigError: No aspect that the checkpoint uses is enabled, or a network is unknown.

@@ -29,7 +29,7 @@ class MissingInput:
         reason: What happened.
         lost_from: Seconds since the Unix epoch of the last input before, None when not known.
         missing: Seconds of media, where the input itself says; else as the clock on the wall does.
-        attempts: Connections tried until it went on.
+        attempts: Connections tried until it continued.
         detail: One line for people, without credentials; at most 500 characters are kept.
     """
 
@@ -47,9 +47,9 @@ class Epoch:
     Attributes:
         number: Counts reconnections, from 0.
         start: First instant of its first shot.
-        frame_rate: Pictures a second, None for sound-only input.
+        frame_rate: Frames a second, None for audio-only input.
         networks: Aspect slot → network that fills it.
-        wallclock: Of the start, seconds since the Unix epoch, as the source says.
+        wallclock: Of the start, seconds since the Unix epoch, as the source reports.
         arrival: Of the start, seconds since the Unix epoch.
         gap: What is missing before it; None at the beginning of a stream.
     """
@@ -120,9 +120,9 @@ class EpochRun:
     """Split, embed and segment what one connection brings.
 
     Args:
-        info: What the demuxer said.
+        info: What the demuxer reports.
         embedder: Turns frames and audio into embedded shots.
-        segmentation: The stream's; it goes on from epoch to epoch. Shots that it has already
+        segmentation: The stream's; it continues from epoch to epoch. Shots that it has already
             taken are passed over.
         networks: Aspect slot → network that fills it.
         counts: Totals of the stream.

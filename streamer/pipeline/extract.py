@@ -1,4 +1,4 @@
-"""A whole film as shots with tokens: what a dataset is made of."""
+"""Turn a whole film into shots with tokens, for a dataset."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 
 from streamer.decode.connection import Connection, Deadlines
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceEmpty
 from streamer.models.dataset.annotations import label_shots
 from streamer.models.dataset.movie import AspectTokens, Movie
 from streamer.pipeline.embedder import ShotEmbedder
+from streamer.shots.base import ShotOptions
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Extracted:
     """One film.
 
     Attributes:
-        info: What the demuxer said.
+        info: What the demuxer reports.
         start: First instant of the first shot.
         shots: In order, at least one.
     """
@@ -51,27 +53,28 @@ def extract_shots(
     progress: Callable[[Fraction, Fraction | None], None],
     shot_network: Network | None = None,
 ) -> Extracted:
-    """Splits and embeds a film exactly as ``streamer tail`` does.
+    """Split and embed a film exactly as ``streamer tail`` does.
 
     Args:
         source: Not opened yet.
         settings: Stages'.
         extractors: One per aspect.
-        progress: Called with the seconds read and the duration, for every picture.
-        shot_network: Finds shots, where the settings want a network for that.
+        progress: Called with the seconds read and the duration, for every frame.
+        shot_network: Network that finds shots, where the detector is one.
 
     Raises:
         SourceError: The film is unusable or damaged; half a film is no training data.
     """
     shots: list[EmbeddedShot] = []
-    decoder = Decoder(source, settings.decode)
+    decoder = Decoder(source, settings.decode.to(DecodeOptions))
     with Connection(decoder, source.name, settings.decode.queue_pictures, Deadlines()) as items:
         embedder = ShotEmbedder(
             items.info,
-            settings.shots,
-            settings.aspects,
-            settings.decode,
             extractors,
+            settings.shots.to(ShotOptions),
+            key_frame_interval=settings.aspects.key_frame_interval,
+            key_frame_offset=settings.aspects.key_frame_offset,
+            max_interleave=settings.decode.max_interleave,
             batch=BATCH,
             shot_network=shot_network,
         )
@@ -81,7 +84,7 @@ def extract_shots(
                 progress(item.start.seconds - embedder.start.seconds, items.info.duration)
         shots += embedder.finish()
         if embedder.start is None or not shots:
-            raise SourceEmpty(f"{source.name}: no picture or sound could be decoded")
+            raise SourceEmpty(f"{source.name}: no video or audio could be decoded")
         return Extracted(items.info, embedder.start, tuple(shots))
 
 
@@ -91,12 +94,12 @@ def to_movie(
     boundaries: Sequence[Fraction],
     extractors: Sequence[Extractor],
 ) -> tuple[Movie, int]:
-    """Lays annotated boundaries onto the shots of a film.
+    """Lay annotated boundaries onto the shots of a film.
 
     Args:
         name: The movie's.
         film: Its shots.
-        boundaries: Where scenes begin, seconds from the first picture.
+        boundaries: Where scenes begin, seconds from the first frame.
         extractors: Those that made the tokens.
 
     Returns:

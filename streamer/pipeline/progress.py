@@ -1,4 +1,4 @@
-"""Define what a running stream reports of itself, beside its events."""
+"""Define what a running stream reports of itself, besides its events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Progress:
         thinning: How far aspects are thinned; 0 is full quality.
         skipped: Windows and key frames left out by thinning, by aspect.
         faults: Errors of the input, see `Fault`.
-        lost_sound: Seconds of audio given up because no frame said in time to which shot they
+        lost_sound: Seconds of audio given up because no frame showed in time to which shot they
             belong.
     """
 
@@ -140,7 +140,7 @@ class ResumeState:
         mark: Where in its input; None is its beginning.
         base: Media seconds in the epochs before; of an ended stream, in all.
         lost_at: Seconds since the Unix epoch when an earlier process ended; None: there was none.
-        same: The input is the same and the window fits: the epoch itself can go on.
+        same: The input is the same and the window fits: the epoch itself can continue.
         ended: Everything was done.
         beginning: Of the input, by which it is known again; None where it cannot be.
         damage: Why what an earlier process saved is lost; empty when it is not.

@@ -1,4 +1,4 @@
-"""What a scene tracker remembers, as JSON and back, so that another process can go on."""
+"""Save and load what a scene tracker remembers, so that another process can continue."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.config.describe import in_words
 from streamer.errors import StateError
 from streamer.events.payload import GapReason, Wallclock
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import KnownShot, OpenEpoch, OpenScene, TrackerState
 from streamer.timeline import Shot, ShotEnd
-from streamer.wire import Ratio, WireInstant, ratio
+from streamer.wire import Ratio, WireInstant, in_words, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +72,7 @@ class _State(_Model):
 
 
 def dump(state: TrackerState) -> str:
-    """Writes a tracker's state; its size does not depend on the length of the stream."""
+    """Write a tracker's state; its size does not depend on the length of the stream."""
     shots = list(state.known) + ([state.scene.first] if state.scene is not None else [])
     epochs = {shot.within.epoch.number: shot.within for shot in shots}
     if state.current is not None:
@@ -95,7 +94,7 @@ def dump(state: TrackerState) -> str:
 
 
 def load(text: str) -> TrackerState:
-    """Reads what `dump` wrote.
+    """Read what `dump` wrote.
 
     Raises:
         StateError: The text is not such a state.
@@ -122,12 +121,12 @@ def load(text: str) -> TrackerState:
 
 
 def dump_epoch(epoch: Epoch) -> str:
-    """Writes an epoch on its own."""
+    """Write an epoch on its own."""
     return _dump_epoch(OpenEpoch(epoch, Fraction(0))).model_dump_json()
 
 
 def load_epoch(text: str) -> Epoch:
-    """Reads what `dump_epoch` wrote.
+    """Read what `dump_epoch` wrote.
 
     Raises:
         StateError: The text is not an epoch.

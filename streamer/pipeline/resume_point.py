@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamer.aspects.sound_place import SoundPlace
+from streamer.aspects.track import SoundPlace
 from streamer.errors import StateError
 from streamer.shots.fixed import WindowState
 from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
-from streamer.shots.splitter import SeenPicture, SplitterState
+from streamer.shots.thumbnails import SeenPicture, SplitterState
 from streamer.timeline import Instant
 from streamer.wire import Ratio, WireInstant, ratio
 
@@ -31,13 +31,13 @@ Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """The state of the splitter behind a closed shot.
+    """The state of the splitter after a closed shot.
 
     Attributes:
         start: First instant of the epoch.
-        windows: Windows of sound before the first picture.
-        splitter: Of pictures, or of windows of sound.
-        sound: Of a block of sound that comes again.
+        windows: Windows of audio before the first frame.
+        splitter: Of frames, or of windows of audio.
+        sound: Of a block of audio that comes again.
     """
 
     start: Instant
@@ -100,7 +100,7 @@ class _Mark(_Model):
 
 
 def dump(mark: ResumePoint) -> tuple[str, dict[str, NDArray[np.float32]]]:
-    """Writes a mark as JSON and arrays of bounded size."""
+    """Write a mark as JSON and arrays of bounded size."""
     state = mark.splitter
     saved: _Pictures | _Windows
     arrays: dict[str, NDArray[np.float32]] = {}
@@ -133,7 +133,7 @@ def dump(mark: ResumePoint) -> tuple[str, dict[str, NDArray[np.float32]]]:
 
 
 def load(text: str, arrays: Mapping[str, NDArray[np.generic]]) -> ResumePoint:
-    """Reads what `dump` wrote.
+    """Read what `dump` wrote.
 
     Raises:
         StateError: It is not such a state.

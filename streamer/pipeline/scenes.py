@@ -41,7 +41,7 @@ class OpenEpoch:
     base: Fraction
 
     def elapsed(self, at: Fraction) -> Fraction:
-        """Media seconds since the beginning of the stream at ``at`` seconds of its clock."""
+        """Return the media seconds since the stream began, at ``at`` seconds of its clock."""
         return self.base + at - self.epoch.start.seconds
 
 
@@ -133,11 +133,11 @@ def _aspects(within: OpenEpoch, observed: frozenset[str]) -> dict[str, AspectUse
 
 
 class SceneTracker:
-    """Follows shots and decisions of one stream and says what happened.
+    """Follow shots and decisions of one stream and return the events that follow.
 
-    A boundary is never reported at a forced close: there the picture did not change. A scene's
-    times lie on one clock, so a gap closes it; whether it goes on behind the gap is decided like
-    every other boundary, once the shots behind are there.
+    A boundary is never reported at a forced close: there the frame did not change. A scene's
+    times lie on one clock, so a gap closes it; whether it continues after the gap is decided like
+    every other boundary, once the shots after it are there.
 
     Args:
         stream: Name in events.
@@ -150,10 +150,10 @@ class SceneTracker:
         self.state = TrackerState()
 
     def begin(self, epoch: Epoch) -> Gap | None:
-        """Starts an epoch; the shots that follow are numbered within it.
+        """Start an epoch; the shots that follow are numbered within it.
 
         Returns:
-            What to tell about the gap before it, None when there was none.
+            The gap event before it, None when there was none.
 
         Raises:
             ValueError: It is not later than the one before.
@@ -170,12 +170,12 @@ class SceneTracker:
     def shot(
         self, embedded: EmbeddedShot, wallclock: float | None, arrival: float | None
     ) -> ShotEvent:
-        """Takes the next closed shot of the current epoch.
+        """Take the next closed shot of the current epoch.
 
         Args:
             embedded: The shot.
-            wallclock: Its first picture's, as the source says.
-            arrival: Its first picture's.
+            wallclock: Its first frame's, as the source reports.
+            arrival: Its first frame's.
 
         Raises:
             ValueError: No epoch has begun, or the shot is not the next one.
@@ -200,7 +200,7 @@ class SceneTracker:
     def decide(
         self, decision: Decision, compute_seconds: float
     ) -> tuple[Boundary | None, Scene | None]:
-        """Takes the decision about the end of a shot; decisions come in order.
+        """Take the decision about the end of a shot; decisions come in order.
 
         Args:
             decision: The mixture's; its index counts shots over all epochs.
@@ -253,7 +253,7 @@ class SceneTracker:
         return boundary, scene
 
     def finish(self) -> Scene | None:
-        """The scene that the end of the input ends; None when there was no shot."""
+        """Return the scene that the end of the input ends; None when there was no shot."""
         if self.state.scene is None or not self.state.known:
             return None
         scene, self.state.scene = self._close(self.state.known[-1].shot, "end"), None

@@ -1,4 +1,4 @@
-"""Closed shots in, event payloads out: the half of a stream that knows the mixture."""
+"""Turn closed shots into event payloads: the half of a stream that knows the mixture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from streamer.window.scorer import CausalScorer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streamer.config.sections import SegmentSection
     from streamer.events.payload import EventData
     from streamer.models.mixture import Moae
     from streamer.pipeline.epoch import Epoch
@@ -68,7 +67,7 @@ class ShotConsumer(Protocol):
 
         Args:
             shot: The shot.
-            wallclock: Its first frame's, seconds since the Unix epoch, as the source says.
+            wallclock: Its first frame's, seconds since the Unix epoch, as the source reports.
             arrival: Its first frame's, seconds since the Unix epoch.
 
         Returns:
@@ -80,27 +79,35 @@ class ShotConsumer(Protocol):
 
 
 class StreamSegmentation:
-    """Segments one stream, over as many epochs as it takes.
+    """Segment one stream, over as many epochs as it takes.
 
-    The window of shots goes on across epochs, so a gap neither adds a boundary nor hides one: the
-    boundary between the last shot before it and the first one behind is scored like any other.
+    The window of shots continues across epochs, so a gap neither adds a boundary nor hides one: the
+    boundary between the last shot before it and the first one after is scored like any other.
 
     Args:
         stream: Its name in events.
         model: The mixture; shared between streams.
-        settings: Threshold and look-ahead, where they differ from the checkpoint's.
+        threshold: Score from which a boundary is reported, within [0, 1]; None takes the
+            checkpoint's.
+        lookahead: Shots to wait for beyond the window's own; None takes the checkpoint's.
 
     Raises:
         CheckpointError: The look-ahead does not fit the checkpoint.
     """
 
-    def __init__(self, stream: str, model: Moae, settings: SegmentSection) -> None:
+    def __init__(
+        self,
+        stream: str,
+        model: Moae,
+        *,
+        threshold: float | None = None,
+        lookahead: int | None = None,
+    ) -> None:
         self.stream = stream
-        self.segmenter = CausalScorer(model, settings.lookahead)
-        chosen = settings.threshold
+        self.segmenter = CausalScorer(model, lookahead)
         reference = ModelRef(name=model.config.row, sha256=model.digest)
-        threshold = model.config.threshold if chosen is None else chosen
-        self._tracker = SceneTracker(stream, reference, threshold)
+        chosen = model.config.threshold if threshold is None else threshold
+        self._tracker = SceneTracker(stream, reference, chosen)
 
     @property
     def epoch(self) -> Epoch | None:
@@ -120,7 +127,7 @@ class StreamSegmentation:
         return self._tracker.state.pushed
 
     def begin(self, epoch: Epoch) -> list[EventData]:
-        """Starts an epoch; the next shots lie in it.
+        """Start an epoch; the next shots lie in it.
 
         Returns:
             The discontinuity before it, if there was one.
@@ -134,12 +141,12 @@ class StreamSegmentation:
     def push(
         self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
     ) -> list[EventData]:
-        """Takes the next closed shot of the current epoch.
+        """Take the next closed shot of the current epoch.
 
         Args:
             shot: The shot.
-            wallclock: Its first picture's, seconds since the Unix epoch, as the source says.
-            arrival: Its first picture's, seconds since the Unix epoch.
+            wallclock: Its first frame's, seconds since the Unix epoch, as the source reports.
+            arrival: Its first frame's, seconds since the Unix epoch.
 
         Returns:
             The shot itself, then boundary and scene where one was decided.
@@ -155,13 +162,13 @@ class StreamSegmentation:
     def take(
         self, shot: EmbeddedShot, wallclock: float | None = None, arrival: float | None = None
     ) -> EventData:
-        """The first half of `push`, for callers that run many streams' segmenters in one batch."""
+        """Do the first half of `push`, for callers that score many streams in one batch."""
         self.segmenter.check(shot.tokens)
         return self._tracker.shot(shot, wallclock, arrival)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """What fails within it, of `begin` and `take`, has changed nothing."""
+        """Undo the changes of `begin` and `take` if anything within fails."""
         before = replace(self._tracker.state)
         try:
             yield
@@ -170,10 +177,10 @@ class StreamSegmentation:
             raise
 
     def decided(self, decisions: Sequence[Decision], began: float) -> list[EventData]:
-        """The second half of `push`.
+        """Do the second half of `push`.
 
         Args:
-            decisions: What the segmenter said to the shot.
+            decisions: The scorer's decisions after the shot.
             began: `time.perf_counter` when its end was known.
         """
         events: list[EventData] = []
@@ -183,7 +190,7 @@ class StreamSegmentation:
         return events
 
     def finish(self) -> list[EventData]:
-        """Ends the stream for good: decides what is left and ends the last scene."""
+        """End the stream for good: decide what is left and end the last scene."""
         events = self.decided(self.segmenter.finish(), time.perf_counter())
         scene = self._tracker.finish()
         return events if scene is None else [*events, scene]
@@ -195,7 +202,7 @@ class StreamSegmentation:
         return seal("segments", content.model_dump_json(), body)
 
     def restore(self, state: bytes) -> None:
-        """Goes on from a saved state; a segmentation that could not is unchanged.
+        """Resume from a saved state; where that fails, nothing has changed.
 
         Raises:
             StateError: It is damaged, or belongs to another stream, checkpoint, look-ahead

@@ -289,7 +289,10 @@ class StreamHost:
                 self._watch(sinks[-1])
             self._context.metrics.keep_sinks(self.entry.name, [sink.name for sink in sinks])
             segmentation = StreamSegmentation(
-                self.entry.name, self._engine.model, self._settings.segment
+                self.entry.name,
+                self._engine.model,
+                threshold=self._settings.segment.threshold,
+                lookahead=self._settings.segment.lookahead,
             )
             keeping = StateKeeper(
                 self._file, fingerprint(self._location), segmentation, damaged=self._damaged

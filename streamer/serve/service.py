@@ -17,7 +17,7 @@ from streamer.serve.roster import Roster
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from streamer.aspects.sharing import SharedExtractors
+    from streamer.aspects.batching import SharedExtractors
     from streamer.config.streams import StreamEntry
     from streamer.pipeline.engine import Engine
     from streamer.serve.host import ServeContext

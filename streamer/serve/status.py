@@ -1,4 +1,4 @@
-"""What is known about a stream while it runs."""
+"""Keep each stream's status, and judge from them whether the process is ready."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from streamer.events.payload import Gap
 from streamer.lines import one_line
@@ -14,10 +14,12 @@ from streamer.metrics.meter import Speed
 from streamer.pipeline.progress import Behind, Disconnected, Opened, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from streamer.events.payload import EventData
+    from streamer.http.health import Checks
     from streamer.pipeline.progress import Notice
+    from streamer.serve.service import Service
 
 State = Literal["starting", "running", "reconnecting", "failed", "ended", "stopped"]
 
@@ -147,3 +149,66 @@ class StatusKeeper:
             more = progress.position > status.progress.position
             moved = time.monotonic() if more else status.moved
             self._status = replace(status, progress=progress, realtime=realtime, moved=moved)
+
+
+OVER: Final = frozenset({"ended", "stopped"})
+
+
+def watch(checks: Checks, service: Service, fresh: float) -> None:
+    """Adds the check ``streams``, which also shows the trouble of single streams.
+
+    Args:
+        checks: What ``/readyz`` asks.
+        service: The streams.
+        fresh: Seconds without progress after which a stream is in trouble.
+    """
+
+    def states() -> dict[str, Status]:
+        return {name: host.status for name, host in service.hosts.items()}
+
+    checks.add(
+        "streams",
+        lambda: verdict(states(), fresh, time.monotonic()),
+        lambda: troubles(states(), fresh, time.monotonic()),
+    )
+
+
+def troubles(streams: Mapping[str, Status], fresh: float, now: float) -> dict[str, str]:
+    """Says what is amiss with single streams.
+
+    Args:
+        streams: Name → status.
+        fresh: Seconds without progress that are none.
+        now: A reading of :func:`time.monotonic`.
+
+    Returns:
+        Name → a few words, for streams that failed or should go on and do not.
+    """
+    found = {name: _trouble(status, fresh, now) for name, status in sorted(streams.items())}
+    return {name: words for name, words in found.items() if words is not None}
+
+
+def verdict(streams: Mapping[str, Status], fresh: float, now: float) -> str | None:
+    """Says why the process is not ready: none of the streams that should go on does.
+
+    One dead camera of many is no reason to take the others out of service; a process in which
+    nothing moves is. Without streams, or when all have ended, it waits for new ones.
+
+    Args:
+        streams: As in `troubles`.
+        fresh: As in `troubles`.
+        now: As in `troubles`.
+    """
+    amiss = troubles(streams, fresh, now)
+    going = [name for name, status in streams.items() if status.state not in OVER]
+    if not amiss or len(amiss) < len(going):
+        return None
+    return f"none of {len(going)} streams makes progress" if len(going) > 1 else "no progress"
+
+
+def _trouble(status: Status, fresh: float, now: float) -> str | None:
+    silent = now - status.moved
+    if status.state in OVER or (status.state != "failed" and silent <= fresh):
+        return None
+    words = "failed" if status.state == "failed" else f"{status.state}, {silent:.0f} s no progress"
+    return words if status.trouble is None else f"{words}: {status.trouble.message}"

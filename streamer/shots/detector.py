@@ -11,126 +11,129 @@ from av.video.reformatter import VideoReformatter
 
 from streamer.errors import ConfigError, PluginError
 from streamer.plugins import Guard, ShotDetector, find, nearest, table
+from streamer.shots.base import MAX_DELAY, ShotBuilder, Step
 from streamer.shots.signature import Signer
-from streamer.shots.splitter import ShotSplitter
-from streamer.shots.step import MAX_DELAY, Step
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.shots.transnet import Thumbnailer, TransnetSplitter
-from streamer.timeline import Shot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streamer.config.sections import ShotsSection
     from streamer.plugins import Plugin
-    from streamer.shots.splitter import SplitterState
+    from streamer.shots.base import ShotOptions
+    from streamer.shots.thumbnails import SplitterState
     from streamer.shots.transnet import Network
-    from streamer.timeline import Instant, Picture, ShotEnd
+    from streamer.timeline import Instant, Picture, Shot
 
 MAX_FRAMES: Final = 100
 """Longest delay that a plug-in may ask for, in frames; their images are not kept."""
 
+_OTHER_STATE: Final = "shots.detector: an epoch begun with thumbnails cannot continue otherwise"
+
 
 class Detector(Protocol):
-    """Pictures in, shots out, with a delay bounded in pictures and by `MAX_DELAY` in seconds.
+    """Find shots in frames, with a delay bounded in frames and by `MAX_DELAY` in seconds.
 
-    A picture in which the decoder concealed errors is no evidence for a cut: it counts as the one
+    A frame in which the decoder concealed errors is no evidence for a cut: it counts as the one
     before shown again.
     """
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
 
     def push(self, picture: Picture) -> Step:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input."""
+        """Decide what is left at the end of the input."""
 
     def state(self) -> SplitterState | None:
-        """What another detector needs to go on behind the shot that closed last.
+        """Return what another detector needs to continue after the shot that closed last.
 
         Returns:
             None where that cannot be done exactly.
         """
 
     def resume(self, state: SplitterState) -> None:
-        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        """Resume from a state; the next frame is the first one after ``state.start``."""
 
 
 class ThumbnailDetector:
-    """`ShotSplitter` on the signatures of pictures.
+    """Find shots with a `ShotSplitter` on the signatures of frames.
 
     Args:
-        settings: Thresholds.
-        frame_rate: Pictures a second, None when unknown.
+        options: Thresholds.
+        frame_rate: Frames a second, None when unknown.
     """
 
-    def __init__(self, settings: ShotsSection, frame_rate: Fraction | None) -> None:
-        self._splitter = ShotSplitter(settings, frame_rate)
+    def __init__(self, options: ShotOptions, frame_rate: Fraction | None) -> None:
+        self._splitter = ShotSplitter(options, frame_rate)
         self._signer = Signer()
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
         return self._splitter.latency_frames
 
     def push(self, picture: Picture) -> Step:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
         doubtful = picture.frame.is_corrupt and self._splitter.begun
         signature = None if doubtful else self._signer.sign(picture.frame)
         return self._splitter.push(picture.start, signature)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input."""
+        """Decide what is left at the end of the input."""
         return self._splitter.finish(end)
 
     def state(self) -> SplitterState:
-        """What another detector needs to go on behind the shot that closed last."""
+        """Return what another detector needs to continue after the shot that closed last."""
         return self._splitter.state()
 
     def resume(self, state: SplitterState) -> None:
-        """Goes on from a state; the next picture is the first one after ``state.start``."""
+        """Resume from a state; the next frame is the first one after ``state.start``."""
         self._splitter.resume(state)
 
 
 class TransnetDetector:
-    """`TransnetSplitter` on small pictures.
+    """Find shots with a `TransnetSplitter` on small frames.
 
     Args:
-        settings: Lengths of shots, and how certain the network must be.
-        network: Looks at windows of pictures.
+        options: Lengths of shots, and how certain the network must be.
+        network: Looks at windows of frames.
     """
 
-    def __init__(self, settings: ShotsSection, network: Network) -> None:
-        self._splitter = TransnetSplitter(settings, network)
+    def __init__(self, options: ShotOptions, network: Network) -> None:
+        self._splitter = TransnetSplitter(options, network)
         self._thumbnailer = Thumbnailer()
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most."""
+        """Frames that are looked at after a cut before it is decided, at most."""
         return self._splitter.latency_frames
 
     def push(self, picture: Picture) -> Step:
-        """Takes the next picture in presentation order."""
+        """Take the next frame in presentation order."""
         doubtful = picture.frame.is_corrupt and self._splitter.begun
         thumbnail = None if doubtful else self._thumbnailer.make(picture.frame)
         return self._splitter.push(picture.start, thumbnail)
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input."""
+        """Decide what is left at the end of the input."""
         return self._splitter.finish(end)
 
     def state(self) -> None:
-        """Nothing: what a window decides depends on pictures long before the shot."""
+        """Return nothing: what a window decides depends on frames long before the shot."""
 
     def resume(self, state: SplitterState) -> None:
-        """Refuses: the state is another detector's.
+        """Refuse a state, which is another detector's.
 
         Raises:
             ConfigError: Always.
         """
-        raise ConfigError("shots.detector: an epoch begun with thumbnails cannot go on otherwise")
+        raise ConfigError(
+            "shots.detector: an epoch begun with thumbnails cannot continue otherwise"
+        )
 
 
 class PluginDetector:
@@ -142,13 +145,13 @@ class PluginDetector:
 
     Args:
         plugin: Its entry in the table.
-        settings: Shortest and longest shot.
+        options: Shortest and longest shot.
 
     Raises:
         PluginError: It cannot be imported, is no `ShotDetector`, or raises when it is made.
     """
 
-    def __init__(self, plugin: Plugin, settings: ShotsSection) -> None:
+    def __init__(self, plugin: Plugin, options: ShotOptions) -> None:
         kind = plugin.load()
         if not (isinstance(kind, type) and issubclass(kind, ShotDetector)):
             raise PluginError(
@@ -159,14 +162,13 @@ class PluginDetector:
         self._delay, self._size = _checked(plugin, kind)
         self._detector: ShotDetector = self._guard.call(kind)
         self._scaler = VideoReformatter()
-        self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
-        self._longest = Fraction(settings.max_seconds).limit_denominator(10**6)
+        self._shortest = Fraction(options.min_seconds).limit_denominator(10**6)
+        self._longest = Fraction(options.max_seconds).limit_denominator(10**6)
         self._image: NDArray[np.uint8] | None = None
         # Frames without an answer; of these the first `_late` have been decided without one.
         self._pending: deque[Instant] = deque()
         self._late = 0
-        self._index = 0
-        self._start: Instant | None = None
+        self._shots = ShotBuilder()
         self._last_cut: Instant | None = None
         self._newest: Instant | None = None
 
@@ -186,8 +188,8 @@ class PluginDetector:
         if self._newest is not None and picture.start <= self._newest:
             raise ValueError(f"frame at {picture.start.seconds} s is not after the last")
         self._newest = picture.start
-        if self._start is None:
-            self._start = self._last_cut = picture.start
+        if self._shots.start is None:
+            self._shots.start = self._last_cut = picture.start
         if self._image is None or not picture.frame.is_corrupt:
             width, height = self._size
             small = self._scaler.reformat(
@@ -222,14 +224,14 @@ class PluginDetector:
             ValueError: The end lies before the last frame.
         """
         self._guard.close()
-        if self._start is None:
+        if self._shots.start is None:
             return ()
         if self._newest is not None and end < self._newest:
             raise ValueError(f"the end at {end.seconds} s is before the last frame")
         closed: list[Shot] = []
         for at in list(self._pending)[self._late :]:
             closed += self._decide(at, cut=False)
-        return (*closed, self._close(end, "end"))
+        return (*closed, self._shots.close(end, "end"))
 
     def state(self) -> None:
         """Return nothing: what a plug-in remembers is not known."""
@@ -240,23 +242,17 @@ class PluginDetector:
         Raises:
             ConfigError: Always.
         """
-        raise ConfigError("shots.detector: an epoch begun with thumbnails cannot go on otherwise")
+        raise ConfigError(
+            "shots.detector: an epoch begun with thumbnails cannot continue otherwise"
+        )
 
     def _decide(self, at: Instant, *, cut: bool) -> tuple[Shot, ...]:
-        assert self._start is not None
         assert self._last_cut is not None
         if cut and at.seconds - self._last_cut.seconds >= self._shortest:
             self._last_cut = at
-            return (self._close(at, "cut"),)
-        over = at.seconds - self._start.seconds >= self._longest
-        return (self._close(at, "forced"),) if over else ()
-
-    def _close(self, end: Instant, kind: ShotEnd) -> Shot:
-        assert self._start is not None
-        shot = Shot(self._index, self._start, end, kind)
-        self._index += 1
-        self._start = end
-        return shot
+            return (self._shots.close(at, "cut"),)
+        over = self._shots.lasted(at) >= self._longest
+        return (self._shots.close(at, "forced"),) if over else ()
 
 
 def _checked(plugin: Plugin, kind: type[ShotDetector]) -> tuple[int, tuple[int, int]]:
@@ -271,12 +267,12 @@ def _checked(plugin: Plugin, kind: type[ShotDetector]) -> tuple[int, tuple[int, 
 
 
 def make_detector(
-    settings: ShotsSection, frame_rate: Fraction | None, network: Network | None = None
+    options: ShotOptions, frame_rate: Fraction | None, network: Network | None = None
 ) -> Detector:
-    """Make the detector that the settings choose.
+    """Build the detector that the options choose.
 
     Args:
-        settings: Which, and its thresholds.
+        options: Which, and its thresholds.
         frame_rate: Frames a second, None when unknown.
         network: The loaded network; only for ``transnetv2``.
 
@@ -286,18 +282,18 @@ def make_detector(
     Raises:
         ConfigError: There is no such detector; the message names the nearest.
         PluginError: The plug-in cannot be used.
-        ValueError: The settings want a network and none is given.
+        ValueError: The detector wants a network and none is given.
     """
-    plugin = find("shot_detectors", settings.detector)
+    plugin = find("shot_detectors", options.detector)
     if plugin is None:
         raise ConfigError(
-            f"shots.detector = {settings.detector}: no such detector; "
-            f"{nearest(settings.detector, table('shot_detectors'))}"
+            f"shots.detector = {options.detector}: no such detector; "
+            f"{nearest(options.detector, table('shot_detectors'))}"
         )
     if not plugin.built_in:
-        return PluginDetector(plugin, settings)
-    if settings.detector == "thumbnails":
-        return ThumbnailDetector(settings, frame_rate)
+        return PluginDetector(plugin, options)
+    if options.detector == "thumbnails":
+        return ThumbnailDetector(options, frame_rate)
     if network is None:
-        raise ValueError(f"shots.detector {settings.detector} needs its network")
-    return TransnetDetector(settings, network)
+        raise ValueError(f"shots.detector {options.detector} needs its network")
+    return TransnetDetector(options, network)

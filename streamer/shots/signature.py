@@ -1,7 +1,8 @@
-"""A few numbers that stand for a picture when shots are told apart."""
+"""Reduce frames to thumbnails, and measure how different two are."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import av
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
+
 
 ROWS: Final = 18
 COLUMNS: Final = 32
@@ -29,7 +31,7 @@ _PAIRED: Final = "nv12"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A picture pooled to thumbnail size; the whole width and height whatever their ratio.
+    """A frame pooled to thumbnail size; the whole width and height whatever their ratio.
 
     Attributes:
         luma: Float32 ``(18, 32)`` in [0, 255].
@@ -41,9 +43,9 @@ class Signature:
 
 
 class Signer:
-    """Makes signatures; keeps only a scaler's buffers between pictures.
+    """Make signatures; keeps only a scaler's buffers between frames.
 
-    Pictures in a planar 8-bit format, or in NV12 as GPUs decode, are pooled straight from the
+    Frames in a planar 8-bit format, or in NV12 as GPUs decode, are pooled straight from the
     decoder's memory, on a grid of 144 × 256 samples; all others go through a scaler first.
     """
 
@@ -51,13 +53,13 @@ class Signer:
         self._scaler = VideoReformatter()
 
     def sign(self, frame: av.VideoFrame) -> Signature:
-        """Pools one picture.
+        """Pool one frame.
 
         Args:
             frame: Any size and pixel format; it is not changed.
 
         Returns:
-            Its signature: a pure function of the picture.
+            Its signature: a pure function of the frame.
         """
         in_place = frame.format.name in _IN_PLACE and min(p.line_size for p in frame.planes) > 0
         if not in_place:
@@ -78,7 +80,7 @@ class Signer:
 
 
 def _pixels(plane: VideoPlane, samples: int = 1) -> NDArray[np.uint8]:
-    """A plane as ``(height, width × samples)``, in place."""
+    """View a plane as ``(height, width × samples)``, without a copy."""
     flat: NDArray[np.uint8] = np.frombuffer(
         memoryview(plane), np.uint8, plane.height * plane.line_size
     )
@@ -96,6 +98,90 @@ def _pool(pixels: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.floa
 
 
 def _spread(count: int, length: int) -> NDArray[np.int64]:
-    """The pixels nearest to ``count`` evenly spread points of a line."""
+    """Return the pixels nearest to ``count`` evenly spread points of a line."""
     places: NDArray[np.int64] = (2 * np.arange(count) + 1) * length // (2 * count)
     return places
+
+
+# Grey levels squared: contrast below about four levels is noise and correlates with anything.
+_NOISE = 16.0
+_STILL = 0.05
+_FLAT_CONTRAST = 6.0
+_MOST = 0.8
+# Luma of what counts as black, of a dark and of a bright frame; video black is 16.
+_BLACK, _DARK, _BRIGHT = 24.0, 40.0, 210.0
+
+
+def unlikeness(first: Signature, second: Signature) -> float:
+    """Return one minus the correlation of two thumbnails, at the best of 15 small shifts.
+
+    Args:
+        first: A frame.
+        second: A later frame.
+
+    Returns:
+        0 for the same content however lit, about 1 for contents that have nothing in common,
+        at most 2.
+    """
+    plain = 1.0 - _correlation(first.luma, second.luma)
+    # Shifts cost ten times as much and cannot change a small value by much.
+    return plain if plain < _STILL else min(plain, 1.0 - _best_shift(first.luma, second.luma))
+
+
+def lit(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Mark cells that are not black in both thumbnails, so that letterbox bars do not count.
+
+    Args:
+        first: Luma of one frame, ``(rows, columns)`` in [0, 255].
+        second: Luma of another, of the same shape.
+
+    Returns:
+        A mask ``(rows, columns)``, true where either is brighter than black.
+    """
+    return np.maximum(first, second) > _BLACK
+
+
+def is_flat(picture: Signature) -> bool:
+    """Return whether a frame is nothing but black or white, as in the middle of a fade."""
+    luma = picture.luma
+    mean = float(luma.mean())
+    if mean < _DARK:
+        return float(luma.std()) < _FLAT_CONTRAST
+    if mean < _BRIGHT / 2:
+        return False
+    shown = luma[luma > _BLACK]
+    level = float(np.median(shown))
+    if level < _BRIGHT or shown.size < luma.size // 2:
+        return False
+    # Cells on the edge of a letterbox are neither black nor white.
+    return float((np.abs(shown - level) < _FLAT_CONTRAST).mean()) > _MOST
+
+
+def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    mask = lit(first, second)
+    a, b = first[mask], second[mask]
+    size = a.size
+    if size == 0:
+        return 1.0
+    a, b = a - a.mean(), b - b.mean()
+    covariance = float(a @ b) / size
+    spread = (float(a @ a) / size + _NOISE) * (float(b @ b) / size + _NOISE)
+    return (covariance + _NOISE) / math.sqrt(spread)
+
+
+def _best_shift(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    rows, columns = second.shape
+    inner = (slice(1, rows - 1), slice(2, columns - 2))
+    mask = lit(first[inner], second[inner])
+    still = second[inner][mask]
+    size = still.size
+    if size == 0:
+        return 1.0
+    centred = still - still.mean()
+    variance = float(centred @ centred) / size + _NOISE
+    windows = np.lib.stride_tricks.sliding_window_view(first, mask.shape)[:, :, mask]
+    shifted = windows.reshape(-1, size)
+    means = shifted.mean(axis=1)
+    spreads = np.einsum("ij,ij->i", shifted, shifted) / size - means * means + _NOISE
+    covariances = shifted @ centred / size
+    return float(((covariances + _NOISE) / np.sqrt(spreads * variance)).max())

@@ -1,4 +1,4 @@
-"""Splits pictures into shots with TransNetV2, which looks both ways."""
+"""Split frames into shots with TransNetV2, which looks both ways."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from streamer.shots.step import MAX_DELAY, Step
+from streamer.shots.base import MAX_DELAY, ShotBuilder, Step
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from streamer.config.sections import ShotsSection
+    from streamer.shots.base import ShotOptions
     from streamer.timeline import Instant, ShotEnd
 
 HEIGHT: Final = 27
 WIDTH: Final = 48
 WINDOW: Final = 100
-# A window decides the pictures in its middle; the rest is there for them to be compared with.
+# A window decides the frames in its middle; the rest is there for them to be compared with.
 _DECIDED: Final = 50
 _AROUND: Final = (WINDOW - _DECIDED) // 2
-# Pictures that lie so long before the latest are decided with one that is late.
+# Frames that lie so long before the latest are decided with one that is late.
 _EARLY: Final = MAX_DELAY * _AROUND / (_DECIDED + _AROUND)
-# A cut marks one picture, sometimes two; a dissolve marks many.
+# A cut marks one frame, sometimes two; a dissolve marks many.
 _HARD: Final = 2
 
-# 100 pictures, uint8 (100, 27, 48, 3) → how certainly each is the last before a cut, or part of a
+# 100 frames, uint8 (100, 27, 48, 3) → how certainly each is the last before a cut, or part of a
 # transition, float32 (100,).
 Network = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 
 
 class Thumbnailer:
-    """Makes the small pictures that the network was trained on; keeps only a scaler's buffers."""
+    """Make the small frames that the network was trained on; keeps only a scaler's buffers."""
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
 
     def make(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Shrinks one picture.
+        """Shrink one frame.
 
         Args:
             frame: Any size and pixel format; it is not changed.
@@ -61,46 +61,45 @@ class Thumbnailer:
 
 
 class TransnetSplitter:
-    """Finds cuts, dissolves and fades in windows of 100 pictures, 50 at a time.
+    """Find cuts, dissolves and fades in windows of 100 frames, 50 at a time.
 
-    Gives what a pass over the whole recording gives: the first and the last picture are repeated at
-    the ends. A transition is one cut, placed at the first picture behind it. A shot that has lasted
+    Gives what a pass over the whole recording gives: the first and the last frame are repeated at
+    the ends. A transition is one cut, placed at the first frame after it. A shot that has lasted
     ``max_seconds`` is closed as ``forced``; no real cut comes within ``min_seconds`` of another
-    or of the beginning. Holds at most 100 small pictures.
+    or of the beginning. Holds at most 100 small frames.
 
-    Where a window lasts longer than `MAX_DELAY` (fewer than four pictures a second), pictures are
+    Where a window lasts longer than `MAX_DELAY` (fewer than four frames a second), frames are
     decided with the fewer that have come by then, the latest repeated as at the end.
 
     Args:
-        settings: Lengths of shots, and how certain the network must be.
+        options: Lengths of shots, and how certain the network must be.
         network: Looks at one window.
     """
 
-    def __init__(self, settings: ShotsSection, network: Network) -> None:
+    def __init__(self, options: ShotOptions, network: Network) -> None:
         self._network = network
-        self._threshold = settings.transnet_threshold
-        self._shortest = Fraction(settings.min_seconds).limit_denominator(10**6)
-        self._longest = Fraction(settings.max_seconds).limit_denominator(10**6)
+        self._threshold = options.transnet_threshold
+        self._shortest = Fraction(options.min_seconds).limit_denominator(10**6)
+        self._longest = Fraction(options.max_seconds).limit_denominator(10**6)
         self._window: list[NDArray[np.uint8]] = []
         self._pending: deque[Instant] = deque()
         self._marked = 0
-        self._index = 0
-        self._start: Instant | None = None
+        self._shots = ShotBuilder()
         self._last_cut: Instant | None = None
         self._newest: Instant | None = None
 
     @property
     def latency_frames(self) -> int:
-        """Pictures that are looked at after a cut before it is decided, at most; at least 25."""
+        """Frames that are looked at after a cut before it is decided, at most; at least 25."""
         return _DECIDED + _AROUND - 1
 
     @property
     def begun(self) -> bool:
-        """Whether a picture has come."""
-        return self._start is not None
+        """Whether a frame has come."""
+        return self._shots.start is not None
 
     def push(self, start: Instant, thumbnail: NDArray[np.uint8] | None) -> Step:
-        """Take the next picture.
+        """Take the next frame.
 
         Args:
             start: When it is shown; later than all before.
@@ -111,14 +110,14 @@ class TransnetSplitter:
             Shots that closed, and the time before which no cut can come any more.
 
         Raises:
-            ValueError: The picture is not later than the one before.
+            ValueError: The frame is not later than the one before.
         """
         if self._newest is not None and start <= self._newest:
-            raise ValueError(f"picture at {start.seconds} s is not after the last")
+            raise ValueError(f"frame at {start.seconds} s is not after the last")
         if thumbnail is None:
             thumbnail = self._window[-1]
-        if self._start is None:
-            self._start = self._last_cut = start
+        if self._shots.start is None:
+            self._shots.start = self._last_cut = start
             self._window = [thumbnail] * _AROUND
         self._newest = start
         self._window.append(thumbnail)
@@ -130,25 +129,25 @@ class TransnetSplitter:
         return Step(tuple(closed), self._pending[0])
 
     def finish(self, end: Instant) -> tuple[Shot, ...]:
-        """Decides what is left at the end of the input.
+        """Decide what is left at the end of the input.
 
         Args:
-            end: When the last picture ends.
+            end: When the last frame ends.
 
         Returns:
-            The remaining shots; empty when no picture came.
+            The remaining shots; empty when no frame came.
 
         Raises:
-            ValueError: The end lies before the last picture.
+            ValueError: The end lies before the last frame.
         """
-        if self._start is None or self._newest is None:
+        if self._shots.start is None or self._newest is None:
             return ()
         if end < self._newest:
-            raise ValueError(f"the end at {end.seconds} s is before the last picture")
+            raise ValueError(f"the end at {end.seconds} s is before the last frame")
         closed: list[Shot] = []
         while self._pending:
             closed += self._look(min(len(self._pending), _DECIDED))
-        closed.append(self._close(end, "end"))
+        closed.append(self._shots.close(end, "end"))
         return tuple(closed)
 
     def _look(self, count: int) -> tuple[Shot, ...]:
@@ -160,11 +159,11 @@ class TransnetSplitter:
         for start, value in zip(decided, certain, strict=True):
             kind = self._kind(start, marked=bool(value > self._threshold))
             if kind is not None:
-                closed.append(self._close(start, kind))
+                closed.append(self._shots.close(start, kind))
         return tuple(closed)
 
     def _kind(self, start: Instant, *, marked: bool) -> ShotEnd | None:
-        assert self._start is not None
+        assert self._shots.start is not None
         assert self._last_cut is not None
         if marked:
             self._marked += 1
@@ -174,12 +173,5 @@ class TransnetSplitter:
             if start.seconds - self._last_cut.seconds >= self._shortest:
                 self._last_cut = start
                 return kind
-        over = start.seconds - self._start.seconds >= self._longest
+        over = self._shots.lasted(start) >= self._longest
         return "forced" if over else None
-
-    def _close(self, end: Instant, kind: ShotEnd) -> Shot:
-        assert self._start is not None
-        shot = Shot(self._index, self._start, end, kind)
-        self._index += 1
-        self._start = end
-        return shot

@@ -1,29 +1,81 @@
-"""Score boundaries while shots arrive: the causal form of the mixture.
-
-Each new shot costs one shot embedding, one BNet a branch and one pass over ``L`` cached boundary
-representations. Nothing recurrent is carried from window to window, so that an endless stream
-cannot drift.
-"""
+"""Score boundaries while shots arrive: the causal form of the mixture."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from streamer.errors import CheckpointError, StateError
 from streamer.models.experts.tokens import pad_tokens
-from streamer.window.buffer import SlidingBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from streamer.models.mixture import Mixed, Moae
+
+
+T = TypeVar("T")
+
+
+class SlidingBuffer(Generic[T]):
+    """The last ``width`` items; the first one is repeated to fill it at the start.
+
+    With ``width = 2*w_b`` shots, pushing shot ``i`` completes the window of the boundary
+    between shots ``i - w_b`` and ``i - w_b + 1`` (paper, section II-C1). Repeating the edge
+    shots gives every boundary of a film a window, the first and the last included *(choice)*.
+
+    Args:
+        width: Items held, ≥ 1.
+    """
+
+    def __init__(self, width: int) -> None:
+        if width < 1:
+            raise ValueError(f"a buffer holds at least one item, not {width}")
+        self._items: deque[T] = deque(maxlen=width)
+        self.width = width
+
+    def push(self, item: T) -> tuple[T, ...]:
+        """Take an item, letting go of the oldest.
+
+        Returns:
+            The window, oldest first; always ``width`` items.
+        """
+        if not self._items:
+            self._items.extend([item] * (self.width - 1))
+        self._items.append(item)
+        return tuple(self._items)
+
+    def repeat(self) -> tuple[T, ...]:
+        """Take the newest item once more: padding past the end.
+
+        Raises:
+            IndexError: Nothing was pushed yet.
+        """
+        return self.push(self._items[-1])
+
+    def window(self) -> tuple[T, ...]:
+        """Return what is held, oldest first; empty before the first push."""
+        return tuple(self._items)
+
+    def fill(self, items: Iterable[T]) -> None:
+        """Replace what is held, as when a saved stream is resumed.
+
+        Raises:
+            ValueError: Neither none nor ``width`` items.
+        """
+        kept = tuple(items)
+        if len(kept) not in (0, self.width):
+            raise ValueError(f"a buffer of {self.width} cannot be filled with {len(kept)}")
+        self._items.clear()
+        self._items.extend(kept)
+
 
 _Row = tuple["Tensor", "Tensor"]
 
@@ -66,7 +118,7 @@ class Decision:
 
 
 class CausalScorer:
-    """Scores every boundary of one stream, each exactly once and in order.
+    """Score every boundary of one stream, each exactly once and in order.
 
     The boundary after shot ``i`` is decided at position ``L - 1 - lookahead`` of its sequence,
     once shot ``i + w_b + lookahead`` has closed, or at the end of the input.
@@ -101,7 +153,7 @@ class CausalScorer:
         return self.model.config.reach + self.lookahead
 
     def push(self, tokens: Mapping[str, NDArray[np.float32]]) -> tuple[Decision, ...]:
-        """Takes a closed shot.
+        """Take a closed shot.
 
         Args:
             tokens: Aspect → float32 ``(n, dim)``; an aspect that is missing is not a key or has
@@ -117,7 +169,7 @@ class CausalScorer:
         return push_many([(self, tokens)])[0]
 
     def finish(self) -> tuple[Decision, ...]:
-        """Ends the input: decides what is left, the last shot repeated as padding.
+        """End the input: decide what is left, the last shot repeated as padding.
 
         Returns:
             The remaining decisions; none when there were fewer than two shots or on a second
@@ -133,7 +185,7 @@ class CausalScorer:
         return tuple(decisions)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """Everything needed to go on in another process, as plain arrays.
+        """Return everything needed to continue in another process, as plain arrays.
 
         Its size does not depend on how long the stream is.
         """
@@ -151,7 +203,7 @@ class CausalScorer:
         return state
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Goes on from a saved state.
+        """Resume from a saved state.
 
         Args:
             state: From ``state`` of a segmenter with the same checkpoint and look-ahead.
@@ -182,7 +234,7 @@ class CausalScorer:
         self._finished = bool(counters[2])
 
     def check(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
-        """Says what `push` would say to these tokens, and changes nothing.
+        """Check whether `push` would accept these tokens; changes nothing.
 
         Raises:
             CheckpointError: They have another length than the mixture was trained on.
@@ -222,7 +274,7 @@ class CausalScorer:
         )
 
     def _advance(self, window: tuple[_Row, ...], seen: int) -> tuple[Decision, ...]:
-        """Adds the boundary whose window is complete and decides the one ``lookahead`` before.
+        """Add the boundary whose window is complete and decide the one ``lookahead`` before.
 
         Args:
             window: The last ``2*w_b`` shots, padding included.
@@ -247,17 +299,17 @@ class CausalScorer:
         self.check(tokens)
 
     def _shift(self, vectors: Tensor, present: Tensor) -> tuple[_Row, ...]:
-        """Takes an embedded shot; the window of the boundary that it completes."""
+        """Take an embedded shot; return the window of the boundary that it completes."""
         self._pushed += 1
         return self._shots.push((vectors, present))
 
     def _append(self, values: Tensor, present: Tensor, seen: int) -> tuple[tuple[_Row, ...], int]:
-        """Takes a related boundary; the last ``L``, and which one can be decided, if ≥ 0."""
+        """Take a boundary; return the last ``L``, and which one can be decided, if ≥ 0."""
         sequence = self._boundaries.push((values, present))
         return sequence, seen - 1 - self.model.config.reach - self.lookahead
 
     def _decision(self, mixed: Mixed, row: int, index: int, seen: int) -> Decision:
-        """Reads the decision about boundary ``index`` out of one row of a batch."""
+        """Read the decision about boundary ``index`` out of one row of a batch."""
         config = self.model.config
         position = config.sequence - 1 - self.lookahead
         weights = mixed.weights[row, position].tolist()
@@ -282,7 +334,7 @@ class CausalScorer:
 def push_many(
     work: Sequence[tuple[CausalScorer, Mapping[str, NDArray[np.float32]]]],
 ) -> list[tuple[Decision, ...]]:
-    """One shot of each of many streams in one pass: what a backlog is worked off with.
+    """Push one shot of each of many streams in one pass, to work off a backlog.
 
     Args:
         work: Segmenters of the same mixture, each at most once, and the tokens `push` would get.

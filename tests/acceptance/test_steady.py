@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.bench.film import lengthen
-from streamer.bench.process import measure
+from streamer.bench.media import lengthen
+from streamer.bench.tail import measure
 from tests.acceptance.command import EVERYTHING, Tail, read_event
 from tests.acceptance.films import pictures
 from tests.media import Recipe, Tone, write_film

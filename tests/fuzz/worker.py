@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.source import Source
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceError
 from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
@@ -33,7 +34,7 @@ from tests.fuzz.targets import TARGETS, attempt
 
 MEMORY = 4 << 30
 QUICK = SourceSection(open_seconds=3.0, stall_seconds=1.0)
-LIMITS = DecodeSection(threads=1, max_pixels=1 << 22)
+LIMITS = DecodeOptions(threads=1, max_pixels=1 << 22)
 EXTRACTORS = (
     Mean("place", PictureInput(8, 8, Fraction(2))),
     Mean("action", ClipInput(4, 4, 5, Fraction(1, 50))),
@@ -77,9 +78,7 @@ def run(source: Source) -> str:
     shots: list[EmbeddedShot] = []
     try:
         with Decoder(source, LIMITS) as decoder:
-            embedder = ShotEmbedder(
-                decoder.info, ShotsSection(), AspectsSection(), LIMITS, EXTRACTORS, batch=4
-            )
+            embedder = ShotEmbedder(decoder.info, EXTRACTORS, batch=4)
             for item in decoder:
                 assert item.start.seconds > seen.get(type(item), Fraction(-(10**12)))
                 seen[type(item)] = item.start.seconds

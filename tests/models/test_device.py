@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from streamer.cli.training import Size, training_place
+from streamer.cli.training import Size, choose_resources
 from streamer.errors import DeviceError
 from streamer.models.device import pick_device
 
@@ -42,7 +42,7 @@ def test_threads_are_set_where_a_number_is_given() -> None:
 
 @pytest.mark.parametrize(("size", "threads"), [(Size.compact, 1), (Size.paper, 2)])
 def test_training_rounds_nothing_and_small_steps_take_one_thread(size: Size, threads: int) -> None:
-    place = training_place("cpu", 3, size)
+    place = choose_resources("cpu", 3, size)
     assert (place.device, place.workers) == ("cpu", 3)
     assert torch.backends.cudnn.allow_tf32 is False
     assert torch.get_num_threads() == threads

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceError, SourceNotFound, SourceUnreachable
 from streamer.timeline import Picture, StreamInfo
 from tests.media import Clip, Pixels, Recipe, Tone, frames_of, still, texture, write_film
@@ -101,7 +102,7 @@ def watch(location: str, **settings: object) -> Watched:
     found = Watched()
 
     def opened() -> bool:
-        decoder = Decoder(open_source(location, section), DecodeSection(threads=1))
+        decoder = Decoder(open_source(location, section), DecodeOptions(threads=1))
         try:
             with decoder:
                 found.info, found.live = decoder.info, decoder.live

@@ -17,8 +17,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractors
 from streamer.config.sections import (
     OutputSection,
     ReconnectSection,

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.aspects.clean import clean
-from streamer.aspects.track import SoundTrack
-from streamer.config.sections import DecodeSection
+from streamer.aspects.track import SoundTrack, clean
 from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.timeline import Sound
 
 
@@ -20,7 +19,7 @@ def read(path: Path) -> dict[str, object]:
     """What is heard of a file, and the formats in which it was decoded."""
     tracks = [SoundTrack(16000), SoundTrack(44100)]
     kinds: set[str] = set()
-    with Decoder(FileSource(path), DecodeSection()) as decoder:
+    with Decoder(FileSource(path), DecodeOptions()) as decoder:
         listed = [facts.detail for facts in decoder.streams]
         for item in decoder:
             if isinstance(item, Sound):

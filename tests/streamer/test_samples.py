@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamer.aspects.clean import clean
+from streamer.aspects.track import clean
 from streamer.samples import named, packed, samples_of
 from streamer.timeline import Instant, Sound
 from tests.streamer import sound_reader

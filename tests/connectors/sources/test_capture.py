@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceError
 from tests.servers.process import Process
 from tests.servers.pulse import Pulse
@@ -25,10 +26,11 @@ from tests.waiting import until
 RECORD = """
 import json, sys
 from streamer.connectors.sources.registry import open_source
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
+from streamer.decode.streams import DecodeOptions
 from streamer.decode.decoder import Decoder
 from streamer.timeline import Picture
-decoder = Decoder(open_source(sys.argv[1], SourceSection()), DecodeSection(threads=1))
+decoder = Decoder(open_source(sys.argv[1], SourceSection()), DecodeOptions(threads=1))
 times, heard, sizes, real = [], [], set(), []
 with decoder:
     info = decoder.info
@@ -108,6 +110,6 @@ def test_a_microphone_beside_a_screen_is_on_one_clock(display: str, pulse: Pulse
 def test_a_display_or_camera_that_is_not_there_is_said_so() -> None:
     for location in ("screen::9871", "camera:/dev/video987"):
         source = open_source(location, SourceSection(open_seconds=3.0))
-        with pytest.raises(SourceError) as caught, Decoder(source, DecodeSection()):
+        with pytest.raises(SourceError) as caught, Decoder(source, DecodeOptions()):
             pass
         assert location in str(caught.value)

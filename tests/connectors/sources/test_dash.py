@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.mpd import MOST_SOUNDS, parse
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.segments import MOST_SEGMENTS, NotDash, NotYet, Piece
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     NotMedia,
     SourceForbidden,
@@ -409,6 +410,6 @@ def test_a_presentation_that_has_not_begun_is_unreachable(
     source = open_source(f"{nginx.http}/{tmp_path.name}/film.mpd", SourceSection())
     with (
         pytest.raises(SourceUnreachable, match="no segments yet"),
-        Decoder(source, DecodeSection()),
+        Decoder(source, DecodeOptions()),
     ):
         pass

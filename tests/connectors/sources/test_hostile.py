@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     NotMedia,
     SourceError,
@@ -44,7 +45,7 @@ def secret(tmp_path: Path) -> Path:
 
 
 def opened(location: str, settings: SourceSection = LIMITS) -> int:
-    with Decoder(open_source(location, settings), DecodeSection(threads=1)) as decoder:
+    with Decoder(open_source(location, settings), DecodeOptions(threads=1)) as decoder:
         return sum(1 for _ in decoder)
 
 
@@ -176,7 +177,7 @@ def test_a_camera_s_password_opens(known_film: Path, tmp_path: Path) -> None:
     try:
         with Decoder(
             open_source(f"rtsp://alice:wonderland@{rtsp.where}", SourceSection()),
-            DecodeSection(threads=1),
+            DecodeOptions(threads=1),
         ) as decoder:
             assert decoder.info.has_picture
     finally:

@@ -19,9 +19,10 @@ from tests.servers.pulse import Pulse
 RECORD = """
 import json, numpy as np
 from streamer.connectors.sources.registry import open_source
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
+from streamer.decode.streams import DecodeOptions
 from streamer.decode.decoder import Decoder
-decoder = Decoder(open_source("mic:", SourceSection()), DecodeSection())
+decoder = Decoder(open_source("mic:", SourceSection()), DecodeOptions())
 heard, blocks, first, last = [], 0, None, None
 with decoder:
     for sound in decoder:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.address import parse
 from streamer.connectors.sources.hls import Fetcher
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.source import ByteStream
 from streamer.connectors.sources.web import Body, Client
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceClosed, SourceDamaged, SourceForbidden, SourceStalled
 from tests.decoding import collect, film
 from tests.media import Recipe, write_film
@@ -270,7 +271,7 @@ def test_a_film_with_its_index_behind_needs_a_server_that_sends_ranges(tmp_path:
     with (
         Misbehaving(send) as server,
         Decoder(
-            open_source(f"http://127.0.0.1:{server.port}/a.mp4", LIMITS), DecodeSection()
+            open_source(f"http://127.0.0.1:{server.port}/a.mp4", LIMITS), DecodeOptions()
         ) as decoder,
         pytest.raises(SourceDamaged, match=r"moov.* the server .*byte ranges.*faststart"),
     ):

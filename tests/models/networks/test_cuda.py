@@ -15,8 +15,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractors
 from streamer.bench.aspects import make_pieces
 from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, PictureInput

@@ -57,7 +57,7 @@ def test_the_page_adds_an_aspect(folder: Path) -> None:
     (extractor,) = load_extractors(only, WeightStore(folder, offline=True), torch.device("cpu"))
     assert (extractor.aspect, extractor.network) == ("loudness", "your_package.loudness:NETWORK")
 
-    bank = AspectBank([extractor], only, batch=4, max_interleave=Fraction(3), has_sound=True)
+    bank = AspectBank([extractor], batch=4, max_interleave=Fraction(3), has_sound=True)
     time = np.arange(4 * RATE) / RATE
     wave = np.sin(2 * np.pi * 440 * time) * np.where(time < 2, 0.5, 0.05)
     frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "flt", "mono")

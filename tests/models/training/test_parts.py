@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from streamer.cli.train import parse_holdout
+from streamer.cli.training import parse_holdout
 from streamer.errors import DatasetError
 from streamer.models.dataset.corpus import build_corpus
 from streamer.models.experts.tokens import Projection

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from typer.testing import CliRunner
 
-from streamer.cli.weights import app
+from streamer.cli.weights import weights as app
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.models.networks.registry import build
 from streamer.models.weights.manifest import PUBLISHED

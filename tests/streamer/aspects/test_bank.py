@@ -66,9 +66,7 @@ def run(
     batch: int = 4,
 ) -> list[EmbeddedShot]:
     """Feeds a stream in order of time, closing a shot at every cut and at the end."""
-    bank = AspectBank(
-        extractors, SETTINGS, batch=batch, max_interleave=Fraction(3), has_sound=bool(sounds)
-    )
+    bank = AspectBank(extractors, batch=batch, max_interleave=Fraction(3), has_sound=bool(sounds))
     every: list[Picture | Sound] = [*sounds, *pictures]
     items = sorted(every, key=lambda item: item.start.seconds)
     bank.begin(items[0].start.seconds)

@@ -14,8 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.aspects.batching import BatchPolicy, SharedExtractor
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractor, SharedExtractors
 from streamer.config.sections import AspectsSection
 from streamer.errors import ExtractionError
 from streamer.extractor import Extractor, PictureInput, SoundInput
@@ -227,7 +226,7 @@ def test_passes_are_reported() -> None:
         [doubler],
         BatchPolicy(rows=4, wait=0.0),
         at_once=1,
-        told=lambda aspect, rows, waited: told.append((aspect, rows, waited)),
+        on_batch=lambda aspect, rows, waited: told.append((aspect, rows, waited)),
     ) as group:
         (view,) = group.views("s")
         assert (view.aspect, view.network, view.kind, view.dim) == ("double", "doubler", "sound", 1)

@@ -7,8 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from streamer.aspects.clean import clean
-from streamer.aspects.track import SoundTrack
+from streamer.aspects.track import SoundTrack, clean
 from streamer.samples import samples_of
 from streamer.timeline import Instant, Sound
 

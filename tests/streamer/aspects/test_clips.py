@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.aspects.clips import ClipAspects, ClipCutter
 from streamer.aspects.thinning import Thinner
+from streamer.aspects.video import ClipAspects, ClipCutter
 from streamer.extractor import ClipInput
 from streamer.timeline import Instant, Picture
 

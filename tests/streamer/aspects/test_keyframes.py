@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.aspects.keyframes import KeyFrames
-from streamer.aspects.resize import Resizer
+from streamer.aspects.video import KeyFrames, Resizer
 from streamer.timeline import Instant, Picture
 
 BASE = Fraction(1, 25)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamer.aspects.resize import Resizer
+from streamer.aspects.video import Resizer
 from streamer.shots.signature import Signer
 from streamer.shots.transnet import Thumbnailer
 from streamer.timeline import Instant, Picture

@@ -13,8 +13,8 @@ import torch
 
 from streamer.aspects import track
 from streamer.aspects.bank import AspectBank
-from streamer.aspects.resize import Resizer
 from streamer.aspects.track import SoundTrack
+from streamer.aspects.video import Resizer
 from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
@@ -81,9 +81,7 @@ def test_one_resampling_a_rate_one_resize_a_size_one_read_a_window(
 
 def shown(extractors: list[Extractor]) -> None:
     """A shot of six seconds with all extractors."""
-    bank = AspectBank(
-        extractors, AspectsSection(), batch=4, max_interleave=Fraction(3), has_sound=True
-    )
+    bank = AspectBank(extractors, batch=4, max_interleave=Fraction(3), has_sound=True)
     bank.begin(Fraction(0))
     frame = av.VideoFrame.from_ndarray(texture(1, 320, 180), "rgb24")
     samples = np.random.default_rng(0).uniform(-0.4, 0.4, (1, 48000)).astype(np.float32)

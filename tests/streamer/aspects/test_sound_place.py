@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from streamer.aspects.sound_place import PlaceFinder, SoundPlace
+from streamer.aspects.track import PlaceFinder, SoundPlace
 from streamer.timeline import Instant, Sound
 
 RATE = 1000

@@ -17,10 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamer.aspects.sounds import MIN_RECEIVED, SILENCE, SoundAspects
+from streamer.aspects.audio import MIN_RECEIVED, SILENCE, SoundAspects, full_windows, last_window
 from streamer.aspects.thinning import Thinner
 from streamer.aspects.track import SoundTrack
-from streamer.aspects.windows import full_windows, last_window
 from streamer.extractor import SoundInput
 from streamer.timeline import Instant, Sound
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from streamer.aspects.bank import AspectBank
 from streamer.aspects.thinning import Thinner, Thinning, plan
-from streamer.config.sections import AspectsSection
 from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
 from tests.extractors import Mean
@@ -43,10 +42,11 @@ def film(
     thinner = Thinner([each.aspect for each in made], lambda aspect: left_out.update([aspect]))
     bank = AspectBank(
         made,
-        AspectsSection(key_frame_interval=1.0, key_frame_offset=0.0),
         batch=1,
         max_interleave=Fraction(3),
         has_sound=True,
+        key_frame_interval=1.0,
+        key_frame_offset=0.0,
         thinner=thinner if thin else None,
     )
     bank.begin(Fraction(0))

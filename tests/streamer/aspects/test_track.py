@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.aspects.clean import clean
-from streamer.aspects.track import SoundTrack
+from streamer.aspects.track import SoundTrack, clean
 from streamer.timeline import Instant, Sound
 
 

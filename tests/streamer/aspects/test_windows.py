@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.aspects.windows import full_windows, last_window
+from streamer.aspects.audio import full_windows, last_window
 from streamer.extractor import ClipInput, PictureInput, SoundInput
 
 specs = st.builds(

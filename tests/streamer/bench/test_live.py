@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.bench import live
-from streamer.bench.film import as_broadcast
+from streamer.bench.media import as_broadcast
 from streamer.config.sections import ReconnectSection, SegmentSection, SourceSection
 from streamer.config.settings import Settings
 from tests.streamer.live.conftest import engine, film
@@ -34,8 +34,8 @@ def test_lag_cpu_and_delays_of_streams_side_by_side(engine: Engine, film: Path) 
     assert 0 <= cost.lag_p99 <= cost.lag_most
     assert cost.delays[0] <= cost.delays[1] <= cost.delays[2]
     assert cost.cpu > 0
-    assert live.enough([cost], lag=cost.lag_most + 1) == 2
-    assert live.enough([cost], lag=cost.lag_most) == 0
+    assert live.most_streams([cost], lag=cost.lag_most + 1) == 2
+    assert live.most_streams([cost], lag=cost.lag_most) == 0
 
 
 def test_an_outage_is_measured_from_when_the_server_is_back(

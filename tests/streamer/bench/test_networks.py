@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streamer.bench import networks
-from streamer.cli.bench import app
+from streamer.cli.bench import bench as app
 from streamer.models.networks.registry import names
 
 

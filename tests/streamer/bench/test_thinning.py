@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.bench import thinning
-from streamer.bench.feed import schedule, serve
+from streamer.bench.media import schedule, serve
 from streamer.config.sections import ReconnectSection, SegmentSection, ThinningSection
 from streamer.config.settings import Settings
 from tests.streamer.live.conftest import engine, film

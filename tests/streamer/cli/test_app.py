@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 import streamer.cli.app as cli
-from streamer.cli.errors import handle
+from streamer.cli._output import handle
 from streamer.connectors.sinks.sink import ConsumerGone
 from streamer.errors import NotMedia, StreamerError
 from streamer.lines import one_line

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.cli.app import run
-from streamer.cli.compare import Found, Row, match, read_events
+from streamer.cli.events import Found, Row, match, read_events
 from streamer.errors import DatasetError
 from streamer.events.cloudevent import cloud_event, to_line
 from tests.streamer.events.examples import boundary, shot

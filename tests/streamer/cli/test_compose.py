@@ -10,8 +10,8 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from streamer.cli.compose import compose, parse_size
-from streamer.cli.given import frame_rate
+from streamer.cli._arguments import parse_frame_rate
+from streamer.cli.datasets import compose, parse_size
 
 APP = typer.Typer()
 APP.command()(compose)
@@ -52,9 +52,9 @@ def test_wrong_options_are_usage_errors(media: Path, tmp_path: Path, options: li
 
 def test_sizes_and_rates_are_read_exactly() -> None:
     assert parse_size("480X270") == (480, 270)
-    assert frame_rate("24000/1001", "--fps") == Fraction(24000, 1001)
-    assert frame_rate("23.976", "--fps") == Fraction(23976, 1000)
+    assert parse_frame_rate("24000/1001", "--fps") == Fraction(24000, 1001)
+    assert parse_frame_rate("23.976", "--fps") == Fraction(23976, 1000)
     with pytest.raises(typer.BadParameter):
         parse_size("480")
     with pytest.raises(typer.BadParameter):
-        frame_rate("1/0", "--fps")
+        parse_frame_rate("1/0", "--fps")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamer.cli.app import run
-from streamer.cli.consume import BATCH
+from streamer.cli.events import BATCH
 from streamer.connectors.kafka.message import to_message
 from streamer.events.cloudevent import to_line
 from streamer.events.validate import problems

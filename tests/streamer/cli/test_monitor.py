@@ -110,9 +110,19 @@ def test_an_address_that_is_taken_ends_the_run_with_a_line(film: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_an_odd_address_is_wrong_usage(film: Path) -> None:
-    command = [sys.executable, "-m", "streamer", "tail", str(film), "--http", "here"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 2
-    assert "--http" in ended.stderr
-    assert "HOST:PORT" in ended.stderr
+def test_an_odd_address_names_the_option_or_the_setting(film: Path) -> None:
+    command = [sys.executable, "-m", "streamer", "tail", str(film)]
+    for option, variable, code, name in (
+        (["--http", "here"], {}, 2, "--http"),
+        ([], {"STREAMER__HTTP__LISTEN": "here"}, 10, "HTTP__LISTEN"),
+    ):
+        ended = subprocess.run(
+            command + option,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ | variable,
+        )
+        assert ended.returncode == code
+        assert name in ended.stderr
+        assert "HOST:PORT" in ended.stderr

@@ -15,7 +15,7 @@ from tests.media import Recipe, Tone, write_film
 def probe(*arguments: str) -> tuple[int, str, str]:
     import typer
 
-    from streamer.cli import probe as module
+    from streamer.cli import inspect as module
 
     app = typer.Typer()
     app.command()(module.probe)
@@ -35,7 +35,7 @@ def test_a_film_is_described(known_film: Path) -> None:
         ("video", "h264", True),
         ("audio", "aac", True),
     ]
-    assert found["streams"][0]["detail"] == "192 x 108, 25.000 pictures/s"
+    assert found["streams"][0]["detail"] == "192 x 108, 25.000 frames/s"
     code, printed, _ = probe(str(known_film))
     assert code == 0
     assert "yes, by picture and sound" in printed
@@ -70,6 +70,7 @@ def test_a_cover_has_a_size_and_no_rate(tmp_path: Path) -> None:
     assert details == {"audio": "48000 Hz, mono", "video": "96 x 96"}
 
 
+@pytest.mark.network
 def test_what_cannot_be_segmented_gives_its_exit_code(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no film\n" * 100)
     code, printed, _ = probe(str(tmp_path / "a.txt"), "--json")

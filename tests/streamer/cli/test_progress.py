@@ -10,17 +10,15 @@ from fractions import Fraction
 import pytest
 from rich.console import Console
 
-from streamer.cli.progress import (
+from streamer.cli._monitor import RunStatistics, Summary
+from streamer.cli._progress import (
     JsonReporter,
     LiveReporter,
     PlainReporter,
     QuietReporter,
     make_reporter,
-    progress_line,
-    summary_fields,
-    summary_table,
 )
-from streamer.cli.statistics import RunStatistics, Summary
+from streamer.cli._render import progress_line, summary_fields, summary_table
 from streamer.config.sections import LoggingSection
 from streamer.logs import json_logger
 from streamer.pipeline.progress import Fault, Progress
@@ -110,7 +108,7 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_progress_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("streamer.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("streamer.cli._progress.time.monotonic", lambda: now[0])
     file = io.StringIO()
     reporter = JsonReporter(json_logger(file=file))
     for step in range(1, 251):
@@ -131,7 +129,7 @@ def test_debug_lines_only_when_wanted() -> None:
 
 def test_the_live_line_gives_way_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("streamer.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("streamer.cli._progress.time.monotonic", lambda: now[0])
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, color_system=None)
     reporter = LiveReporter("film", console)

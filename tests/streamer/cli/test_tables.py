@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from streamer.cli.app import run
+from streamer.cli.app import load, run
+from streamer.cli.training import TrainingOptions
 from streamer.models.dataset.folder import write_movie
+from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import toy_folder, toy_movie
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from dataclasses import fields
+from pathlib import Path
 
 QUICK = (
     "--epochs", "1", "--inner-folds", "2", "--inner-epochs", "1", "--mixer-epochs", "1",
@@ -58,3 +62,12 @@ def test_settings_out_of_range_are_named(
     arguments = ["tables", str(folder.path), "--out", str(tmp_path / "out"), "--lookahead", "10"]
     assert run(arguments) == 2
     assert "below the sequence's length" in capsys.readouterr().err
+
+
+def test_train_and_tables_share_options_whose_defaults_are_those_of_the_settings() -> None:
+    assert TrainingOptions().settings() == TrainingSettings()
+    names = {field.name for field in fields(TrainingOptions)}
+    for name in ("train", "tables"):
+        defaults = {parameter.name: parameter.default for parameter in load(name).params}
+        assert names < defaults.keys()
+        assert defaults["inner_folds"] == TrainingSettings().inner_folds

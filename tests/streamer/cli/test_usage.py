@@ -17,7 +17,7 @@ from PIL import Image
 
 from streamer.cli.app import run
 from streamer.config.sections import FleetSection, KafkaSection
-from streamer.fleet.register import Register
+from streamer.fleet.request import Register
 from tests.kafka import Broker, free_port
 from tests.waiting import until
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streamer.cli.weights import app
+from streamer.cli.weights import weights as app
 from streamer.config.sections import AspectsSection
 from streamer.errors import ConfigError, WeightsCorrupt, WeightsMissing, WeightsUnavailable
 from streamer.models.weights.manifest import DETECTORS, MANIFEST, PUBLISHED

@@ -6,10 +6,11 @@ import socket
 
 import pytest
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.source import Opening, SourceBase
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import SourceClosed, SourceError, SourceNotFound
 from tests.servers import film
 from tests.servers.process import HOST
@@ -52,7 +53,7 @@ class Site:
 def failure(location: str) -> SourceError:
     with (
         pytest.raises(SourceError) as raised,
-        Decoder(open_source(location, LIMITS), DecodeSection(threads=1)) as decoder,
+        Decoder(open_source(location, LIMITS), DecodeOptions(threads=1)) as decoder,
     ):
         for _ in decoder:
             pass
@@ -109,7 +110,7 @@ def test_a_stream_that_fails_at_every_read_is_told_by_its_first_failure(
     source = Torn(broadcast[: round(len(broadcast) * share)])
     with (
         pytest.raises(SourceClosed, match=r"broke off 1$"),
-        Decoder(source, DecodeSection(threads=1)) as decoder,
+        Decoder(source, DecodeOptions(threads=1)) as decoder,
     ):
         for _ in decoder:
             pass

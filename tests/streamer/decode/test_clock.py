@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.decode.clock import REMEMBERED, Regimes, StreamClock
+from streamer.decode.timestamps import REMEMBERED, Regimes, StreamClock
 
 TICK = Fraction(1, 1000)
 FRAME = Fraction(1, 25)

@@ -14,7 +14,6 @@ import av
 import numpy as np
 import pytest
 
-from streamer.config.sections import ShotsSection
 from streamer.connectors.sources.file import FileSource, GrowingSource
 from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
@@ -22,6 +21,7 @@ from streamer.errors import (
     SourceDamaged,
     SourceError,
 )
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import ThumbnailDetector
 from streamer.timeline import Picture, Shot, Sound
 from tests.decoding import SETTINGS, brightness, collect, film
@@ -236,7 +236,7 @@ def test_a_cut_is_placed_at_a_whole_picture(tmp_path: Path) -> None:
         at = whole.index(packet[60:150])
         data[at : at + 20] = bytes(37 * k % 256 for k in range(20))
     path.write_bytes(bytes(data))
-    detector = ThumbnailDetector(ShotsSection(), Fraction(25))
+    detector = ThumbnailDetector(ShotOptions(), Fraction(25))
     shots: list[Shot] = []
     damaged: list[Fraction] = []
     with Decoder(FileSource(path), SETTINGS) as decoder:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     SourceClosed,
     SourceEmpty,
@@ -39,7 +40,7 @@ ADDRESSES = (
 
 
 def decoder_for(location: str, settings: SourceSection = QUICK) -> Decoder:
-    return Decoder(open_source(location, settings), DecodeSection(threads=1))
+    return Decoder(open_source(location, settings), DecodeOptions(threads=1))
 
 
 def demux_threads() -> int:

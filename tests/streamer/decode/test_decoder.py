@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from streamer.config.sections import DecodeSection
 from streamer.connectors.sources.file import FileSource
 from streamer.connectors.sources.stdin import PipeSource
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.timeline import Sound
 from tests.decoding import (
     B_FRAMES,
@@ -194,8 +194,8 @@ def test_joined_recordings_go_on_in_time(tmp_path: Path) -> None:
 def test_threads_do_not_change_what_comes_out(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_film(path, film(60), Recipe(codec="libx264", options=B_FRAMES, sound=Tone(2.4)))
-    one = decode(path, DecodeSection(threads=1))
-    four = decode(path, DecodeSection(threads=4))
+    one = decode(path, DecodeOptions(threads=1))
+    four = decode(path, DecodeOptions(threads=4))
     assert one.seconds == four.seconds
     for a, b in zip(one.pictures, four.pictures, strict=True):
         np.testing.assert_array_equal(a.frame.to_ndarray(), b.frame.to_ndarray())

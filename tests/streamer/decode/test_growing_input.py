@@ -90,10 +90,10 @@ def test_standard_input_through_a_real_pipe(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from streamer.connectors.sources.stdin import PipeSource\n"
-        "from streamer.config.sections import DecodeSection\n"
+        "from streamer.decode.streams import DecodeOptions\n"
         "from streamer.decode.decoder import Decoder\n"
         "from streamer.timeline import Picture\n"
-        "with Decoder(PipeSource(0), DecodeSection()) as decoder:\n"
+        "with Decoder(PipeSource(0), DecodeOptions()) as decoder:\n"
         "    times = [i.start.seconds for i in decoder if isinstance(i, Picture)]\n"
         "print(len(times), times[-1])\n"
     )

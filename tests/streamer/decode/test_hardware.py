@@ -10,14 +10,14 @@ import av
 import numpy as np
 import pytest
 
-from streamer.aspects.resize import Resizer
-from streamer.config.sections import DecodeSection, SourceSection
+from streamer.aspects.video import Resizer
+from streamer.config.sections import SourceSection
 from streamer.connectors.sources.registry import open_source
 from streamer.connectors.sources.stdin import PipeSource
-from streamer.decode import hardware
+from streamer.decode import opening
 from streamer.decode.decoder import Decoder
-from streamer.decode.hardware import accelerator, has_nvdec
-from streamer.decode.reader import MOST_KEPT, CountingReader
+from streamer.decode.opening import MOST_KEPT, CountingReader, accelerator, has_nvdec
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import DeviceError, NotMedia
 from streamer.shots.signature import Signer
 from streamer.timeline import Instant, Picture
@@ -37,7 +37,7 @@ def film(tmp_path: Path) -> Path:
 
 
 def decoded(film: Path, wanted: str) -> list[Picture]:
-    settings = DecodeSection.model_validate({"hardware": wanted})
+    settings = DecodeOptions(hardware=wanted)  # type: ignore[arg-type] # a literal
     with Decoder(open_source(str(film), SourceSection()), settings) as decoder:
         return [item for item in decoder if isinstance(item, Picture)]
 
@@ -97,13 +97,13 @@ def test_nv12_looks_the_same_to_shots_and_aspects(width: int, height: int) -> No
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that was there when it was looked for and fails when it is needed."""
-    monkeypatch.setattr(hardware, "has_nvdec", lambda: True)
+    monkeypatch.setattr(opening, "has_nvdec", lambda: True)
 
 
 @NO_GPU
 @pytest.mark.usefixtures("failing")
 def test_where_the_gpu_fails_auto_decodes_on_the_cpu_and_says_so(film: Path) -> None:
-    settings = DecodeSection(hardware="auto")
+    settings = DecodeOptions(hardware="auto")
     with Decoder(open_source(str(film), SourceSection()), settings) as decoder:
         assert decoder.warnings == (
             "the GPU fails to decode video (decode.hardware); decoding on the CPU",
@@ -126,7 +126,7 @@ def test_where_the_gpu_fails_nothing_of_a_pipe_is_lost(film: Path, tmp_path: Pat
     frames = frames_of([Clip(panning(1, 320, 180), 50)], Fraction(25))
     write_film(stream, frames, Recipe(codec="libx264"))
     with stream.open("rb") as file:
-        settings = DecodeSection(hardware="auto")
+        settings = DecodeOptions(hardware="auto")
         with Decoder(PipeSource(file.fileno()), settings) as decoder:
             shown = [item for item in decoder if isinstance(item, Picture)]
             assert len(decoder.warnings) == 1
@@ -156,9 +156,9 @@ def test_several_picture_streams_are_decoded_on_the_cpu(tmp_path: Path) -> None:
                 output.mux(stream.encode(frame.reformat(format="yuv420p")))
         for stream in streams:
             output.mux(stream.encode(None))
-    settings = DecodeSection(hardware="auto")
+    settings = DecodeOptions(hardware="auto")
     with Decoder(open_source(str(path), SourceSection()), settings) as decoder:
-        assert decoder.warnings == ("has 2 picture streams; decoding on the CPU",)
+        assert decoder.warnings == ("has 2 video streams; decoding on the CPU",)
         assert sum(isinstance(item, Picture) for item in decoder) == 5
 
 

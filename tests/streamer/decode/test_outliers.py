@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.config.sections import DecodeSection
 from streamer.connectors.sources.file import FileSource, GrowingSource
-from streamer.decode.clock import WRAP_SECONDS
 from streamer.decode.decoder import Decoder
-from streamer.decode.outliers import Claim, Outliers
 from streamer.decode.placing import Placement
+from streamer.decode.streams import DecodeOptions
+from streamer.decode.timestamps import WRAP_SECONDS, Claim, Outliers
 from streamer.errors import SourceClosed
 from streamer.timeline import Picture, Sound, StreamInfo
 from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
@@ -336,7 +335,7 @@ def times(path: Path, *, feed: bool = False) -> tuple[list[Fraction], list[Fract
     source = Feed(path, 0.2) if feed else FileSource(path)
     shown: list[Fraction] = []
     heard: list[Fraction] = []
-    with Decoder(source, DecodeSection(threads=1)) as decoder:
+    with Decoder(source, DecodeOptions(threads=1)) as decoder:
         try:
             for item in decoder:
                 (shown if isinstance(item, Picture) else heard).append(item.start.seconds)

@@ -4,7 +4,7 @@ import threading
 import time
 from fractions import Fraction
 
-from streamer.decode.pace import Pace
+from streamer.decode.placing import Pace
 
 
 def test_media_time_passes_no_faster_than_the_clock() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pytest
 
-from streamer.aspects.resize import Resizer
+from streamer.aspects.video import Resizer
 from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
 from streamer.decode.placing import unusable

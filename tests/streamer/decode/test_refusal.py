@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from streamer.config.sections import DecodeSection
 from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.errors import (
     NotMedia,
     NoUsableStream,
@@ -101,7 +101,7 @@ def test_pictures_go_on_when_the_sound_cannot_be_decoded(tmp_path: Path) -> None
 
 
 def test_a_picture_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
-    tight = DecodeSection(max_pixels=100 * 100)
+    tight = DecodeOptions(max_pixels=100 * 100)
     write_film(tmp_path / "mute.mp4", film(5))
     with (
         pytest.raises(NoUsableStream, match="max_pixels"),

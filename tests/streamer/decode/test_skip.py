@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.config.sections import DecodeSection
 from streamer.connectors.sources.file import FileSource
-from streamer.decode import skip
+from streamer.decode import packets
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.timeline import Picture, Sound
 from tests.acceptance.films import pictures
 from tests.media import Recipe, Tone, write_film
@@ -33,7 +33,7 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def decoded(film: Path, begin: Fraction | None) -> tuple[list[Picture], list[Sound]]:
-    with Decoder(FileSource(film), DecodeSection(), begin=begin) as decoder:
+    with Decoder(FileSource(film), DecodeOptions(), begin=begin) as decoder:
         items = list(decoder)
         assert decoder.stats.restarts == 0
     return (
@@ -54,7 +54,7 @@ def test_pictures_from_the_place_on_are_the_same(film: Path, begin: Fraction) ->
         assert np.array_equal(one.frame.to_ndarray(), other.frame.to_ndarray())
     if begin < 6:
         first = min(sound.start.seconds for sound in warm)
-        assert first <= max(begin - skip.WARM_UP + Fraction(1, 20), heard[0].start.seconds)
+        assert first <= max(begin - packets.WARM_UP + Fraction(1, 20), heard[0].start.seconds)
     if begin == Fraction(92, 25):
         # One of the films has a single key picture, at its beginning.
         key_pictures = sum(bool(picture.frame.key_frame) for picture in whole)
@@ -62,7 +62,7 @@ def test_pictures_from_the_place_on_are_the_same(film: Path, begin: Fraction) ->
 
 
 def test_what_is_held_back_is_bounded(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skip, "MOST_BYTES", 2000)
+    monkeypatch.setattr(packets, "MAX_SKIPPED_BYTES", 2000)
     part, _ = decoded(film, Fraction(5))
     whole, _ = decoded(film, None)
     assert [p.start for p in part if p.start.seconds >= 5] == [

@@ -15,20 +15,21 @@ from av.video.stream import VideoStream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.config.sections import DecodeSection, ShotsSection
 from streamer.connectors.sources.file import FileSource, GrowingSource
-from streamer.decode.clock import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
+from streamer.decode.timestamps import BROADCAST_TICK, WRAP_SECONDS, Regimes, StreamClock
 from streamer.errors import SourceClosed
+from streamer.shots.base import ShotOptions
 from streamer.shots.signature import Signer
-from streamer.shots.splitter import ShotSplitter
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.timeline import Picture, Sound
 from tests.media import Clip, Pixels, Recipe, Tone, frames_of, still, texture, write_film
 
 SHOTS = (40, 35, 45, 30)
 WRAP = 2**33
 TICKS = Fraction(1, 90000)
-SETTINGS = DecodeSection(threads=1)
+SETTINGS = DecodeOptions(threads=1)
 
 
 def pictures(rate: Fraction = Fraction(25), first: int = 0) -> Iterator[Pixels]:
@@ -43,7 +44,7 @@ def made(rate: Fraction) -> list[Fraction]:
 
 def split(items: Iterable[Picture | Sound], rate: Fraction | None) -> tuple[list[Fraction], int]:
     """Cut times from the first picture, and how many pictures there were."""
-    splitter, signer = ShotSplitter(ShotsSection(), rate), Signer()
+    splitter, signer = ShotSplitter(ShotOptions(), rate), Signer()
     cuts: list[Fraction] = []
     shown: list[Fraction] = []
     last = None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.connectors.sources.file import FileSource
-from streamer.decode.wallclock import WallClock
+from streamer.decode.placing import WallClock
 from streamer.events.payload import Wallclock
 from streamer.timeline import FIRST_WALLCLOCK, LAST_WALLCLOCK, plausible
 from tests.servers import film

@@ -10,9 +10,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from streamer.config.sections import SegmentSection
 from streamer.fleet.counters import FleetCounters
-from streamer.fleet.lane import SegmentLane
-from streamer.fleet.ports import LaneOptions, LogRecord
-from streamer.fleet.record import ShotRecord, encode
+from streamer.fleet.partition import PartitionOptions, PartitionProcessor
+from streamer.fleet.record import LogRecord, ShotRecord, encode
 from streamer.fleet.window import Mixture
 from streamer.metrics.metrics import Metrics
 from streamer.models.mixture import Moae
@@ -123,7 +122,7 @@ class MemoryTable(dict[str, bytes]):
         return list(self)
 
 
-def make_lane(
+def make_processor(
     model: Moae,
     log: MemoryLog,
     out: MemoryOut,
@@ -131,14 +130,14 @@ def make_lane(
     snapshot: int = 4,
     batch: int = 16,
     metrics: Metrics | None = None,
-) -> SegmentLane:
+) -> PartitionProcessor:
     kinds = frozenset({"boundary", "shot", "scene", "discontinuity"})
     table = MemoryTable() if saved is None else MemoryTable(saved)
-    return SegmentLane(
+    return PartitionProcessor(
         Mixture(model, SegmentSection(threshold=0.0)),
         log,
         out,
         table,
-        LaneOptions(kinds, batch, snapshot, 3600.0, 5.0),  # type: ignore[arg-type]
+        PartitionOptions(kinds, batch, snapshot, 3600.0, 5.0),  # type: ignore[arg-type]
         FleetCounters("scenes.shots", metrics),
     )

@@ -15,7 +15,7 @@ from tests.kafka import PATIENCE, headers_of
 from tests.models.toy import toy_model
 from tests.streamer.fleet.conftest import PARTITIONS, SESSION, Fleet
 from tests.streamer.fleet.shots import records
-from tests.streamer.fleet.test_lane import poison
+from tests.streamer.fleet.test_partition import poison
 
 # A worker that cannot take partitions over ends within a minute and is started again.
 RESTARTS = 3

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from streamer.fleet.ports import LogRecord
+from streamer.fleet.record import LogRecord
 from streamer.saved import seal, unseal
-from tests.streamer.fleet.shots import MemoryLog, MemoryOut, laid_out, make_lane, records
-from tests.streamer.fleet.test_lane import MODEL
+from tests.streamer.fleet.shots import MemoryLog, MemoryOut, laid_out, make_processor, records
+from tests.streamer.fleet.test_partition import MODEL
 
 Header = dict[str, Any]
 HUGE = "9" * 40
@@ -73,7 +73,7 @@ def test_a_poisoned_record_harms_its_stream_at_most(name: str, turn: int) -> Non
 
     def run(laid: list[LogRecord]) -> MemoryOut:
         out = MemoryOut()
-        lane = make_lane(MODEL, MemoryLog(laid), out, {})
+        lane = make_processor(MODEL, MemoryLog(laid), out, {})
         lane.own({0: 0})
         for start in range(0, len(laid), 4):
             lane.process(laid[start : start + 4])

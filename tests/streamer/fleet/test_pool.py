@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from streamer.fleet.pool import Manner, Orders, ReaderPool
-from streamer.fleet.reader import Reader
+from streamer.fleet.pool import ProcessConfig, ProcessPolicy, ReaderPool
 from streamer.fleet.request import StreamRequest
+from streamer.fleet.supervisor import StreamSupervisor
 
 PUPPET = Path(__file__).with_name("puppet.py")
 SECONDS = 60.0
@@ -19,12 +19,17 @@ SECONDS = 60.0
 class Crew:
     """Readers of a pool, and what they said."""
 
-    def __init__(self, *names: str, crowd: int = 4, linger: float = 0.0) -> None:
+    def __init__(self, *names: str, max_streams_per_process: int = 4, linger: float = 0.0) -> None:
         command = (sys.executable, str(PUPPET), str(linger))
-        self.pool = ReaderPool(Orders(None, {}), Manner(command, 0.5, 0.2))
+        self.pool = ReaderPool(ProcessConfig(None, {}), ProcessPolicy(command, 0.5, 0.2))
         self.said: list[str] = []
         self.readers = {
-            name: Reader(StreamRequest.make(name, "film.mkv"), crowd, None, self.said.append)
+            name: StreamSupervisor(
+                StreamRequest.make(name, "film.mkv"),
+                max_streams_per_process,
+                None,
+                self.said.append,
+            )
             for name in names
         }
 
@@ -63,14 +68,16 @@ def test_streams_share_processes_as_far_as_allowed() -> None:
             together[pid].add(name)
         assert sorted(map(len, together.values())) == [1, 2, 2]
 
-    play(act, Crew("a", "b", "c", "d", "e", crowd=2))
+    play(act, Crew("a", "b", "c", "d", "e", max_streams_per_process=2))
 
 
 def test_a_stream_that_kills_its_process_is_soon_alone_and_then_held_back() -> None:
     async def act(crew: Crew) -> None:
         others = [reader for name, reader in crew.readers.items() if name != "killer"]
         killer = crew.readers["killer"]
-        await crew.until(lambda: killer.crowd == 1 and all(one.reading for one in others))
+        await crew.until(
+            lambda: killer.max_streams_per_process == 1 and all(one.reading for one in others)
+        )
         pids = crew.pids
         await crew.until(lambda: killer.held)
         assert not killer.due

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from streamer.config.sections import SegmentSection
-from streamer.fleet.forward import Lookup, find_reached
-from streamer.fleet.ports import LogRecord
-from streamer.fleet.record import decode
+from streamer.fleet.ingest import Lookup, find_reached
+from streamer.fleet.record import LogRecord, decode
 from streamer.fleet.window import Mixture, StreamWindow
 from tests.streamer.fleet.shots import laid_out, records
-from tests.streamer.fleet.test_lane import MODEL
+from tests.streamer.fleet.test_partition import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from streamer.errors import FleetError
-from streamer.fleet.takeover import Takeover
+from streamer.fleet.app import Takeover
 
 PATIENCE, LONGEST = 60.0, 120.0
 

@@ -16,7 +16,7 @@ from confluent_kafka.admin import NewPartitions
 from streamer.cli.app import run
 from streamer.config.sections import FleetSection, KafkaSection
 from streamer.fleet.record import ShotRecord
-from streamer.fleet.register import Register
+from streamer.fleet.request import Register
 from streamer.fleet.topics import TopicMaker
 from streamer.models.checkpoint import DEFAULT_CHECKPOINT, save_moae
 from streamer.models.weights.store import WeightStore

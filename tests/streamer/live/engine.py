@@ -93,7 +93,13 @@ class Run(StreamRun):
             stream,
             connect,
             settings,
-            segmentation or StreamSegmentation(stream, engine.model, settings.segment),
+            segmentation
+            or StreamSegmentation(
+                stream,
+                engine.model,
+                threshold=settings.segment.threshold,
+                lookahead=settings.segment.lookahead,
+            ),
             extractors=engine.extractors,
             shot_network=engine.shot_network,
             resume=None if keeping is None else keeping.restore(number, counts),
@@ -123,7 +129,12 @@ class Kept(TypedDict, total=False):
 
 
 def kept(folder: Path, stream: str, engine: Engine, settings: Settings) -> Kept:
-    segmentation = StreamSegmentation(stream, engine.model, settings.segment)
+    segmentation = StreamSegmentation(
+        stream,
+        engine.model,
+        threshold=settings.segment.threshold,
+        lookahead=settings.segment.lookahead,
+    )
     keeping = StateKeeper(StateFile(folder, stream), "here", segmentation)
     return {"keeping": keeping, "segmentation": segmentation}
 

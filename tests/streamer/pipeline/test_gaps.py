@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
 from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.resume_point import ResumePoint
+from streamer.shots.base import ShotOptions
 from streamer.timeline import EmbeddedShot, Instant, Picture, Sound, StreamInfo
 from tests.extractors import Mean
 from tests.media import texture
@@ -61,7 +61,7 @@ def never(window: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def embedder(
-    shots: ShotsSection | None = None,
+    shots: ShotOptions | None = None,
     *,
     pictures: bool = True,
     sound: bool = True,
@@ -69,10 +69,8 @@ def embedder(
 ) -> ShotEmbedder:
     return ShotEmbedder(
         StreamInfo(pictures, sound, None, None, "test", "raw", "raw", 64, 36),
-        shots or ShotsSection(),
-        AspectsSection(),
-        DecodeSection(),
         extractors(),
+        shots or ShotOptions(),
         batch=4,
         resume=resume,
         shot_network=never,
@@ -81,7 +79,7 @@ def embedder(
 
 def embed(
     items: Sequence[Picture | Sound],
-    shots: ShotsSection | None = None,
+    shots: ShotOptions | None = None,
     *,
     pictures: bool = True,
 ) -> tuple[list[EmbeddedShot], ShotEmbedder]:
@@ -114,7 +112,7 @@ def test_rare_pictures_cost_no_sound(detector: str, every: int, declared: bool) 
         picture(Fraction(at), at, Fraction(every) if declared else None)
         for at in range(0, total, every)
     ]
-    shots = ShotsSection(detector=detector)
+    shots = ShotOptions(detector=detector)
     done, used = embed(in_turn(shown, blocks(0, total)), shots)
     assert len(done) > 3
     for each in done:
@@ -161,7 +159,7 @@ def test_a_leap_of_years_costs_little_and_is_one_shot(detector: str, order: str)
         parts: list[Sequence[Picture | Sound]] = [] if order == "sound" else [shown]
         parts += [] if order == "pictures" else [heard]
         items += in_turn(*(reversed(parts) if order == "sound first" else parts))
-    shots = ShotsSection(detector=detector)
+    shots = ShotOptions(detector=detector)
     began = time.process_time()
     done, used = embed(items, shots, pictures=order != "sound")
     assert time.process_time() - began < 5.0

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
 from streamer.connectors.sources.file import FileSource
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.pipeline.embedder import ShotEmbedder
+from streamer.shots.base import ShotOptions
 from streamer.timeline import EmbeddedShot, Picture
 from tests.media import Clip, Recipe, Tone, frames_of, still, texture, write_film
 
-SHOTS = ShotsSection(max_seconds=4.0, sound_only_seconds=2.0)
-DECODE = DecodeSection(threads=1, max_interleave=1.0)
+SHOTS = ShotOptions(max_seconds=4.0, sound_only_seconds=2.0)
+DECODE = DecodeOptions(threads=1)
 
 
 def embed(path: Path) -> tuple[list[EmbeddedShot], list[tuple[float, float, str]], list[int]]:
     with Decoder(FileSource(path), DECODE) as decoder:
-        embedder = ShotEmbedder(decoder.info, SHOTS, AspectsSection(), DECODE, [], batch=1)
+        embedder = ShotEmbedder(decoder.info, (), SHOTS, max_interleave=1.0)
         early: list[EmbeddedShot] = []
         for item in decoder:
             early += embedder.push(item)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
 from streamer.connectors.sources.file import FileSource
-from streamer.decode import interleave
+from streamer.decode import packets
 from streamer.decode.decoder import Decoder
+from streamer.decode.streams import DecodeOptions
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.timeline import Picture, Sound
 from tests.decoding import SETTINGS
@@ -50,11 +50,9 @@ def encoded(folder: Path, rate: Fraction, name: str) -> Path:
 
 
 def shots(path: Path, threads: int) -> tuple[int, list[tuple[float, float, str]]]:
-    settings = DecodeSection(threads=threads)
+    settings = DecodeOptions(threads=threads)
     with Decoder(FileSource(path), settings) as decoder:
-        embedder = ShotEmbedder(
-            decoder.info, ShotsSection(), AspectsSection(), settings, [], batch=1
-        )
+        embedder = ShotEmbedder(decoder.info)
         found, seen = [], 0
         for item in decoder:
             seen += isinstance(item, Picture)
@@ -102,6 +100,6 @@ def test_what_is_held_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     path = encoded(folder, Fraction(1), "a.ts")
     with Decoder(FileSource(path), SETTINGS) as decoder:
         whole = [item.start.seconds for item in decoder if isinstance(item, Sound)]
-    monkeypatch.setattr(interleave, "MOST_PACKETS", 3)
+    monkeypatch.setattr(packets, "MAX_EARLY_PACKETS", 3)
     with Decoder(FileSource(path), SETTINGS) as decoder:
         assert [item.start.seconds for item in decoder if isinstance(item, Sound)] == whole

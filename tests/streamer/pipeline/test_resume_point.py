@@ -11,21 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.config.sections import ShotsSection
 from streamer.errors import StateError
 from streamer.pipeline import resume_point
 from streamer.pipeline.resume_point import ResumePoint
-from streamer.shots.fixed import FixedSplitter, WindowState
-from streamer.shots.lead import SoundLead
+from streamer.shots.base import ShotOptions
+from streamer.shots.fixed import FixedSplitter, SoundLead, WindowState
 from streamer.shots.signature import Signature
-from streamer.shots.splitter import ShotSplitter
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.timeline import Instant
 
 if TYPE_CHECKING:
     from streamer.timeline import Shot
 
 BASE = Fraction(1, 25)
-SETTINGS = ShotsSection(max_seconds=3.0)
+SETTINGS = ShotOptions(max_seconds=3.0)
 
 
 def film(parts: list[tuple[str, int]], seed: int) -> list[Signature]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.config.sections import SegmentSection
 from streamer.errors import CheckpointError, StateError
 from streamer.events.payload import Boundary, Gap, Scene, to_json
 from streamer.events.payload import Shot as ShotEvent
@@ -71,17 +70,16 @@ def said(events: list[EventData]) -> list[object]:
 @given(st.integers(2, 30), st.integers(0, 29), st.integers(0, 5))
 def test_going_on_in_another_process_changes_nothing(count: int, cut: int, seed: int) -> None:
     model = named_model()
-    section = SegmentSection(threshold=0.5, lookahead=1)
     film = shots(model, count, seed)
-    whole = StreamSegmentation("film", model, section)
+    whole = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
     whole.begin(epoch(0))
     expected = [event for shot in film for event in whole.push(shot)] + whole.finish()
 
-    first = StreamSegmentation("film", model, section)
+    first = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
     first.begin(epoch(0))
     cut = min(cut, count)
     events = [event for shot in film[:cut] for event in first.push(shot)]
-    second = StreamSegmentation("film", model, section)
+    second = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
     second.restore(first.state())
     assert second.shots == cut
     events += [event for shot in film[cut:] for event in second.push(shot)] + second.finish()
@@ -89,7 +87,7 @@ def test_going_on_in_another_process_changes_nothing(count: int, cut: int, seed:
 
 
 def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
-    one = StreamSegmentation("film", model, SegmentSection(threshold=0.0, lookahead=0))
+    one = StreamSegmentation("film", model, threshold=0.0, lookahead=0)
     events = one.begin(epoch(0))
     for shot in shots(model, 3, 0):
         events += one.push(shot)
@@ -112,18 +110,17 @@ def test_every_boundary_across_a_gap_is_scored(model: Moae) -> None:
 
 
 def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
-    section = SegmentSection(threshold=0.5, lookahead=1)
-    one = StreamSegmentation("film", model, section)
+    one = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
     one.begin(epoch(0))
     for shot in shots(model, 5, 0):
         one.push(shot)
     state = one.state()
     with pytest.raises(StateError, match="another stream"):
-        StreamSegmentation("other", model, section).restore(state)
+        StreamSegmentation("other", model, threshold=0.5, lookahead=1).restore(state)
     with pytest.raises(StateError, match="look-ahead"):
-        StreamSegmentation("film", model, SegmentSection(lookahead=2)).restore(state)
+        StreamSegmentation("film", model, lookahead=2).restore(state)
     for broken in (b"", state[:40], state[: len(state) // 2], b"\xff" * 100):
-        fresh = StreamSegmentation("film", model, section)
+        fresh = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
         with pytest.raises(StateError):
             fresh.restore(broken)
         assert fresh.shots == 0
@@ -139,7 +136,7 @@ def test_a_state_is_refused_where_it_does_not_belong(model: Moae) -> None:
 
 @pytest.mark.slow
 def test_a_state_does_not_grow(model: Moae) -> None:
-    one = StreamSegmentation("film", model, SegmentSection(threshold=0.5, lookahead=1))
+    one = StreamSegmentation("film", model, threshold=0.5, lookahead=1)
     one.begin(epoch(0))
     sizes = []
     for shot in shots(model, 200, 0):
@@ -149,7 +146,7 @@ def test_a_state_does_not_grow(model: Moae) -> None:
 
 
 def test_a_shot_that_does_not_fit_changes_nothing(model: Moae) -> None:
-    one = StreamSegmentation("film", model, SegmentSection())
+    one = StreamSegmentation("film", model)
     one.begin(epoch(0))
     first, second = shots(model, 2, 0)
     one.push(first)

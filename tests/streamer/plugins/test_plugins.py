@@ -20,7 +20,7 @@ import streamer
 from streamer import plugins
 from streamer.cli.app import run
 from streamer.config.load import make_settings
-from streamer.config.sections import ShotsSection, SourceSection
+from streamer.config.sections import SourceSection
 from streamer.connectors.sinks.registry import check_kind, open_sink
 from streamer.connectors.sources.registry import open_source
 from streamer.errors import (
@@ -38,8 +38,8 @@ from streamer.events.cloudevent import cloud_event
 from streamer.events.payload import EventData
 from streamer.models.networks.registry import architecture
 from streamer.plugins import SinkContext
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.shots.step import MAX_DELAY
 from streamer.timeline import Instant, Picture, Shot
 from tests.media import texture, write_film
 from tests.plugins import Site
@@ -548,7 +548,7 @@ def frames(levels: list[int], step: Fraction = 1 / RATE) -> list[Picture]:
 @pytest.mark.parametrize("name", ["jumps", "late"])
 def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> None:
     levels = [10] * 30 + [200] * 30 + [10] * 4 + [200] * 26
-    detector = make_detector(ShotsSection(detector=name), RATE)
+    detector = make_detector(ShotOptions(detector=name), RATE)
     assert detector.latency_frames == (5 if name == "late" else 0)
     shots: list[Shot] = []
     watermark: Instant | None = None
@@ -571,7 +571,7 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
 
 def test_a_detector_decides_in_bounded_time_and_length(detectors: Any) -> None:
     step = Fraction(7)
-    detector = make_detector(ShotsSection(detector="late", max_seconds=30.0), None)
+    detector = make_detector(ShotOptions(detector="late", max_seconds=30.0), None)
     shots: list[Shot] = []
     for picture in frames([10] * 20, step):
         done = detector.push(picture)
@@ -587,7 +587,7 @@ def test_damaged_frames_are_no_evidence(detectors: Any) -> None:
         def __init__(self, frame: av.VideoFrame) -> None:
             self.frame, self.is_corrupt = frame, True
 
-    detector = make_detector(ShotsSection(detector="jumps"), RATE)
+    detector = make_detector(ShotOptions(detector="jumps"), RATE)
     made = frames([10] * 20 + [200] + [10] * 20)
     made[20] = Picture(made[20].start, Damaged(made[20].frame))  # type: ignore[arg-type]
     shots = [shot for picture in made for shot in detector.push(picture).closed]
@@ -660,6 +660,6 @@ def test_the_aspect_of_the_guide_knows_levels(site: Site) -> None:
 
 def test_the_detector_of_the_guide_finds_a_cut(site: Site) -> None:
     site.install("jump-detector", BLOCKS["jump_detector.py"], {"shot_detectors:jumps": "Jumps"})
-    detector = make_detector(ShotsSection(detector="jumps"), RATE)
+    detector = make_detector(ShotOptions(detector="jumps"), RATE)
     shots = [s for picture in frames([10] * 20 + [200] * 20) for s in detector.push(picture).closed]
     assert [s.end.pts for s in shots] == [20]

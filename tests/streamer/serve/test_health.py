@@ -8,8 +8,7 @@ from fractions import Fraction
 import pytest
 
 from streamer.pipeline.progress import Disconnected, Progress
-from streamer.serve.health import troubles, verdict
-from streamer.serve.status import State, Status, StatusKeeper, Trouble
+from streamer.serve.status import State, Status, StatusKeeper, Trouble, troubles, verdict
 
 NOW, FRESH = 1000.0, 30.0
 LOST = Trouble(datetime.now(UTC), "unreachable", "no connection")

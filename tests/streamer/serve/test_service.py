@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from streamer.aspects.batching import BatchPolicy
-from streamer.aspects.sharing import SharedExtractors
+from streamer.aspects.batching import BatchPolicy, SharedExtractors
 from streamer.config.listen import Listen
 from streamer.config.sections import (
     OutputSection,
@@ -31,11 +30,11 @@ from streamer.http.app import make_app
 from streamer.http.health import Checks
 from streamer.http.server import HttpServer
 from streamer.metrics.metrics import Metrics
-from streamer.serve.folder import state_folder
-from streamer.serve.health import watch
 from streamer.serve.host import ServeContext
+from streamer.serve.roster import state_folder
 from streamer.serve.routes import Routes
 from streamer.serve.service import Service
+from streamer.serve.status import watch
 from tests.streamer.live.server import linger, play
 from tests.streamer.live.server import serving as feed_server
 from tests.waiting import until

@@ -11,13 +11,14 @@ import av
 import pytest
 import torch
 
-from streamer.config.sections import AspectsSection, DecodeSection, ShotsSection
+from streamer.config.sections import ShotsSection
 from streamer.config.settings import Settings
 from streamer.errors import WeightsMissing
 from streamer.models.networks.transnetv2 import ShotNetwork
 from streamer.models.weights.store import WeightStore
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.engine import load_shot_network
+from streamer.shots.base import ShotOptions
 from streamer.shots.detector import ThumbnailDetector, TransnetDetector, make_detector
 from streamer.timeline import Instant, Picture, StreamInfo
 from tests.media import texture
@@ -48,9 +49,7 @@ def test_cuts_are_found_and_only_thumbnails_can_be_resumed(
     settings = ShotsSection(detector=detector)
     network = load_shot_network(settings, weight_store, CPU)
     assert (network is None) == (detector == "thumbnails")
-    embedder = ShotEmbedder(
-        INFO, settings, AspectsSection(), DecodeSection(), (), batch=1, shot_network=network
-    )
+    embedder = ShotEmbedder(INFO, (), settings.to(ShotOptions), shot_network=network)
     shots = [shot for picture in pictures() for shot in embedder.push(picture)]
     shots += embedder.finish()
     assert [shot.shot.end.seconds * RATE for shot in shots] == list(CUTS)
@@ -58,18 +57,18 @@ def test_cuts_are_found_and_only_thumbnails_can_be_resumed(
     assert (embedder.mark(0) is None) == (detector == "transnetv2")
     first = shots[0]
     seen = round((first.closed_at - first.shot.end.seconds) * RATE)
-    latency = make_detector(settings, RATE, network).latency_frames
+    latency = make_detector(settings.to(ShotOptions), RATE, network).latency_frames
     assert 4 <= seen <= latency
 
 
 def test_the_choice_is_the_settings(weight_store: WeightStore, tmp_path: Path) -> None:
     weight_store.pull("transnetv2")
     chosen = Settings(shots=ShotsSection(detector="transnetv2")).shots
-    assert isinstance(make_detector(ShotsSection(), RATE), ThumbnailDetector)
+    assert isinstance(make_detector(ShotOptions(), RATE), ThumbnailDetector)
     network = ShotNetwork(weight_store.load("transnetv2"), CPU).predict
-    assert isinstance(make_detector(chosen, RATE, network), TransnetDetector)
+    assert isinstance(make_detector(chosen.to(ShotOptions), RATE, network), TransnetDetector)
     with pytest.raises(ValueError, match="needs its network"):
-        make_detector(chosen, RATE)
+        make_detector(chosen.to(ShotOptions), RATE)
     with pytest.raises(WeightsMissing, match="transnetv2"):
         load_shot_network(chosen, WeightStore(tmp_path, offline=True), CPU)
 
@@ -103,7 +102,9 @@ def test_pictures_that_change_under_way_still_make_shots(
 ) -> None:
     weight_store.pull("transnetv2")
     settings = ShotsSection(detector=detector)
-    made = make_detector(settings, RATE, load_shot_network(settings, weight_store, CPU))
+    made = make_detector(
+        settings.to(ShotOptions), RATE, load_shot_network(settings, weight_store, CPU)
+    )
     shots = [shot for picture in hard_pictures() for shot in made.push(picture).closed]
     shots += made.finish(Instant(130, 1 / RATE))
     assert (shots[0].start.pts, shots[-1].end.pts) == (0, 130)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamer.config.sections import ShotsSection
+from streamer.shots.base import ShotOptions
 from streamer.shots.fixed import FixedSplitter
 from streamer.timeline import Instant, Shot
 
 RATE = Fraction(1, 48000)
-SETTINGS = ShotsSection(sound_only_seconds=4.0)
+SETTINGS = ShotOptions(sound_only_seconds=4.0)
 
 
 def test_windows_are_exact_and_the_last_may_be_shorter() -> None:
@@ -63,7 +63,7 @@ def test_order_is_checked() -> None:
 @example(gaps=[0, 17147], tail=0, seconds=0.05325219023242248)
 def test_windows_tile_the_timeline(gaps: list[int], tail: int, seconds: float) -> None:
     base = Fraction(1, 1000)
-    splitter = FixedSplitter(ShotsSection(sound_only_seconds=seconds))
+    splitter = FixedSplitter(ShotOptions(sound_only_seconds=seconds))
     closed: list[Shot] = []
     at = 0
     for gap in gaps:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.config.sections import ShotsSection
-from streamer.shots.lead import SoundLead
+from streamer.shots.base import ShotOptions
+from streamer.shots.fixed import SoundLead
 from streamer.timeline import Instant, Shot
 
 RATE = 48000
 BLOCK = 1024
 BASE = Fraction(1, RATE)
-SETTINGS = ShotsSection(sound_only_seconds=4.0)
+SETTINGS = ShotOptions(sound_only_seconds=4.0)
 
 
 def sound(second: float) -> Instant:
@@ -83,7 +83,7 @@ def test_a_picture_that_never_comes(until: float) -> None:
 def test_windows_tile_the_sound_before_the_picture(
     first: float, trail: float, window: float
 ) -> None:
-    lead = SoundLead(ShotsSection(sound_only_seconds=window), Fraction(3))
+    lead = SoundLead(ShotOptions(sound_only_seconds=window), Fraction(3))
     shots = feed(lead, first + trail)
     shots += lead.hand_over(picture(first))
     if not shots:

@@ -6,8 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from streamer.shots.compare import is_flat, unlikeness
-from streamer.shots.signature import Signature, Signer
+from streamer.shots.signature import Signature, Signer, is_flat, unlikeness
 from tests.media import Pixels, texture
 
 

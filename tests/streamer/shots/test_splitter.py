@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.config.sections import ShotsSection
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.signature import Signature, Signer
-from streamer.shots.splitter import ShotSplitter
-from streamer.shots.step import MAX_DELAY
+from streamer.shots.thumbnails import ShotSplitter
 from streamer.timeline import Instant, Shot
 from tests.media import Clip, Painter, Pixels, frames_of, panning, still, texture
 
 WIDTH, HEIGHT = 256, 144
-SETTINGS = ShotsSection()
+SETTINGS = ShotOptions()
 RATE = Fraction(25)
 
 
@@ -40,7 +39,7 @@ def signatures(pictures: Sequence[Pixels], noise: float = 0.0) -> list[Signature
 def split(
     found: Sequence[Signature],
     rate: Fraction = RATE,
-    shots: ShotsSection = SETTINGS,
+    shots: ShotOptions = SETTINGS,
     times: Sequence[int] | None = None,
     time_base: Fraction | None = None,
 ) -> list[Shot]:
@@ -55,7 +54,7 @@ def split(
 
 
 def film(
-    clips: Sequence[Clip], rate: Fraction = RATE, noise: float = 2.0, shots: ShotsSection = SETTINGS
+    clips: Sequence[Clip], rate: Fraction = RATE, noise: float = 2.0, shots: ShotOptions = SETTINGS
 ) -> list[Shot]:
     return split(signatures(list(frames_of(clips, rate)), noise), rate, shots)
 
@@ -169,13 +168,13 @@ def test_something_that_crosses_the_picture_is_no_cut() -> None:
 def test_a_frozen_or_black_picture_is_closed_by_force_on_time() -> None:
     for picture in (texture(1, WIDTH, HEIGHT), np.zeros((HEIGHT, WIDTH, 3), np.uint8)):
         found = signatures([picture]) * 1000
-        closed = split(found, shots=ShotsSection(max_seconds=12.0))
+        closed = split(found, shots=ShotOptions(max_seconds=12.0))
         assert cuts(closed) == [(300, "forced"), (600, "forced"), (900, "forced")]
 
 
 def test_a_real_cut_right_after_a_forced_close_is_kept() -> None:
     clips = [Clip(scene(1), 78), Clip(scene(2), 40)]
-    closed = film(clips, shots=ShotsSection(max_seconds=3.0))
+    closed = film(clips, shots=ShotOptions(max_seconds=3.0))
     assert cuts(closed) == [(75, "forced"), (78, "cut")]
 
 
@@ -183,7 +182,7 @@ def test_force_waits_for_the_next_picture_on_variable_frame_rates() -> None:
     found = signatures([texture(1, WIDTH, HEIGHT)]) * 5
     times = [0, 900, 2_500, 3_700, 4_000, 4_100]
     closed = split(
-        found, shots=ShotsSection(max_seconds=2.0), times=times, time_base=Fraction(1, 1000)
+        found, shots=ShotOptions(max_seconds=2.0), times=times, time_base=Fraction(1, 1000)
     )
     assert cuts(closed) == [(2_500, "forced")]
     assert closed[-1].end.pts == 4_100
@@ -200,7 +199,7 @@ def test_cuts_on_a_variable_frame_rate_keep_their_own_time() -> None:
 def test_the_delay_is_what_the_property_says() -> None:
     found = signatures(list(frames_of([Clip(scene(1), 30), Clip(scene(2), 30)], RATE)))
     for latency in (2, 4, 9):
-        splitter = ShotSplitter(ShotsSection(latency_frames=latency), RATE)
+        splitter = ShotSplitter(ShotOptions(latency_frames=latency), RATE)
         assert splitter.latency_frames == latency
         for tick, signature in enumerate(found):
             step = splitter.push(Instant(tick, 1 / RATE), signature)
@@ -218,7 +217,7 @@ def test_cuts_between_rare_pictures_are_found_within_the_longest_delay() -> None
     found = signatures([texture(k // 8, WIDTH, HEIGHT) for k in range(24)], 2.0)
     for step in (3, 9, 19, 25):
         times = [step * k for k in range(len(found) + 1)]
-        shots = ShotsSection(max_seconds=1000.0)
+        shots = ShotOptions(max_seconds=1000.0)
         closed = split(found, shots=shots, times=times, time_base=Fraction(1))
         assert cuts(closed) == [(8 * step, "cut"), (16 * step, "cut")]
 
@@ -229,7 +228,7 @@ def test_cuts_between_rare_pictures_are_found_within_the_longest_delay() -> None
     st.sampled_from([1, 4, 48]),
 )
 def test_no_picture_waits_longer_than_the_longest_delay(steps: list[int], latency: int) -> None:
-    splitter = ShotSplitter(ShotsSection(latency_frames=latency), None)
+    splitter = ShotSplitter(ShotOptions(latency_frames=latency), None)
     for number, at in enumerate(np.cumsum(steps).tolist()):
         step = splitter.push(Instant(at, Fraction(1, 1000)), POOL[number // 4 % len(POOL)])
         assert 0 <= Fraction(at, 1000) - step.watermark.seconds <= MAX_DELAY
@@ -256,7 +255,7 @@ def test_pictures_must_come_in_order() -> None:
 def test_shots_tile_the_timeline_whatever_comes(
     runs: list[tuple[int, int]], gaps: list[int], latency: int
 ) -> None:
-    shots = ShotsSection(latency_frames=latency, max_seconds=3.0, min_seconds=0.4)
+    shots = ShotOptions(latency_frames=latency, max_seconds=3.0, min_seconds=0.4)
     base = Fraction(1, 1000)
     found = [POOL[which] for count, which in runs for _ in range(count)]
     # One gap in eight may be seconds long: a slide show, or a hole in the recording.
@@ -301,7 +300,7 @@ def test_a_damaged_picture_is_no_evidence_for_a_cut() -> None:
     """It counts as the one before shown again: cuts are found beside it, and none in it."""
     calm, other = POOL[0], POOL[1]
     for damaged in ({30}, {29, 30, 31}, {60}, {59, 60}, {58, 59, 60, 61}):
-        splitter = ShotSplitter(ShotsSection(), RATE)
+        splitter = ShotSplitter(ShotOptions(), RATE)
         closed: list[Shot] = []
         for tick in range(100):
             signature = None if tick in damaged else calm if tick < 60 else other
@@ -312,5 +311,5 @@ def test_a_damaged_picture_is_no_evidence_for_a_cut() -> None:
 
 
 def test_the_first_picture_has_to_be_whole() -> None:
-    with pytest.raises(ValueError, match="first picture"):
-        ShotSplitter(ShotsSection(), RATE).push(Instant(0, 1 / RATE), None)
+    with pytest.raises(ValueError, match="first frame"):
+        ShotSplitter(ShotOptions(), RATE).push(Instant(0, 1 / RATE), None)

@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamer.config.sections import ShotsSection
 from streamer.errors import WeightsCorrupt
 from streamer.models.networks.transnetv2 import ShotNetwork
 from streamer.models.weights.store import WeightStore
-from streamer.shots.step import MAX_DELAY
+from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.transnet import HEIGHT, WIDTH, WINDOW, Network, Thumbnailer, TransnetSplitter
 from streamer.timeline import Instant, Shot
 from tests.media import texture
@@ -85,7 +84,7 @@ class Recorded:
 @pytest.mark.slow
 def test_streaming_gives_what_the_published_code_gives_offline(network: ShotNetwork) -> None:
     recorded = Recorded(network)
-    shots, pushed = stream(TransnetSplitter(ShotsSection(), recorded), film())
+    shots, pushed = stream(TransnetSplitter(ShotOptions(), recorded), film())
     np.testing.assert_allclose(recorded.certain[:120], GOLDEN, atol=2e-6)
     assert [(shot.end.pts, shot.ended_by) for shot in shots] == [
         (37, "cut"),
@@ -147,7 +146,7 @@ def marked(marks: list[bool]) -> Network:
 def test_rare_pictures_are_decided_within_the_longest_delay(
     marks: list[bool], steps: list[int]
 ) -> None:
-    splitter = TransnetSplitter(ShotsSection(max_seconds=1e12), marked(marks))
+    splitter = TransnetSplitter(ShotOptions(max_seconds=1e12), marked(marks))
     times = np.cumsum([steps[k % 7] for k in range(len(marks) + 1)]).tolist()
     shots: list[Shot] = []
     for second, picture in zip(times, numbered(len(marks)), strict=False):
@@ -162,7 +161,7 @@ def test_rare_pictures_are_decided_within_the_longest_delay(
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.booleans(), min_size=1, max_size=333))
 def test_any_marks_in_windows_are_what_they_are_at_once(marks: list[bool]) -> None:
-    splitter = TransnetSplitter(ShotsSection(max_seconds=100.0), marked(marks))
+    splitter = TransnetSplitter(ShotOptions(max_seconds=100.0), marked(marks))
     shots, pushed = stream(splitter, numbered(len(marks)))
     tiled(shots, len(marks))
     assert [(shot.end.pts, shot.ended_by) for shot in shots] == offline(marks, 10)
@@ -176,7 +175,7 @@ def never(window: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_long_shots_are_closed() -> None:
-    splitter = TransnetSplitter(ShotsSection(max_seconds=2.0), never)
+    splitter = TransnetSplitter(ShotOptions(max_seconds=2.0), never)
     shots, _ = stream(splitter, numbered(170))
     assert [(shot.end.pts, shot.ended_by) for shot in shots] == [
         (50, "forced"),
@@ -187,13 +186,13 @@ def test_long_shots_are_closed() -> None:
 
 
 def test_no_pictures_no_shots_and_time_only_grows() -> None:
-    splitter = TransnetSplitter(ShotsSection(), never)
+    splitter = TransnetSplitter(ShotOptions(), never)
     assert splitter.finish(at(3)) == ()
     picture = numbered(1)[0]
     splitter.push(at(3), picture)
     with pytest.raises(ValueError, match="not after the last"):
         splitter.push(at(3), picture)
-    with pytest.raises(ValueError, match="before the last picture"):
+    with pytest.raises(ValueError, match="before the last frame"):
         splitter.finish(at(2))
 
 

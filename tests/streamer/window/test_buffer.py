@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.window.buffer import SlidingBuffer
+from streamer.window.scorer import SlidingBuffer
 
 
 @given(width=st.integers(1, 8), items=st.lists(st.integers(), max_size=30), extra=st.integers(0, 9))
