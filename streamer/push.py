@@ -9,7 +9,7 @@ from streamer.pipeline.embedder import PARALLEL_NETWORKS, ShotEmbedder
 from streamer.pipeline.epoch import EpochRun
 from streamer.pipeline.progress import Counts, StageTimes
 from streamer.shots.base import ShotOptions
-from streamer.timeline import Instant, Picture, Sound
+from streamer.timeline import Picture, Sound, Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class Push:
             info, embedder, self._segmentation, engine.networks, Counts(), times, number=0
         )
         self._info = info
-        self._latest: dict[type[Picture | Sound], Instant] = {}
+        self._latest: dict[type[Picture | Sound], Timestamp] = {}
         self._closed = False
 
     def push_video(
@@ -165,7 +165,7 @@ class Push:
 
     def _check(
         self, kind: type[Picture | Sound], pts: int, time_base: Fraction, expected: bool
-    ) -> Instant:
+    ) -> Timestamp:
         if self._closed:
             raise ValueError("the stream was closed")
         if not expected:
@@ -173,7 +173,7 @@ class Push:
         base = Fraction(time_base)
         if base <= 0:
             raise ValueError(f"a time base of {base} is not positive")
-        start, before = Instant(int(pts), base), self._latest.get(kind)
+        start, before = Timestamp(int(pts), base), self._latest.get(kind)
         if before is not None and start <= before:
             raise ValueError(
                 f"{float(start.seconds):.6f} s came after {float(before.seconds):.6f} s"

@@ -33,7 +33,7 @@ def plausible(wallclock: float | None) -> float | None:
 
 @total_ordering
 @dataclass(frozen=True, slots=True, eq=False)
-class Instant:
+class Timestamp:
     """A point on a stream's clock: ``pts`` ticks of ``time_base`` seconds, never a float.
 
     Two instants are equal when they name the same second, whatever their time bases.
@@ -53,9 +53,9 @@ class Instant:
         object.__setattr__(self, "seconds", self.pts * self.time_base)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Instant) and self.seconds == other.seconds
+        return isinstance(other, Timestamp) and self.seconds == other.seconds
 
-    def __lt__(self, other: Instant) -> bool:
+    def __lt__(self, other: Timestamp) -> bool:
         return self.seconds < other.seconds
 
     def __hash__(self) -> int:
@@ -74,7 +74,7 @@ class Picture:
         gaps: Places before it where input of a live feed is missing.
     """
 
-    start: Instant
+    start: Timestamp
     frame: av.VideoFrame
     wallclock: float | None = None
     arrival: float | None = None
@@ -91,7 +91,7 @@ class Sound:
         gaps: Places before it where input of a live feed is missing.
     """
 
-    start: Instant
+    start: Timestamp
     frame: av.AudioFrame
     gaps: int = 0
 
@@ -123,8 +123,6 @@ class StreamInfo:
     height: int
 
 
-Timestamp = Instant
-
 ShotEnd = Literal["cut", "gradual", "forced", "window", "gap", "end"]
 
 
@@ -142,8 +140,8 @@ class Shot:
     """
 
     index: int
-    start: Instant
-    end: Instant
+    start: Timestamp
+    end: Timestamp
     ended_by: ShotEnd
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -22,7 +22,7 @@ def ratio(value: Fraction) -> str:
 
 
 class WireInstant(BaseModel):
-    """Encode an `Instant`.
+    """Encode an `Timestamp`.
 
     Attributes:
         pts: Ticks.
@@ -35,13 +35,13 @@ class WireInstant(BaseModel):
     time_base: Ratio
 
     @classmethod
-    def of(cls, instant: Instant) -> Self:
+    def of(cls, instant: Timestamp) -> Self:
         """Encode an instant."""
         return cls(pts=instant.pts, time_base=ratio(instant.time_base))
 
-    def instant(self) -> Instant:
+    def instant(self) -> Timestamp:
         """Decode it."""
-        return Instant(self.pts, Fraction(self.time_base))
+        return Timestamp(self.pts, Fraction(self.time_base))
 
 
 _WORDS = {

@@ -16,7 +16,7 @@ import torch
 from streamer.aspects.bank import AspectBank
 from streamer.extractor import ClipInput, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
-from streamer.timeline import Instant, Picture, Shot, Sound
+from streamer.timeline import Picture, Shot, Sound, Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,7 +111,12 @@ def measure_film(
     """
     bank = AspectBank(extractors, batch=batch, max_interleave=Fraction(3), has_sound=True)
     shots = [
-        Shot(number, Instant(start * 1000, _MS), Instant((start + SHOT_SECONDS) * 1000, _MS), "cut")
+        Shot(
+            number,
+            Timestamp(start * 1000, _MS),
+            Timestamp((start + SHOT_SECONDS) * 1000, _MS),
+            "cut",
+        )
         for number, start in enumerate(range(0, seconds, SHOT_SECONDS))
     ]
     bank.begin(Fraction(0))
@@ -230,7 +235,7 @@ def _decoded(film: Path, seconds: int) -> Iterator[Picture | Sound]:
                 continue
             if frame.pts is None or frame.time_base is None:
                 continue
-            at = Instant(frame.pts, frame.time_base)
+            at = Timestamp(frame.pts, frame.time_base)
             if at.seconds >= seconds:
                 break
             if at.seconds >= 0 and isinstance(frame, av.VideoFrame):

@@ -27,7 +27,7 @@ from streamer.fleet.record import ShotRecord, encode
 from streamer.fleet.topics import TopicMaker
 from streamer.models.checkpoint import DEFAULT_CHECKPOINT, read_header
 from streamer.pipeline.epoch import Epoch
-from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.timeline import EmbeddedShot, Shot, Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,14 +102,14 @@ class _Load:
             for _ in range(50)
         ]
         networks = {name: spec.network for name, spec in config.aspects.items()}
-        self._epoch = Epoch(0, Instant(0, _BASE), Fraction(25), networks)
+        self._epoch = Epoch(0, Timestamp(0, _BASE), Fraction(25), networks)
 
     def next(self) -> tuple[str, int, bytes]:
         """Return stream, index and record of the next shot; streams take turns."""
         turn, which = divmod(self._sent, len(self.names))
         self._sent += 1
         start = turn * _FRAMES
-        shot = Shot(turn, Instant(start, _BASE), Instant(start + _FRAMES, _BASE), "cut")
+        shot = Shot(turn, Timestamp(start, _BASE), Timestamp(start + _FRAMES, _BASE), "cut")
         tokens = self._tokens[self._sent % len(self._tokens)]
         embedded = EmbeddedShot(shot, tokens, shot.end.seconds, 0.0)
         name = self.names[which]

@@ -18,7 +18,7 @@ from streamer.models.compose.plan import Transition, TransitionKind
 from streamer.models.compose.render import Pictures
 from streamer.shots.base import ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Picture, Timestamp
 
 if TYPE_CHECKING:
     from streamer.models.compose.plan import FilmPlan, ShotPlan
@@ -93,12 +93,12 @@ def measure_shots(
     cpu = dict.fromkeys(detectors, 0.0)
     for index, pixels in enumerate(Pictures(film, library)):
         frame = VideoFrame.from_ndarray(pixels, "yuv420p")
-        picture = Picture(Instant(index, 1 / RATE), frame)
+        picture = Picture(Timestamp(index, 1 / RATE), frame)
         for name, detector in detectors.items():
             began = time.process_time()
             shots[name] += detector.push(picture).closed
             cpu[name] += time.process_time() - began
-    end = Instant(film.frames, 1 / RATE)
+    end = Timestamp(film.frames, 1 / RATE)
     for name, detector in detectors.items():
         began = time.process_time()
         shots[name] += detector.finish(end)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from streamer.connectors.sources.source import ByteStream, Opening, Source
-    from streamer.timeline import Instant, Sound, StreamInfo
+    from streamer.timeline import Sound, StreamInfo, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Decoder:
         """Whether the input may still be made while it is read; a network's is known when open."""
         return self._source.live
 
-    def due(self, instant: Instant) -> float | None:
+    def due(self, instant: Timestamp) -> float | None:
         """Return when a media time was or will be due by the pacing clock.
 
         Args:

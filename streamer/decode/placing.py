@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from streamer.connectors.sources.source import Source
-    from streamer.timeline import Instant, StreamInfo
+    from streamer.timeline import StreamInfo, Timestamp
 
 
 REBASE_SECONDS = 30.0
@@ -376,7 +376,7 @@ class Placement:
             # After the frame was taken: being slow to take it is no silence of the source.
             self.last_frame = time.monotonic()
 
-    def _stamp(self, clock: StreamClock, claim: Claim[_Decoded]) -> Instant | None:
+    def _stamp(self, clock: StreamClock, claim: Claim[_Decoded]) -> Timestamp | None:
         instant = clock.stamp(claim.pts, claim.dts, claim.duration, claim.time_base, claim.passed)
         if clock.restarts > self._restarts and instant is not None:
             # The first stream to get there speaks for both.
@@ -384,12 +384,12 @@ class Placement:
             self.wallclock.restart(instant.seconds - clock.offset, clock.step)
         return instant
 
-    def _note_drift(self, instant: Instant, seen: float) -> None:
+    def _note_drift(self, instant: Timestamp, seen: float) -> None:
         if self._first is None:
             self._first = seen, instant.seconds
         began, start = self._first
         self.drift = (seen - began) - float(instant.seconds - start)
 
-    def _hold(self, instant: Instant, slack: float) -> None:
+    def _hold(self, instant: Timestamp, slack: float) -> None:
         if self._pace is not None:
             self._pace.wait(instant.seconds, slack)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +156,7 @@ class StreamClock:
         duration: Fraction,
         time_base: Fraction,
         passed: float | None = None,
-    ) -> Instant | None:
+    ) -> Timestamp | None:
         """Place the next frame.
 
         Args:
@@ -190,7 +190,7 @@ class StreamClock:
         ticks = round(seconds / time_base)
         if last is not None and ticks * time_base <= last:
             ticks += 1
-        instant = Instant(ticks, time_base)
+        instant = Timestamp(ticks, time_base)
         if passed is not None and last is not None:
             self._regimes.note(instant.seconds)
         self.gaps = self._regimes.gaps_before(instant.seconds)

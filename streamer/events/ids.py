@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID, uuid5
 
 if TYPE_CHECKING:
-    from streamer.timeline import Instant
+    from streamer.timeline import Timestamp
 
 EventKind = Literal["boundary", "shot", "scene", "discontinuity"]
 
@@ -15,7 +15,7 @@ EventKind = Literal["boundary", "shot", "scene", "discontinuity"]
 NAMESPACE: Final = UUID("6f0d2b52-3c0e-5d2e-9b7e-0c5b1f6a4d11")
 
 
-def event_id(kind: EventKind, stream: str, epoch: int, position: Instant) -> str:
+def event_id(kind: EventKind, stream: str, epoch: int, position: Timestamp) -> str:
     """Names an event by what it says, never by when or where it was computed.
 
     Args:

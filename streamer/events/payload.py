@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from streamer.events.ids import EventKind
 from streamer.events.timecode import timecode
-from streamer.timeline import Instant, ShotEnd
+from streamer.timeline import ShotEnd, Timestamp
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0.0)]
@@ -51,7 +51,7 @@ class Position:
     ]
 
     @classmethod
-    def of(cls, position: Instant, start: Instant, frame_rate: Fraction | None) -> Self:
+    def of(cls, position: Timestamp, start: Timestamp, frame_rate: Fraction | None) -> Self:
         """Describes an instant relative to the stream's start.
 
         Args:
@@ -72,9 +72,9 @@ class Position:
         )
 
     @property
-    def at(self) -> Instant:
+    def at(self) -> Timestamp:
         """The exact position on the stream's own clock."""
-        return Instant(self.pts, Fraction(self.time_base))
+        return Timestamp(self.pts, Fraction(self.time_base))
 
     def to_json(self) -> dict[str, Any]:
         """Turn an event into plain JSON values, the ``data`` of its CloudEvent."""
@@ -265,9 +265,9 @@ class Shot(Position):
     latency: Latency
 
     @property
-    def end(self) -> Instant:
+    def end(self) -> Timestamp:
         """The exact end on the stream's own clock."""
-        return Instant(self.end_pts, Fraction(self.end_time_base))
+        return Timestamp(self.end_pts, Fraction(self.end_time_base))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
@@ -302,9 +302,9 @@ class Scene(Position):
     model: ModelRef
 
     @property
-    def end(self) -> Instant:
+    def end(self) -> Timestamp:
         """The exact end on the stream's own clock."""
-        return Instant(self.end_pts, Fraction(self.end_time_base))
+        return Timestamp(self.end_pts, Fraction(self.end_time_base))
 
 
 GapReason = Literal["stalled", "closed", "unreachable", "damaged", "jump", "rotated", "restart"]

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from streamer.pipeline.progress import Fault, Notice
     from streamer.pipeline.segmentation import ShotConsumer
     from streamer.shots.transnet import Network
-    from streamer.timeline import Instant, Picture, Sound
+    from streamer.timeline import Picture, Sound, Timestamp
 
     Output = Generator[EventData | Notice, None, bool]
 
@@ -390,7 +390,7 @@ class StreamRun:
             yield from self._save()
 
     def _hand_over(
-        self, events: Iterable[EventData], waited_for: Instant | None
+        self, events: Iterable[EventData], waited_for: Timestamp | None
     ) -> Iterator[EventData | Notice]:
         """Yield events; the time until the consumer asks for the next is that of the sinks."""
         for event in events:
@@ -402,7 +402,7 @@ class StreamRun:
                 self._counts.boundaries += 1
                 yield Delivered(event, None if waited_for is None else self._late(waited_for))
 
-    def _late(self, at: Instant) -> float | None:
+    def _late(self, at: Timestamp) -> float | None:
         due = None if self._decoder is None else self._decoder.due(at)
         return None if due is None else max(0.0, time.monotonic() - due)
 

@@ -15,7 +15,7 @@ from streamer.pipeline.resume_point import ResumePoint
 from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.detector import make_detector
 from streamer.shots.fixed import SoundLead, WindowState
-from streamer.timeline import EmbeddedShot, Instant, Picture, Sound
+from streamer.timeline import EmbeddedShot, Picture, Sound, Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,24 +135,24 @@ class ShotEmbedder:
                 key_frame_offset=key_frame_offset,
                 thinner=thinner,
             )
-        self._start: Instant | None = None
-        self._picture: Instant | None = None
+        self._start: Timestamp | None = None
+        self._picture: Timestamp | None = None
         self._windows = 0
-        self._end: Instant | None = None
-        self._heard: Instant | None = None
+        self._end: Timestamp | None = None
+        self._heard: Timestamp | None = None
         self._marks: deque[tuple[int, ResumePoint]] = deque()
         self._times = StageTimes() if times is None else times
-        self._resumed_at: Instant | None = None
+        self._resumed_at: Timestamp | None = None
         if resume is not None:
             self._resume(resume)
 
     @property
-    def start(self) -> Instant | None:
+    def start(self) -> Timestamp | None:
         """First instant of the first shot; None before it."""
         return self._start
 
     @property
-    def end(self) -> Instant | None:
+    def end(self) -> Timestamp | None:
         """Where the last frame or window of audio ends; None before the first."""
         return self._end
 
@@ -205,7 +205,7 @@ class ShotEmbedder:
         self._bank.end_sound()
         return [*done, *self._bank.advance(self._end.seconds, closed)]
 
-    def _windows_to(self, start: Instant, end: Instant) -> tuple[Shot, ...]:
+    def _windows_to(self, start: Timestamp, end: Timestamp) -> tuple[Shot, ...]:
         """Split audio that is complete, and to which no frame belongs any more."""
         lead = self._new_lead(max_wait=Fraction(0))
         closed: list[Shot] = []
@@ -275,7 +275,7 @@ class ShotEmbedder:
         self._times.lap("aspects", began)
         return done
 
-    def _lose_pictures(self, end: Instant, ended_by: ShotEnd) -> list[EmbeddedShot]:
+    def _lose_pictures(self, end: Timestamp, ended_by: ShotEnd) -> list[EmbeddedShot]:
         """End the last shot of frames and begin windows of audio there."""
         closed = self._numbered(self._pictures.finish(end))
         if closed:
@@ -305,7 +305,7 @@ class ShotEmbedder:
         mark = ResumePoint(self._start, self._windows, state, self._bank.sound_place)
         self._marks.append((index, mark))
 
-    def _begin(self, start: Instant | None) -> None:
+    def _begin(self, start: Timestamp | None) -> None:
         if self._start is None and start is not None:
             self._start = start
             self._bank.begin(start.seconds)
@@ -322,5 +322,5 @@ class ShotEmbedder:
         return Fraction(0) if last is None else picture.start.seconds - last.seconds
 
 
-def _after(start: Instant, duration: Fraction) -> Instant:
-    return Instant(start.pts + round(duration / start.time_base), start.time_base)
+def _after(start: Timestamp, duration: Fraction) -> Timestamp:
+    return Timestamp(start.pts + round(duration / start.time_base), start.time_base)

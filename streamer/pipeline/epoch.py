@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamer.pipeline.progress import Counts, StageTimes
     from streamer.pipeline.resume_point import ResumePoint
     from streamer.pipeline.segmentation import ShotConsumer
-    from streamer.timeline import EmbeddedShot, Instant, Sound, StreamInfo
+    from streamer.timeline import EmbeddedShot, Sound, StreamInfo, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Epoch:
     """
 
     number: int
-    start: Instant
+    start: Timestamp
     frame_rate: Fraction | None
     networks: Mapping[str, str]
     wallclock: float | None = None
@@ -85,7 +85,7 @@ class Closed:
     """
 
     events: tuple[EventData, ...]
-    end: Instant
+    end: Timestamp
     mark: ResumePoint | None
 
 
@@ -99,14 +99,14 @@ class ClockTrail:
     """
 
     def __init__(self) -> None:
-        self._trail: deque[tuple[Instant, float | None, float | None]] = deque()
+        self._trail: deque[tuple[Timestamp, float | None, float | None]] = deque()
 
     def note(self, picture: Picture) -> None:
         """Keep the clock of a frame, if it has one."""
         if picture.wallclock is not None or picture.arrival is not None:
             self._trail.append((picture.start, picture.wallclock, picture.arrival))
 
-    def take(self, start: Instant) -> tuple[float | None, float | None]:
+    def take(self, start: Timestamp) -> tuple[float | None, float | None]:
         """Return wall clock and arrival of the frame at ``start``; drop everything before it."""
         while self._trail and self._trail[0][0] < start:
             self._trail.popleft()
@@ -197,7 +197,7 @@ class EpochRun:
             yield from self._begin(self._embedder.start)
         yield from self._push(shots)
 
-    def _begin(self, start: Instant) -> Iterator[Step]:
+    def _begin(self, start: Timestamp) -> Iterator[Step]:
         if self._begun:
             return
         self._begun = True

@@ -15,7 +15,7 @@ from streamer.models.dataset.annotations import label_shots
 from streamer.models.dataset.movie import AspectTokens, Movie
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.shots.base import ShotOptions
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Extracted:
     """
 
     info: StreamInfo
-    start: Instant
+    start: Timestamp
     shots: tuple[EmbeddedShot, ...]
 
 

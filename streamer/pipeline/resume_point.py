@@ -15,7 +15,7 @@ from streamer.errors import StateError
 from streamer.shots.fixed import WindowState
 from streamer.shots.signature import CHROMA_COLUMNS, CHROMA_ROWS, COLUMNS, ROWS, Signature
 from streamer.shots.thumbnails import SeenPicture, SplitterState
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 from streamer.wire import Ratio, WireInstant, ratio
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class ResumePoint:
         sound: Of a block of audio that comes again.
     """
 
-    start: Instant
+    start: Timestamp
     windows: int
     splitter: SplitterState | WindowState
     sound: SoundPlace | None = None
 
     @property
-    def at(self) -> Instant:
+    def at(self) -> Timestamp:
         """Where the running shot began: input from here on has to come again."""
         return self.splitter.start
 

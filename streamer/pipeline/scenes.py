@@ -24,7 +24,7 @@ from streamer.events.payload import (
 
 if TYPE_CHECKING:
     from streamer.pipeline.epoch import Epoch
-    from streamer.timeline import EmbeddedShot, Instant, Shot
+    from streamer.timeline import EmbeddedShot, Shot, Timestamp
     from streamer.window.scorer import Decision
 
 
@@ -116,11 +116,11 @@ def shot_event(
     )
 
 
-def _position(within: OpenEpoch, at: Instant) -> Position:
+def _position(within: OpenEpoch, at: Timestamp) -> Position:
     return Position.of(at, within.epoch.start, within.epoch.frame_rate)
 
 
-def _latency(within: OpenEpoch, at: Instant, compute_seconds: float, read: Fraction) -> Latency:
+def _latency(within: OpenEpoch, at: Timestamp, compute_seconds: float, read: Fraction) -> Latency:
     media = max(0.0, float(read - within.elapsed(at.seconds)))
     return Latency(media_seconds=media, compute_seconds=compute_seconds)
 

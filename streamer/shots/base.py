@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from streamer.timeline import Shot
 
 if TYPE_CHECKING:
-    from streamer.timeline import Instant, ShotEnd
+    from streamer.timeline import ShotEnd, Timestamp
 
 
 MAX_DELAY: Final = Fraction(20)
@@ -53,7 +53,7 @@ class Step:
     """
 
     closed: tuple[Shot, ...]
-    watermark: Instant
+    watermark: Timestamp
 
 
 class ShotBuilder:
@@ -66,9 +66,9 @@ class ShotBuilder:
 
     def __init__(self) -> None:
         self.index = 0
-        self.start: Instant | None = None
+        self.start: Timestamp | None = None
 
-    def close(self, end: Instant, ended_by: ShotEnd) -> Shot:
+    def close(self, end: Timestamp, ended_by: ShotEnd) -> Shot:
         """End the running shot and start the next one there.
 
         Raises:
@@ -81,6 +81,6 @@ class ShotBuilder:
         self.start = end
         return shot
 
-    def lasted(self, at: Instant) -> Fraction:
+    def lasted(self, at: Timestamp) -> Fraction:
         """Return for how many seconds the running shot has lasted at an instant; 0 without one."""
         return Fraction(0) if self.start is None else at.seconds - self.start.seconds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streamer.shots.base import ShotOptions
     from streamer.shots.thumbnails import SplitterState
     from streamer.shots.transnet import Network
-    from streamer.timeline import Instant, Picture, Shot
+    from streamer.timeline import Picture, Shot, Timestamp
 
 MAX_FRAMES: Final = 100
 """Longest delay that a plug-in may ask for, in frames; their images are not kept."""
@@ -45,7 +45,7 @@ class Detector(Protocol):
     def push(self, picture: Picture) -> Step:
         """Take the next frame in presentation order."""
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Decide what is left at the end of the input."""
 
     def state(self) -> SplitterState | None:
@@ -82,7 +82,7 @@ class ThumbnailDetector:
         signature = None if doubtful else self._signer.sign(picture.frame)
         return self._splitter.push(picture.start, signature)
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Decide what is left at the end of the input."""
         return self._splitter.finish(end)
 
@@ -118,7 +118,7 @@ class TransnetDetector:
         thumbnail = None if doubtful else self._thumbnailer.make(picture.frame)
         return self._splitter.push(picture.start, thumbnail)
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Decide what is left at the end of the input."""
         return self._splitter.finish(end)
 
@@ -166,11 +166,11 @@ class PluginDetector:
         self._longest = Fraction(options.max_seconds).limit_denominator(10**6)
         self._image: NDArray[np.uint8] | None = None
         # Frames without an answer; of these the first `_late` have been decided without one.
-        self._pending: deque[Instant] = deque()
+        self._pending: deque[Timestamp] = deque()
         self._late = 0
         self._shots = ShotBuilder()
-        self._last_cut: Instant | None = None
-        self._newest: Instant | None = None
+        self._last_cut: Timestamp | None = None
+        self._newest: Timestamp | None = None
 
     @property
     def latency_frames(self) -> int:
@@ -217,7 +217,7 @@ class PluginDetector:
         undecided = self._pending[self._late] if self._late < len(self._pending) else picture.start
         return Step(tuple(closed), undecided)
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Decide what is left at the end of the input.
 
         Raises:
@@ -246,7 +246,7 @@ class PluginDetector:
             "shots.detector: an epoch begun with thumbnails cannot continue otherwise"
         )
 
-    def _decide(self, at: Instant, *, cut: bool) -> tuple[Shot, ...]:
+    def _decide(self, at: Timestamp, *, cut: bool) -> tuple[Shot, ...]:
         assert self._last_cut is not None
         if cut and at.seconds - self._last_cut.seconds >= self._shortest:
             self._last_cut = at

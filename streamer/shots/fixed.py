@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamer.shots.base import ShotBuilder, Step
-from streamer.timeline import Instant, Shot
+from streamer.timeline import Shot, Timestamp
 
 if TYPE_CHECKING:
     from streamer.shots.base import ShotOptions
@@ -24,8 +24,8 @@ class WindowState:
         index: Of the running window.
     """
 
-    origin: Instant
-    start: Instant
+    origin: Timestamp
+    start: Timestamp
     count: int
     index: int
 
@@ -42,9 +42,9 @@ class FixedSplitter:
 
     def __init__(self, options: ShotOptions) -> None:
         self._window = Fraction(options.sound_only_seconds).limit_denominator(10**6)
-        self._origin: Instant | None = None
+        self._origin: Timestamp | None = None
         self._shots = ShotBuilder()
-        self._latest: Instant | None = None
+        self._latest: Timestamp | None = None
         self._count = 0
 
     @property
@@ -64,7 +64,7 @@ class FixedSplitter:
         self._latest = state.start
         self._count, self._shots.index = state.count, state.index
 
-    def push(self, start: Instant) -> Step:
+    def push(self, start: Timestamp) -> Step:
         """Take the start of the next block of audio.
 
         Args:
@@ -94,7 +94,7 @@ class FixedSplitter:
             closed.append(self._shots.close(self._edge(self._count), "window"))
         return Step(tuple(closed), start)
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Close the last window, which may be shorter.
 
         Args:
@@ -116,10 +116,10 @@ class FixedSplitter:
             return (*closed[:-1], Shot(last.index, last.start, end, "end"))
         return (*closed, self._shots.close(end, "end"))
 
-    def _edge(self, number: int) -> Instant:
+    def _edge(self, number: int) -> Timestamp:
         assert self._origin is not None
         ticks = round(number * self._window / self._origin.time_base)
-        return Instant(self._origin.pts + ticks, self._origin.time_base)
+        return Timestamp(self._origin.pts + ticks, self._origin.time_base)
 
 
 class SoundLead:
@@ -136,16 +136,16 @@ class SoundLead:
     def __init__(self, options: ShotOptions, max_wait: Fraction) -> None:
         self._windows = FixedSplitter(options)
         self._max_wait = max_wait
-        self._first: Instant | None = None
-        self._reached: Instant | None = None
+        self._first: Timestamp | None = None
+        self._reached: Timestamp | None = None
 
     @property
-    def start(self) -> Instant | None:
+    def start(self) -> Timestamp | None:
         """First instant of the first window; None where there is no window yet."""
         return None if self._reached is None else self._first
 
     @property
-    def reached(self) -> Instant | None:
+    def reached(self) -> Timestamp | None:
         """Up to where time has been given to windows; a frame before it comes too late."""
         return self._reached
 
@@ -158,7 +158,7 @@ class SoundLead:
         self._first, self._reached = state.origin, state.start
         self._windows.resume(state)
 
-    def push(self, start: Instant) -> Step | None:
+    def push(self, start: Timestamp) -> Step | None:
         """Take the start of the next block of audio.
 
         Args:
@@ -170,7 +170,7 @@ class SoundLead:
         """
         if self._first is None:
             self._first = start
-        certain = Instant(start.pts - round(self._max_wait / start.time_base), start.time_base)
+        certain = Timestamp(start.pts - round(self._max_wait / start.time_base), start.time_base)
         if certain < (self._first if self._reached is None else self._reached):
             return None
         if self._reached is None:
@@ -178,7 +178,7 @@ class SoundLead:
         self._reached = certain
         return self._windows.push(certain)
 
-    def hand_over(self, picture: Instant) -> tuple[Shot, ...]:
+    def hand_over(self, picture: Timestamp) -> tuple[Shot, ...]:
         """End the window under way where the first frame is shown.
 
         Args:
@@ -192,7 +192,7 @@ class SoundLead:
         *closed, last = self._windows.finish(picture)
         return (*closed, replace(last, ended_by="cut"))
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Close the last window at the end of an input in which no frame came.
 
         Args:

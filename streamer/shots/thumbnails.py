@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from streamer.shots.base import ShotOptions
     from streamer.shots.signature import Signature
-    from streamer.timeline import Instant, ShotEnd
+    from streamer.timeline import ShotEnd, Timestamp
 
 
 STEP_SECONDS = 1 / 12
@@ -147,7 +147,7 @@ class SeenPicture:
         flat: It is of one colour.
     """
 
-    start: Instant
+    start: Timestamp
     signature: Signature
     change: float
     flat: bool
@@ -168,9 +168,9 @@ class SplitterState:
     """
 
     index: int
-    start: Instant
-    last_cut: Instant
-    flat_since: Instant | None
+    start: Timestamp
+    last_cut: Timestamp
+    flat_since: Timestamp | None
     past: tuple[SeenPicture, ...]
     gradual_next: float
     gradual_kept: tuple[Signature, ...]
@@ -206,8 +206,8 @@ class ShotSplitter:
         self._pending: deque[SeenPicture] = deque()
         self._past: deque[SeenPicture] = deque(maxlen=max(_BEFORE, self._latency))
         self._shots = ShotBuilder()
-        self._last_cut: Instant | None = None
-        self._flat_since: Instant | None = None
+        self._last_cut: Timestamp | None = None
+        self._flat_since: Timestamp | None = None
         self._behind_shot: SplitterState | None = None
 
     @property
@@ -238,7 +238,7 @@ class ShotSplitter:
         """Whether a frame has come."""
         return self._shots.start is not None
 
-    def push(self, start: Instant, signature: Signature | None) -> Step:
+    def push(self, start: Timestamp, signature: Signature | None) -> Step:
         """Take the next frame.
 
         Args:
@@ -269,7 +269,7 @@ class ShotSplitter:
             closed += self._decide()
         return Step(tuple(closed), self._pending[0].start)
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Decide what is left at the end of the input.
 
         Args:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamer.shots.base import ShotOptions
-    from streamer.timeline import Instant, ShotEnd
+    from streamer.timeline import ShotEnd, Timestamp
 
 HEIGHT: Final = 27
 WIDTH: Final = 48
@@ -82,11 +82,11 @@ class TransnetSplitter:
         self._shortest = Fraction(options.min_seconds).limit_denominator(10**6)
         self._longest = Fraction(options.max_seconds).limit_denominator(10**6)
         self._window: list[NDArray[np.uint8]] = []
-        self._pending: deque[Instant] = deque()
+        self._pending: deque[Timestamp] = deque()
         self._marked = 0
         self._shots = ShotBuilder()
-        self._last_cut: Instant | None = None
-        self._newest: Instant | None = None
+        self._last_cut: Timestamp | None = None
+        self._newest: Timestamp | None = None
 
     @property
     def latency_frames(self) -> int:
@@ -98,7 +98,7 @@ class TransnetSplitter:
         """Whether a frame has come."""
         return self._shots.start is not None
 
-    def push(self, start: Instant, thumbnail: NDArray[np.uint8] | None) -> Step:
+    def push(self, start: Timestamp, thumbnail: NDArray[np.uint8] | None) -> Step:
         """Take the next frame.
 
         Args:
@@ -128,7 +128,7 @@ class TransnetSplitter:
             closed += self._look(min(early, _DECIDED))
         return Step(tuple(closed), self._pending[0])
 
-    def finish(self, end: Instant) -> tuple[Shot, ...]:
+    def finish(self, end: Timestamp) -> tuple[Shot, ...]:
         """Decide what is left at the end of the input.
 
         Args:
@@ -162,7 +162,7 @@ class TransnetSplitter:
                 closed.append(self._shots.close(start, kind))
         return tuple(closed)
 
-    def _kind(self, start: Instant, *, marked: bool) -> ShotEnd | None:
+    def _kind(self, start: Timestamp, *, marked: bool) -> ShotEnd | None:
         assert self._shots.start is not None
         assert self._last_cut is not None
         if marked:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from streamer.aspects.track import clean
 from streamer.samples import named, packed, samples_of
-from streamer.timeline import Instant, Sound
+from streamer.timeline import Sound, Timestamp
 from tests.streamer import sound_reader
 
 LEVEL = 0.5
@@ -173,7 +173,7 @@ def test_an_empty_block() -> None:
     frame = av.AudioFrame("fltp", "7.1", 0)
     frame.sample_rate = 8000
     assert samples_of(frame).shape == (0, 8)
-    assert clean(Sound(Instant(0, Fraction(1)), frame)).frame.samples == 0
+    assert clean(Sound(Timestamp(0, Fraction(1)), frame)).frame.samples == 0
 
 
 @pytest.mark.parametrize("layout", NAMED)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 from streamer.wire import WireInstant, ratio
 
 PTS = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -18,7 +18,7 @@ BASES = st.fractions(min_value=Fraction(1, 10**9), max_value=1000)
 
 @given(PTS, BASES.filter(lambda base: base > 0))
 def test_an_instant_comes_back_exactly(pts: int, base: Fraction) -> None:
-    instant = Instant(pts, base)
+    instant = Timestamp(pts, base)
     again = WireInstant.model_validate_json(WireInstant.of(instant).model_dump_json()).instant()
     assert (again.pts, again.time_base) == (pts, base)
 

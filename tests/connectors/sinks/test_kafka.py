@@ -29,7 +29,7 @@ from streamer.events.cloudevent import cloud_event, to_line
 from streamer.events.validate import problems
 from streamer.plugins import SinkContext
 from streamer.saved import seal
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 from tests.kafka import Broker
 from tests.streamer.events.examples import boundary
 
@@ -38,7 +38,7 @@ STREAM = "channel-4"
 
 def events(count: int, first: int = 0, stream: str = STREAM) -> list[CloudEvent]:
     """Boundaries a second apart."""
-    places = (Instant(10 + number, Fraction(1)) for number in range(first, first + count))
+    places = (Timestamp(10 + number, Fraction(1)) for number in range(first, first + count))
     return [cloud_event(boundary(stream=stream, position=place)) for place in places]
 
 

@@ -19,7 +19,7 @@ from streamer.errors import ConfigError
 from streamer.models.networks.registry import architecture
 from streamer.models.weights.store import WeightStore
 from streamer.pipeline.engine import load_extractors
-from streamer.timeline import Instant, Shot, Sound
+from streamer.timeline import Shot, Sound, Timestamp
 
 PAGE = Path(__file__).parents[3] / "docs" / "guides" / "plugins.md"
 BLOCKS = dict(
@@ -63,9 +63,9 @@ def test_the_page_adds_an_aspect(folder: Path) -> None:
     frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "flt", "mono")
     frame.sample_rate = RATE
     bank.begin(Fraction(0))
-    bank.push_sound(Sound(Instant(0, Fraction(1, RATE)), frame))
+    bank.push_sound(Sound(Timestamp(0, Fraction(1, RATE)), frame))
     bank.end_sound()
-    whole = Shot(0, Instant(0, Fraction(1)), Instant(4, Fraction(1)), "end")
+    whole = Shot(0, Timestamp(0, Fraction(1)), Timestamp(4, Fraction(1)), "end")
     (shot,) = bank.advance(Fraction(4), [whole])
     levels = shot.tokens["loudness"][:, 0]
     np.testing.assert_allclose(levels, [-9.03, -9.03, -29.03, -29.03], atol=0.1)

@@ -17,7 +17,7 @@ from streamer.config.sections import AspectsSection
 from streamer.extractor import Extractor
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore
-from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
+from streamer.timeline import EmbeddedShot, Picture, Shot, Sound, Timestamp
 from tests.media import Recipe, texture, write_film
 from tests.models.networks.faces import SITTERS, portrait
 
@@ -38,7 +38,7 @@ def extractors(weight_store: WeightStore) -> list[Extractor]:
 
 
 def picture(second: Fraction, frame: av.VideoFrame) -> Picture:
-    return Picture(Instant(round(second / MS), MS), frame)
+    return Picture(Timestamp(round(second / MS), MS), frame)
 
 
 def frame(seed: int, width: int, height: int, pixel_format: str = "yuv420p") -> av.VideoFrame:
@@ -49,7 +49,7 @@ def frame(seed: int, width: int, height: int, pixel_format: str = "yuv420p") -> 
 def sound(second: Fraction, samples: Samples, rate: int, kind: str, layout: str) -> Sound:
     made = av.AudioFrame.from_ndarray(samples, kind, layout)
     made.sample_rate = rate
-    return Sound(Instant(round(second * rate), Fraction(1, rate)), made)
+    return Sound(Timestamp(round(second * rate), Fraction(1, rate)), made)
 
 
 def noise(rate: int, count: int, level: float = 0.2, seed: int = 0) -> NDArray[np.float32]:
@@ -72,7 +72,7 @@ def run(
     bank.begin(items[0].start.seconds)
     edges = [items[0].start.seconds, *cuts, Fraction(SECONDS)]
     shots = [
-        Shot(index, Instant(round(a / MS), MS), Instant(round(b / MS), MS), "cut")
+        Shot(index, Timestamp(round(a / MS), MS), Timestamp(round(b / MS), MS), "cut")
         for index, (a, b) in enumerate(pairwise(edges))
     ]
     done: list[EmbeddedShot] = []

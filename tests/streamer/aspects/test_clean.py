@@ -9,14 +9,14 @@ import pytest
 
 from streamer.aspects.track import SoundTrack, clean
 from streamer.samples import samples_of
-from streamer.timeline import Instant, Sound
+from streamer.timeline import Sound, Timestamp
 
 
 def block(samples: np.ndarray, kind: str, layout: str, rate: int = 16000) -> Sound:
     frame = av.AudioFrame.from_ndarray(samples, kind, layout)
     frame.sample_rate = rate
     frame.pts = 7
-    return Sound(Instant(7, Fraction(1, rate)), frame)
+    return Sound(Timestamp(7, Fraction(1, rate)), frame)
 
 
 def wave(channels: int, count: int = 1600) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_a_plain_wav_can_be_read_at_several_rates(tmp_path: Path) -> None:
         for decoded in source.decode(audio=0):
             # Decoders name no layout for files that name none.
             assert decoded.layout.name == "1 channels"
-            made = clean(Sound(Instant(at, Fraction(1, 16000)), decoded))
+            made = clean(Sound(Timestamp(at, Fraction(1, 16000)), decoded))
             at += decoded.samples
             for track in tracks:
                 track.push(made)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamer.aspects.thinning import Thinner
 from streamer.aspects.video import ClipAspects, ClipCutter
 from streamer.extractor import ClipInput
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Picture, Timestamp
 
 MS = Fraction(1, 1000)
 SPEC = ClipInput(2, 2, frames=5, interval=30 * MS)
@@ -20,7 +20,7 @@ SPEC = ClipInput(2, 2, frames=5, interval=30 * MS)
 def picture(number: int, at: Fraction) -> Picture:
     """A flat picture whose grey names it."""
     frame = av.VideoFrame.from_ndarray(np.full((4, 4), number, np.uint8), "gray")
-    return Picture(Instant(round(at / MS), MS), frame)
+    return Picture(Timestamp(round(at / MS), MS), frame)
 
 
 def numbers(clip: torch.Tensor) -> list[int]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.aspects.video import KeyFrames, Resizer
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Picture, Timestamp
 
 BASE = Fraction(1, 25)
 
@@ -18,7 +18,7 @@ def picture(index: int, width: int = 64, height: int = 36, pix_fmt: str = "yuv42
     ramp = np.linspace(0, 255, width, dtype=np.uint8)
     rgb = np.broadcast_to(ramp[None, :, None], (height, width, 3))
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24").reformat(format=pix_fmt)
-    return Picture(Instant(index, BASE), frame)
+    return Picture(Timestamp(index, BASE), frame)
 
 
 FRAME = picture(0).frame
@@ -28,7 +28,7 @@ FRAME = picture(0).frame
 def test_key_frames_do_not_depend_on_how_the_watermark_advanced(
     length: int, offset: int, interval: int, data: st.DataObject
 ) -> None:
-    pictures = [Picture(Instant(i, BASE), FRAME) for i in range(length + 8)]
+    pictures = [Picture(Timestamp(i, BASE), FRAME) for i in range(length + 8)]
     marks = sorted(data.draw(st.lists(st.integers(0, length), max_size=6)))
 
     def chosen(steps: list[int]) -> list[int]:
@@ -71,7 +71,7 @@ def test_a_leap_of_years_costs_nothing_and_the_rhythm_stays() -> None:
     keys = KeyFrames(2 * BASE, 10 * BASE)
     began = time.process_time()
     for index in (0, 2, 5, years, years + 1, years + 2, years + 9, years + 12):
-        keys.push(Picture(Instant(index, BASE), FRAME))
+        keys.push(Picture(Timestamp(index, BASE), FRAME))
     taken = keys.close(Fraction(0), (years + 20) * BASE)
     assert time.process_time() - began < 1.0
     assert [p.start.pts for p in taken] == [2, years, years + 2, years + 12]

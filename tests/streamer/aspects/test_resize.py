@@ -11,7 +11,7 @@ import torch
 from streamer.aspects.video import Resizer
 from streamer.shots.signature import Signer
 from streamer.shots.transnet import Thumbnailer
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Picture, Timestamp
 
 
 def picture(width: int, height: int) -> Picture:
@@ -19,7 +19,7 @@ def picture(width: int, height: int) -> Picture:
     rgb = np.zeros((height, width, 3), np.uint8)
     rgb[:, : width // 3, 0] = 250
     rgb[:, width // 3 :, 1] = 250
-    return Picture(Instant(0, Fraction(1)), av.VideoFrame.from_ndarray(rgb, "rgb24"))
+    return Picture(Timestamp(0, Fraction(1)), av.VideoFrame.from_ndarray(rgb, "rgb24"))
 
 
 def threads() -> int:
@@ -69,7 +69,7 @@ def test_no_resize_starts_threads() -> None:
     frame = tall.reformat(format="yuv420p10le")
     started = threads()
     resizer, signer, thumbnailer = Resizer(64, 64), Signer(), Thumbnailer()
-    resizer(Picture(Instant(0, Fraction(1)), frame))
+    resizer(Picture(Timestamp(0, Fraction(1)), frame))
     signer.sign(frame)
     thumbnailer.make(frame)
     assert threads() == started

@@ -20,7 +20,7 @@ from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.models.networks.base import TorchExtractor
 from streamer.models.networks.registry import build
 from streamer.models.weights.store import WeightStore
-from streamer.timeline import Instant, Picture, Shot, Sound
+from streamer.timeline import Picture, Shot, Sound, Timestamp
 from tests.media import texture
 
 SECONDS = 6
@@ -88,13 +88,13 @@ def shown(extractors: list[Extractor]) -> None:
     for second in range(SECONDS):
         block = av.AudioFrame.from_ndarray(samples.copy(), "flt", "mono")
         block.sample_rate = 48000
-        bank.push_sound(Sound(Instant(second * 48000, Fraction(1, 48000)), block))
+        bank.push_sound(Sound(Timestamp(second * 48000, Fraction(1, 48000)), block))
         for part in range(PICTURES):
             at = second * 1000 + part * 1000 // PICTURES
-            bank.push_picture(Picture(Instant(at, MS), frame))
+            bank.push_picture(Picture(Timestamp(at, MS), frame))
             bank.advance(Fraction(at, 1000), ())
     bank.end_sound()
-    shot = Shot(0, Instant(0, MS), Instant(SECONDS * 1000, MS), "end")
+    shot = Shot(0, Timestamp(0, MS), Timestamp(SECONDS * 1000, MS), "end")
     (done,) = bank.advance(Fraction(SECONDS), [shot])
     assert {"place", "vggish", "panns", "speaker", "openl3", "musicnn"} <= set(done.tokens)
 

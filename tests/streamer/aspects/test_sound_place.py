@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from streamer.aspects.track import PlaceFinder, SoundPlace
-from streamer.timeline import Instant, Sound
+from streamer.timeline import Sound, Timestamp
 
 RATE = 1000
 
@@ -16,7 +16,7 @@ RATE = 1000
 def block(at: int, samples: int = 100) -> Sound:
     frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), "fltp", "mono")
     frame.sample_rate = RATE
-    return Sound(Instant(at, Fraction(1, RATE)), frame)
+    return Sound(Timestamp(at, Fraction(1, RATE)), frame)
 
 
 def place(at: int, before: int) -> SoundPlace:

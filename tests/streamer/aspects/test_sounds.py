@@ -21,7 +21,7 @@ from streamer.aspects.audio import MIN_RECEIVED, SILENCE, SoundAspects, full_win
 from streamer.aspects.thinning import Thinner
 from streamer.aspects.track import SoundTrack
 from streamer.extractor import SoundInput
-from streamer.timeline import Instant, Sound
+from streamer.timeline import Sound, Timestamp
 
 RATE = 8000
 # Windows of every kind lie the same way behind both.
@@ -54,7 +54,7 @@ SPECS = {
 def block(start: int, samples: NDArray[np.float32]) -> Sound:
     frame = av.AudioFrame.from_ndarray(samples[None], "flt", "mono")
     frame.sample_rate = RATE
-    return Sound(Instant(start, Fraction(1, RATE)), frame)
+    return Sound(Timestamp(start, Fraction(1, RATE)), frame)
 
 
 def noise(length: int, seed: int = 0) -> NDArray[np.float32]:

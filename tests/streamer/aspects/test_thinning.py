@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamer.aspects.bank import AspectBank
 from streamer.aspects.thinning import Thinner, Thinning, plan
 from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
-from streamer.timeline import EmbeddedShot, Instant, Picture, Shot, Sound
+from streamer.timeline import EmbeddedShot, Picture, Shot, Sound, Timestamp
 from tests.extractors import Mean
 
 MS = Fraction(1, 1000)
@@ -51,7 +51,7 @@ def film(
     )
     bank.begin(Fraction(0))
     shots = [
-        Shot(number, Instant(a * 1000, MS), Instant(b * 1000, MS), "cut")
+        Shot(number, Timestamp(a * 1000, MS), Timestamp(b * 1000, MS), "cut")
         for number, (a, b) in enumerate(pairwise((0, *cuts)))
     ]
     done: list[EmbeddedShot] = []
@@ -61,11 +61,13 @@ def film(
         samples = random.uniform(-0.5, 0.5, (1, RATE)).astype(np.float32)
         block = av.AudioFrame.from_ndarray(samples, "flt", "mono")
         block.sample_rate = RATE
-        bank.push_sound(Sound(Instant(second * RATE, Fraction(1, RATE)), block))
+        bank.push_sound(Sound(Timestamp(second * RATE, Fraction(1, RATE)), block))
         for tenth in range(10):
             at = second * 1000 + tenth * 100
             value = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-            bank.push_picture(Picture(Instant(at, MS), av.VideoFrame.from_ndarray(value, "rgb24")))
+            bank.push_picture(
+                Picture(Timestamp(at, MS), av.VideoFrame.from_ndarray(value, "rgb24"))
+            )
             closed = [shot for shot in shots if shot.end.seconds == second and not tenth]
             done += bank.advance(Fraction(at, 1000), closed)
     bank.end_sound()

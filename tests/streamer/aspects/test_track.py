@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.aspects.track import SoundTrack, clean
-from streamer.timeline import Instant, Sound
+from streamer.timeline import Sound, Timestamp
 
 
 def tone(seconds: float, rate: int, hz: float = 440.0, channels: int = 2) -> np.ndarray:
@@ -20,7 +20,7 @@ def tone(seconds: float, rate: int, hz: float = 440.0, channels: int = 2) -> np.
 def block(samples: np.ndarray, rate: int, at: int, layout: str = "stereo") -> Sound:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
     frame.sample_rate = rate
-    return clean(Sound(Instant(at, Fraction(1, rate)), frame))
+    return clean(Sound(Timestamp(at, Fraction(1, rate)), frame))
 
 
 def fill(track: SoundTrack, samples: np.ndarray, rate: int, chunk: int, at: int = 0) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from streamer.bench.shots import judge, with_transitions
 from streamer.models.compose.plan import Transition
-from streamer.timeline import Instant, Shot, ShotEnd
+from streamer.timeline import Shot, ShotEnd, Timestamp
 from tests.models.compose.test_frames import film_of, shot
 
 FILM = film_of(
@@ -20,7 +20,7 @@ FILM = film_of(
 def found(*ends: tuple[int, ShotEnd]) -> list[Shot]:
     starts = [0, *(end for end, _ in ends[:-1])]
     return [
-        Shot(index, Instant(start, Fraction(1, 25)), Instant(end, Fraction(1, 25)), kind)
+        Shot(index, Timestamp(start, Fraction(1, 25)), Timestamp(end, Fraction(1, 25)), kind)
         for index, (start, (end, kind)) in enumerate(zip(starts, ends, strict=True))
     ]
 

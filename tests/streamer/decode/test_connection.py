@@ -13,7 +13,7 @@ import pytest
 from streamer.decode import connection as module
 from streamer.decode.connection import Connection, Deadlines
 from streamer.errors import SourceDamaged, SourceStalled
-from streamer.timeline import Instant, Picture, StreamInfo
+from streamer.timeline import Picture, StreamInfo, Timestamp
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Script:
 
     def __iter__(self) -> Iterator[Picture]:
         for index in range(self.items):
-            yield Picture(Instant(index, Fraction(1, 25)), av.VideoFrame(16, 16, "gray"))
+            yield Picture(Timestamp(index, Fraction(1, 25)), av.VideoFrame(16, 16, "gray"))
         if self.hang:
             self.hanging.set()
             self.release.wait(20)

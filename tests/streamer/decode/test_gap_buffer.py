@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.decode.connection import GapBuffer
-from streamer.timeline import Instant, Picture, Sound
+from streamer.timeline import Picture, Sound, Timestamp
 
 if TYPE_CHECKING:
     import av
@@ -19,11 +19,11 @@ PATIENCE = 3.0
 
 
 def picture(at: int, gaps: int) -> Picture:
-    return Picture(Instant(at, TICK), cast("av.VideoFrame", None), gaps=gaps)
+    return Picture(Timestamp(at, TICK), cast("av.VideoFrame", None), gaps=gaps)
 
 
 def sound(at: int, gaps: int) -> Sound:
-    return Sound(Instant(at, TICK), cast("av.AudioFrame", None), gaps)
+    return Sound(Timestamp(at, TICK), cast("av.AudioFrame", None), gaps)
 
 
 def sorted_out(sorter: GapBuffer, *items: Picture | Sound) -> list[tuple[str, int, bool]]:

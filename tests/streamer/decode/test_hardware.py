@@ -20,7 +20,7 @@ from streamer.decode.opening import MOST_KEPT, CountingReader, accelerator, has_
 from streamer.decode.streams import DecodeOptions
 from streamer.errors import DeviceError, NotMedia
 from streamer.shots.signature import Signer
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Picture, Timestamp
 from tests.media import Clip, Recipe, frames_of, panning, texture, write_film
 
 NO_GPU = pytest.mark.skipif(has_nvdec(), reason="a GPU decodes here")
@@ -87,7 +87,7 @@ def test_nv12_looks_the_same_to_shots_and_aspects(width: int, height: int) -> No
     one, other = Signer().sign(planar), Signer().sign(paired)
     np.testing.assert_array_equal(one.luma, other.luma)
     np.testing.assert_array_equal(one.chroma, other.chroma)
-    at = Instant(0, Fraction(1, 25))
+    at = Timestamp(0, Fraction(1, 25))
     for size in ((224, 224), (432, 768)):
         first = Resizer(*size)(Picture(at, planar)).numpy().astype(int)
         second = Resizer(*size)(Picture(at, paired)).numpy().astype(int)

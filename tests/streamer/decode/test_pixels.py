@@ -18,7 +18,7 @@ from streamer.decode.placing import unusable
 from streamer.errors import SourceDamaged
 from streamer.shots.signature import Signer
 from streamer.shots.transnet import Thumbnailer
-from streamer.timeline import Instant, Picture
+from streamer.timeline import Picture, Timestamp
 from tests.decoding import SETTINGS, collect, film
 from tests.media import Recipe, write_film
 
@@ -49,7 +49,7 @@ def look(names: Iterable[str]) -> None:
             signer.sign(frame)
             thumbnailer.make(frame)
             for resizer in resizers:
-                resizer(Picture(Instant(0, Fraction(1)), frame))
+                resizer(Picture(Timestamp(0, Fraction(1)), frame))
 
 
 @pytest.mark.slow

@@ -18,16 +18,16 @@ from streamer.events.payload import (
     Shot,
     Wallclock,
 )
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 
-START = Instant(900_000, Fraction(1, 90_000))
-PLACE = Instant(2_700_000, Fraction(1, 90_000))
+START = Timestamp(900_000, Fraction(1, 90_000))
+PLACE = Timestamp(2_700_000, Fraction(1, 90_000))
 RATE = Fraction(25)
 MODEL = ModelRef(name="MOAE_A", sha256="ab" * 32)
 SPAN = SceneSpan(epoch=0, index=0, start=0.0, end=20.0, shots=4, first_shot=0)
 
 
-def boundary(stream: str = "film", epoch: int = 0, position: Instant = PLACE) -> Boundary:
+def boundary(stream: str = "film", epoch: int = 0, position: Timestamp = PLACE) -> Boundary:
     return Boundary(
         **asdict(Position.of(position, START, RATE)),
         stream=stream,

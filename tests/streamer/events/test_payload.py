@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from streamer.events.payload import Boundary, Position, Wallclock, from_json, to_json
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 from tests.streamer.events.examples import START, boundary
 
 
 def test_seconds_are_relative_to_the_start() -> None:
-    position = Position.of(Instant(3_600_000, Fraction(1, 90_000)), START, Fraction(25))
+    position = Position.of(Timestamp(3_600_000, Fraction(1, 90_000)), START, Fraction(25))
     assert asdict(position) == {
         "pts": 3_600_000,
         "time_base": "1/90000",
@@ -26,7 +26,7 @@ def test_seconds_are_relative_to_the_start() -> None:
 
 def test_nothing_lies_before_the_start() -> None:
     with pytest.raises(ValueError, match="before the start"):
-        Position.of(Instant(0, Fraction(1)), START, None)
+        Position.of(Timestamp(0, Fraction(1)), START, None)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])

@@ -16,7 +16,7 @@ from streamer.fleet.window import Mixture
 from streamer.metrics.metrics import Metrics
 from streamer.models.mixture import Moae
 from streamer.pipeline.epoch import Epoch, MissingInput
-from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.timeline import EmbeddedShot, Shot, Timestamp
 from tests.models.toy import DIMS
 
 BASE = Fraction(1, 25)
@@ -31,7 +31,7 @@ def marked(model: Moae, digit: str = "a") -> Moae:
 def epoch(number: int) -> Epoch:
     networks = dict.fromkeys(DIMS, "toy")
     gap = MissingInput("restart") if number else None
-    return Epoch(number, Instant(1000 * number, BASE), Fraction(25), networks, gap=gap)
+    return Epoch(number, Timestamp(1000 * number, BASE), Fraction(25), networks, gap=gap)
 
 
 def shot(index: int, seed: int, start: int, ended_by: str = "cut") -> EmbeddedShot:
@@ -41,7 +41,7 @@ def shot(index: int, seed: int, start: int, ended_by: str = "cut") -> EmbeddedSh
         for name, dim in DIMS.items()
     }
     begin = start + 50 * index
-    where = Shot(index, Instant(begin, BASE), Instant(begin + 50, BASE), ended_by)  # type: ignore[arg-type]
+    where = Shot(index, Timestamp(begin, BASE), Timestamp(begin + 50, BASE), ended_by)  # type: ignore[arg-type]
     return EmbeddedShot(where, tokens, (begin + 54) * BASE, 0.01)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamer.fleet.record import MAX_BYTES, RecordRefused, ShotRecord, decode, encode
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.saved import seal
-from streamer.timeline import EmbeddedShot, Instant, Shot, ShotEnd
+from streamer.timeline import EmbeddedShot, Shot, ShotEnd, Timestamp
 from tests import first_release
 from tests.streamer.fleet.shots import epoch, shot
 
@@ -40,14 +40,14 @@ def shot_records(draw: st.DrawFn) -> ShotRecord:
         for name in names
     }
     kind = draw(st.sampled_from(ENDS))
-    where = Shot(draw(st.integers(0, 10**9)), Instant(start, base), Instant(end, base), kind)
+    where = Shot(draw(st.integers(0, 10**9)), Timestamp(start, base), Timestamp(end, base), kind)
     gap = draw(
         st.none()
         | st.builds(MissingInput, st.just("stalled"), clocks, st.integers(0, 9), st.text())
     )
     within = Epoch(
         draw(st.integers(0, 10**9)),
-        Instant(start, base),
+        Timestamp(start, base),
         draw(st.none() | bases),
         dict.fromkeys(names, "toy"),
         draw(clocks),

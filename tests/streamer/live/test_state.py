@@ -25,7 +25,7 @@ from streamer.live.state import Head, Saved, StateFile
 from streamer.pipeline.resume_point import ResumePoint
 from streamer.saved import MAGIC
 from streamer.shots.fixed import WindowState
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 from tests import first_release
 from tests.limits import memory_limit
 
@@ -55,7 +55,9 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
 
 def test_a_state_of_the_first_release_is_loaded_and_written_anew(tmp_path: Path) -> None:
     file = StateFile(tmp_path, "a")
-    mark = ResumePoint(Instant(3, BASE), 1, WindowState(Instant(0, BASE), Instant(5, BASE), 2, 7))
+    mark = ResumePoint(
+        Timestamp(3, BASE), 1, WindowState(Timestamp(0, BASE), Timestamp(5, BASE), 2, 7)
+    )
     for saved in (SAVED, replace(SAVED, mark=mark)):
         file.path.write_bytes(first_release.state(saved))
         assert StateFile(tmp_path, "a").load() == saved

@@ -16,7 +16,7 @@ from streamer.extractor import ClipInput, Extractor, PictureInput, SoundInput
 from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.resume_point import ResumePoint
 from streamer.shots.base import ShotOptions
-from streamer.timeline import EmbeddedShot, Instant, Picture, Sound, StreamInfo
+from streamer.timeline import EmbeddedShot, Picture, Sound, StreamInfo, Timestamp
 from tests.extractors import Mean
 from tests.media import texture
 
@@ -40,7 +40,7 @@ def picture(at: Fraction, seed: int, lasts: Fraction | None = None) -> Picture:
     frame = av.VideoFrame.from_ndarray(texture(seed, 64, 36), "rgb24").reformat(format="yuv420p")
     if lasts is not None:
         frame.time_base, frame.duration = MS, round(lasts / MS)
-    return Picture(Instant(round(at / MS), MS), frame)
+    return Picture(Timestamp(round(at / MS), MS), frame)
 
 
 def tone(at: Fraction) -> Sound:
@@ -48,7 +48,7 @@ def tone(at: Fraction) -> Sound:
     wave = 0.3 * np.sin(0.05 * (start % (RATE * 1000) + np.arange(BLOCK)))
     frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "flt", "mono")
     frame.sample_rate = RATE
-    return Sound(Instant(start, Fraction(1, RATE)), frame)
+    return Sound(Timestamp(start, Fraction(1, RATE)), frame)
 
 
 def blocks(start: int, seconds: int) -> list[Sound]:

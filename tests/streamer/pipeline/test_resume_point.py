@@ -18,7 +18,7 @@ from streamer.shots.base import ShotOptions
 from streamer.shots.fixed import FixedSplitter, SoundLead, WindowState
 from streamer.shots.signature import Signature
 from streamer.shots.thumbnails import ShotSplitter
-from streamer.timeline import Instant
+from streamer.timeline import Timestamp
 
 if TYPE_CHECKING:
     from streamer.timeline import Shot
@@ -59,11 +59,11 @@ def split(
     marks: list[tuple[int, ResumePoint]] = []
     times = list(range(len(pictures) + 1)) if times is None else times
     for number, picture in zip(times[first:], pictures[first:], strict=False):
-        closed = splitter.push(Instant(number, BASE), picture).closed
+        closed = splitter.push(Timestamp(number, BASE), picture).closed
         shots += closed
         if closed:
-            marks.append((len(shots), ResumePoint(Instant(0, BASE), 0, splitter.state())))
-    return [*shots, *splitter.finish(Instant(times[len(pictures)], BASE))], marks
+            marks.append((len(shots), ResumePoint(Timestamp(0, BASE), 0, splitter.state())))
+    return [*shots, *splitter.finish(Timestamp(times[len(pictures)], BASE))], marks
 
 
 kinds = st.sampled_from(["cut", "stay", "black", "dissolve"])
@@ -112,7 +112,7 @@ def test_marks_hold_where_several_pictures_are_decided_at_once(
 @given(st.lists(st.integers(1, 200), min_size=5, max_size=60))
 def test_windows_behind_a_mark_are_those_of_one_run(steps: list[int]) -> None:
     base = Fraction(1, 50)
-    starts = [Instant(int(at), base) for at in np.cumsum([0, *steps])]
+    starts = [Timestamp(int(at), base) for at in np.cumsum([0, *steps])]
     whole: list[Shot] = []
     marks: list[tuple[int, ResumePoint]] = []
     lead = SoundLead(SETTINGS, Fraction(0))
@@ -121,7 +121,7 @@ def test_windows_behind_a_mark_are_those_of_one_run(steps: list[int]) -> None:
         if step is not None and step.closed:
             whole += step.closed
             marks.append((len(whole), ResumePoint(starts[0], 0, lead.state())))
-    end = Instant(starts[-1].pts + 10, base)
+    end = Timestamp(starts[-1].pts + 10, base)
     whole += lead.finish(end)
     for count, found in marks:
         text, arrays = resume_point.dump(found)
@@ -138,8 +138,8 @@ def test_windows_behind_a_mark_are_those_of_one_run(steps: list[int]) -> None:
 
 def test_what_is_no_mark_is_refused() -> None:
     fixed = FixedSplitter(SETTINGS)
-    fixed.push(Instant(0, BASE))
-    windows = ResumePoint(Instant(0, BASE), 0, fixed.state())
+    fixed.push(Timestamp(0, BASE))
+    windows = ResumePoint(Timestamp(0, BASE), 0, fixed.state())
     text, _ = resume_point.dump(windows)
     pictures = film([("cut", 30), ("cut", 30)], 1)
     _, marks = split(ShotSplitter(SETTINGS, Fraction(25)), pictures, 0)

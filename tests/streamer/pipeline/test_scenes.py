@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamer.events.payload import ModelRef
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.scenes import SceneTracker
-from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.timeline import EmbeddedShot, Shot, Timestamp
 from streamer.window.scorer import Decision, ExpertVote
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NETWORKS = {"place": "efficientnet-lite0", "vggish": "yamnet"}
 
 
 def epoch(number: int = 0, gap: MissingInput | None = None) -> Epoch:
-    start = Instant(90000, BASE)
+    start = Timestamp(90000, BASE)
     return Epoch(number, start, Fraction(25), NETWORKS, arrival=1_700_000_100.0, gap=gap)
 
 
@@ -38,7 +38,7 @@ def tracker(threshold: float = 0.5) -> SceneTracker:
 
 def shot(index: int, ended_by: ShotEnd = "cut") -> EmbeddedShot:
     start, end = 90000 * (1 + 4 * index), 90000 * (1 + 4 * (index + 1))
-    where = Shot(index, Instant(start, BASE), Instant(end, BASE), ended_by)
+    where = Shot(index, Timestamp(start, BASE), Timestamp(end, BASE), ended_by)
     return EmbeddedShot(where, TOKENS, where.end.seconds + Fraction(1, 5), 0.01)
 
 

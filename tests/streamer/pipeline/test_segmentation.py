@@ -15,7 +15,7 @@ from streamer.events.payload import Boundary, Gap, Scene, to_json
 from streamer.events.payload import Shot as ShotEvent
 from streamer.pipeline.epoch import Epoch, MissingInput
 from streamer.pipeline.segmentation import StreamSegmentation
-from streamer.timeline import EmbeddedShot, Instant, Shot
+from streamer.timeline import EmbeddedShot, Shot, Timestamp
 from tests import first_release
 from tests.models.toy import toy_model
 
@@ -38,7 +38,7 @@ def model() -> Moae:
 
 
 def epoch(number: int, gap: MissingInput | None = None) -> Epoch:
-    return Epoch(number, Instant(0, BASE), Fraction(25), {"place": "toy"}, gap=gap)
+    return Epoch(number, Timestamp(0, BASE), Fraction(25), {"place": "toy"}, gap=gap)
 
 
 def shots(model: Moae, count: int, seed: int) -> list[EmbeddedShot]:
@@ -49,7 +49,7 @@ def shots(model: Moae, count: int, seed: int) -> list[EmbeddedShot]:
             name: random.normal(size=(2, spec.dim)).astype(np.float32)
             for name, spec in model.config.aspects.items()
         }
-        start, end = Instant(index * 180_000, BASE), Instant((index + 1) * 180_000, BASE)
+        start, end = Timestamp(index * 180_000, BASE), Timestamp((index + 1) * 180_000, BASE)
         made.append(EmbeddedShot(Shot(index, start, end, "cut"), tokens, end.seconds, 0.0))
     return made
 

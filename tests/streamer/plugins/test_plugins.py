@@ -40,7 +40,7 @@ from streamer.models.networks.registry import architecture
 from streamer.plugins import SinkContext
 from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.detector import make_detector
-from streamer.timeline import Instant, Picture, Shot
+from streamer.timeline import Picture, Shot, Timestamp
 from tests.media import texture, write_film
 from tests.plugins import Site
 from tests.streamer.events.examples import boundary, discontinuity, scene, shot
@@ -541,7 +541,7 @@ def frames(levels: list[int], step: Fraction = 1 / RATE) -> list[Picture]:
     made = []
     for index, level in enumerate(levels):
         frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), level, np.uint8), "rgb24")
-        made.append(Picture(Instant(index, step), frame))
+        made.append(Picture(Timestamp(index, step), frame))
     return made
 
 
@@ -551,7 +551,7 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
     detector = make_detector(ShotOptions(detector=name), RATE)
     assert detector.latency_frames == (5 if name == "late" else 0)
     shots: list[Shot] = []
-    watermark: Instant | None = None
+    watermark: Timestamp | None = None
     for index, picture in enumerate(frames(levels)):
         step = detector.push(picture)
         shots += step.closed
@@ -559,7 +559,7 @@ def test_a_detector_closes_shots_with_its_delay(detectors: Any, name: str) -> No
             assert index - each.end.pts == detector.latency_frames
             assert watermark is None or each.end >= watermark
         watermark = step.watermark
-    shots += detector.finish(Instant(len(levels), 1 / RATE))
+    shots += detector.finish(Timestamp(len(levels), 1 / RATE))
     # The second change back comes within the shortest shot.
     assert [(s.index, s.start.pts, s.end.pts, s.ended_by) for s in shots] == [
         (0, 0, 30, "cut"),
@@ -577,7 +577,7 @@ def test_a_detector_decides_in_bounded_time_and_length(detectors: Any) -> None:
         done = detector.push(picture)
         shots += done.closed
         assert picture.start.seconds - done.watermark.seconds <= MAX_DELAY
-    shots += detector.finish(Instant(20, step))
+    shots += detector.finish(Timestamp(20, step))
     assert [s.ended_by for s in shots] == ["forced"] * 3 + ["end"]
     assert [s.end.pts for s in shots] == [5, 10, 15, 20]
 

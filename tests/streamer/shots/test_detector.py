@@ -20,7 +20,7 @@ from streamer.pipeline.embedder import ShotEmbedder
 from streamer.pipeline.engine import load_shot_network
 from streamer.shots.base import ShotOptions
 from streamer.shots.detector import ThumbnailDetector, TransnetDetector, make_detector
-from streamer.timeline import Instant, Picture, StreamInfo
+from streamer.timeline import Picture, StreamInfo, Timestamp
 from tests.media import texture
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def pictures() -> Iterator[Picture]:
         shot = sum(index >= cut for cut in CUTS)
         pixels = texture(40 + shot, WIDTH, HEIGHT)
         frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
-        yield Picture(Instant(index, 1 / RATE), frame)
+        yield Picture(Timestamp(index, 1 / RATE), frame)
 
 
 INFO = StreamInfo(True, False, RATE, None, "test", "raw", None, WIDTH, HEIGHT)
@@ -92,7 +92,7 @@ def hard_pictures() -> Iterator[Picture]:
         frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pixel_format)
         for name, value in tags.items():
             setattr(frame, name, value)
-        yield Picture(Instant(index, 1 / RATE), frame)
+        yield Picture(Timestamp(index, 1 / RATE), frame)
 
 
 @pytest.mark.slow
@@ -106,6 +106,6 @@ def test_pictures_that_change_under_way_still_make_shots(
         settings.to(ShotOptions), RATE, load_shot_network(settings, weight_store, CPU)
     )
     shots = [shot for picture in hard_pictures() for shot in made.push(picture).closed]
-    shots += made.finish(Instant(130, 1 / RATE))
+    shots += made.finish(Timestamp(130, 1 / RATE))
     assert (shots[0].start.pts, shots[-1].end.pts) == (0, 130)
     assert all(before.end == after.start for before, after in pairwise(shots))

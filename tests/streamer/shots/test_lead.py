@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.shots.base import ShotOptions
 from streamer.shots.fixed import SoundLead
-from streamer.timeline import Instant, Shot
+from streamer.timeline import Shot, Timestamp
 
 RATE = 48000
 BLOCK = 1024
@@ -17,18 +17,18 @@ BASE = Fraction(1, RATE)
 SETTINGS = ShotOptions(sound_only_seconds=4.0)
 
 
-def sound(second: float) -> Instant:
-    return Instant(round(second * RATE), BASE)
+def sound(second: float) -> Timestamp:
+    return Timestamp(round(second * RATE), BASE)
 
 
-def picture(second: float) -> Instant:
-    return Instant(round(second * 90000), Fraction(1, 90000))
+def picture(second: float) -> Timestamp:
+    return Timestamp(round(second * 90000), Fraction(1, 90000))
 
 
 def feed(lead: SoundLead, until: float, start: float = 0.0) -> list[Shot]:
     shots: list[Shot] = []
     for pts in range(round(start * RATE), round(until * RATE), BLOCK):
-        step = lead.push(Instant(pts, BASE))
+        step = lead.push(Timestamp(pts, BASE))
         shots += () if step is None else step.closed
     return shots
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.signature import Signature, Signer
 from streamer.shots.thumbnails import ShotSplitter
-from streamer.timeline import Instant, Shot
+from streamer.timeline import Shot, Timestamp
 from tests.media import Clip, Painter, Pixels, frames_of, panning, still, texture
 
 WIDTH, HEIGHT = 256, 144
@@ -48,8 +48,8 @@ def split(
     splitter = ShotSplitter(shots, rate)
     closed: list[Shot] = []
     for tick, signature in zip(ticks, found, strict=False):
-        closed += splitter.push(Instant(tick, base), signature).closed
-    closed += splitter.finish(Instant(ticks[len(found)], base))
+        closed += splitter.push(Timestamp(tick, base), signature).closed
+    closed += splitter.finish(Timestamp(ticks[len(found)], base))
     return closed
 
 
@@ -202,7 +202,7 @@ def test_the_delay_is_what_the_property_says() -> None:
         splitter = ShotSplitter(ShotOptions(latency_frames=latency), RATE)
         assert splitter.latency_frames == latency
         for tick, signature in enumerate(found):
-            step = splitter.push(Instant(tick, 1 / RATE), signature)
+            step = splitter.push(Timestamp(tick, 1 / RATE), signature)
             assert bool(step.closed) == (tick == 30 + latency)
     assert ShotSplitter(SETTINGS, Fraction(50)).latency_frames == 8
     assert ShotSplitter(SETTINGS, Fraction(10)).latency_frames == 4
@@ -230,19 +230,19 @@ def test_cuts_between_rare_pictures_are_found_within_the_longest_delay() -> None
 def test_no_picture_waits_longer_than_the_longest_delay(steps: list[int], latency: int) -> None:
     splitter = ShotSplitter(ShotOptions(latency_frames=latency), None)
     for number, at in enumerate(np.cumsum(steps).tolist()):
-        step = splitter.push(Instant(at, Fraction(1, 1000)), POOL[number // 4 % len(POOL)])
+        step = splitter.push(Timestamp(at, Fraction(1, 1000)), POOL[number // 4 % len(POOL)])
         assert 0 <= Fraction(at, 1000) - step.watermark.seconds <= MAX_DELAY
 
 
 def test_pictures_must_come_in_order() -> None:
     splitter = ShotSplitter(SETTINGS, RATE)
-    assert splitter.finish(Instant(5, 1 / RATE)) == ()
+    assert splitter.finish(Timestamp(5, 1 / RATE)) == ()
     signature = signatures([texture(1, WIDTH, HEIGHT)])[0]
-    splitter.push(Instant(3, 1 / RATE), signature)
+    splitter.push(Timestamp(3, 1 / RATE), signature)
     with pytest.raises(ValueError, match="not after"):
-        splitter.push(Instant(3, 1 / RATE), signature)
+        splitter.push(Timestamp(3, 1 / RATE), signature)
     with pytest.raises(ValueError, match="before the last"):
-        splitter.finish(Instant(2, 1 / RATE))
+        splitter.finish(Timestamp(2, 1 / RATE))
 
 
 @pytest.mark.slow
@@ -265,10 +265,10 @@ def test_shots_tile_the_timeline_whatever_comes(
     closed: list[Shot] = []
     marks: list[tuple[Fraction, int]] = []
     for tick, signature in zip(times, found, strict=True):
-        step = splitter.push(Instant(tick, base), signature)
+        step = splitter.push(Timestamp(tick, base), signature)
         closed += step.closed
         marks.append((step.watermark.seconds, len(closed)))
-    end = Instant(times[-1] + 40, base)
+    end = Timestamp(times[-1] + 40, base)
     closed += splitter.finish(end)
 
     assert closed[0].start.pts == times[0]
@@ -304,12 +304,12 @@ def test_a_damaged_picture_is_no_evidence_for_a_cut() -> None:
         closed: list[Shot] = []
         for tick in range(100):
             signature = None if tick in damaged else calm if tick < 60 else other
-            closed += splitter.push(Instant(tick, 1 / RATE), signature).closed
-        closed += splitter.finish(Instant(100, 1 / RATE))
+            closed += splitter.push(Timestamp(tick, 1 / RATE), signature).closed
+        closed += splitter.finish(Timestamp(100, 1 / RATE))
         first = min(tick for tick in range(60, 100) if tick not in damaged)
         assert [shot.end.pts for shot in closed] == [first, 100]
 
 
 def test_the_first_picture_has_to_be_whole() -> None:
     with pytest.raises(ValueError, match="first frame"):
-        ShotSplitter(ShotOptions(), RATE).push(Instant(0, 1 / RATE), None)
+        ShotSplitter(ShotOptions(), RATE).push(Timestamp(0, 1 / RATE), None)

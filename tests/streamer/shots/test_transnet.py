@@ -18,7 +18,7 @@ from streamer.models.networks.transnetv2 import ShotNetwork
 from streamer.models.weights.store import WeightStore
 from streamer.shots.base import MAX_DELAY, ShotOptions
 from streamer.shots.transnet import HEIGHT, WIDTH, WINDOW, Network, Thumbnailer, TransnetSplitter
-from streamer.timeline import Instant, Shot
+from streamer.timeline import Shot, Timestamp
 from tests.media import texture
 
 BASE = Fraction(1, 25)
@@ -42,8 +42,8 @@ def film() -> NDArray[np.uint8]:
     return np.stack(pictures)
 
 
-def at(index: int) -> Instant:
-    return Instant(index, BASE)
+def at(index: int) -> Timestamp:
+    return Timestamp(index, BASE)
 
 
 def stream(splitter: TransnetSplitter, pictures: NDArray[np.uint8]) -> tuple[list[Shot], list[int]]:
@@ -150,10 +150,10 @@ def test_rare_pictures_are_decided_within_the_longest_delay(
     times = np.cumsum([steps[k % 7] for k in range(len(marks) + 1)]).tolist()
     shots: list[Shot] = []
     for second, picture in zip(times, numbered(len(marks)), strict=False):
-        step = splitter.push(Instant(second, Fraction(1)), picture)
+        step = splitter.push(Timestamp(second, Fraction(1)), picture)
         assert 0 <= second - step.watermark.seconds <= MAX_DELAY
         shots += step.closed
-    shots += splitter.finish(Instant(times[-1], Fraction(1)))
+    shots += splitter.finish(Timestamp(times[-1], Fraction(1)))
     ends = [(times[index], kind) for index, kind in offline(marks, 1)]
     assert [(shot.end.pts, shot.ended_by) for shot in shots] == ends
 
