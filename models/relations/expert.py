@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
-from streamer.errors import DatasetError
+from streamer.errors import DatasetError, extra
 from streamer.models.relations.features import relate_movie, similarity_width
+
+with extra("train"):
+    from sklearn.linear_model import LogisticRegression
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -15,7 +15,6 @@ from streamer.cli._arguments import ConfigOption, check_source
 if TYPE_CHECKING:
     from streamer.config.settings import Settings
     from streamer.decode.decoder import Decoder
-    from streamer.decode.streams import DecodeOptions
     from streamer.timeline import Picture, Sound
 
 
@@ -76,6 +75,7 @@ def examine(location: str, settings: Settings) -> dict[str, Any]:
 
     from streamer.connectors.sources.registry import open_source
     from streamer.decode.decoder import Decoder
+    from streamer.decode.streams import DecodeOptions
 
     opened = open_source(location, settings.source)
     with Decoder(opened, settings.decode.to(DecodeOptions)) as decoder:

@@ -23,7 +23,7 @@ def test_scores_do_not_depend_on_how_much_is_embedded_at_once(
     write_film(path, pictures(4, 200), Recipe(sound=Tone(32.0)))
     done = []
     for batch in (1, 8, 16):
-        monkeypatch.setattr("streamer.pipeline.run.FILE_BATCH", batch)
+        monkeypatch.setattr("streamer.live.stream.FILE_BATCH", batch)
         done.append(tail(path, "--threshold", "0", *EVERYTHING))
     assert len(done[0].boundaries) == 3
     for other in done[1:]:

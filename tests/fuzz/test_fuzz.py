@@ -17,8 +17,10 @@ def test_hostile_inputs_end_in_order_or_in_a_source_error() -> None:
 def test_files_that_are_no_media_are_tried_too() -> None:
     found = campaign(count=800, seed=20261128, seconds=60.0, only=".s")
     assert found.failures == []
-    assert {"StateError", "read"} <= found.outcomes["data.state"].keys()
-    assert {"SinkError", "read"} <= found.outcomes["data.spool"].keys()
+    # Its checksum leaves no changed state to be read.
+    assert "StateDamaged" in found.outcomes["data.state"]
+    # What cannot be read of a spool is put aside, and it is opened all the same.
+    assert "read" in found.outcomes["data.spool"]
     assert {"DatasetError", "read"} <= found.outcomes["list.scenes.csv"].keys()
     assert {"ConfigError", "read"} <= found.outcomes["list.settings.toml"].keys()
 

@@ -32,6 +32,7 @@ def _settings(**changes: object) -> TrainingSettings:
         "mixer_epochs": 2,
         "mixer_rate": 1e-2,
         "mixer_stride": 5,
+        "inner_folds": 0,
         "size": SMALL,
         "mixer_size": MIXER,
     }

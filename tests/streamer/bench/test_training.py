@@ -30,6 +30,7 @@ def test_every_stage_of_every_fold_is_counted(
         "preparation": 0,
         "experts of the inner folds": 30,
         "experts": 60,
+        "relation experts": 0,
         "alphas": 20,
         "mixers": 20,
         "scoring": 0,
