@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from streamer.aspects.thinning import Thinner
     from streamer.aspects.track import SoundPlace
-    from streamer.extractor import SoundInput
     from streamer.timeline import Sound
 
 

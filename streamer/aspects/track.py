@@ -18,7 +18,6 @@ from streamer.samples import named, packed, samples_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from av import AudioFrame
     from numpy.typing import NDArray
 
     from streamer.timeline import Sound

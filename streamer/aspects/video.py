@@ -15,9 +15,7 @@ from streamer.extractor import ClipInput, Extractor, PictureInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from fractions import Fraction
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from streamer.aspects.thinning import Thinner

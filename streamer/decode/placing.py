@@ -16,7 +16,6 @@ from streamer.timeline import Picture, Sound, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from fractions import Fraction
 
     from av.container import InputContainer
     from av.packet import Packet

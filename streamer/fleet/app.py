@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import faust
     from aiokafka import AIOKafkaConsumer
-    from yarl import URL
 
     from streamer.config.sections import FleetSection, KafkaSection
 

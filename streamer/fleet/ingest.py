@@ -32,10 +32,7 @@ if TYPE_CHECKING:
     from streamer.aspects.batching import SharedExtractors
     from streamer.config.settings import Settings
     from streamer.events.payload import EventData
-    from streamer.fleet.log import ShotLog
-    from streamer.fleet.outbox import Outbox
     from streamer.fleet.record import LogRecord
-    from streamer.fleet.request import StreamRequest
     from streamer.pipeline.engine import Engine
     from streamer.pipeline.epoch import Epoch
     from streamer.pipeline.progress import Notice

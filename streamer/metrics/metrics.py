@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from streamer.errors import ErrorKind
-    from streamer.metrics.catalogue import Definition, Series
+    from streamer.metrics.catalogue import Definition
     from streamer.metrics.sinks import SinkState
     from streamer.pipeline.progress import Fault, Stage
 

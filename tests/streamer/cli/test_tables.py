@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +11,6 @@ from streamer.cli.training import TrainingOptions
 from streamer.models.dataset.folder import write_movie
 from streamer.models.training.settings import TrainingSettings
 from tests.models.toy import toy_folder, toy_movie
-
-if TYPE_CHECKING:
-    from dataclasses import fields
-from pathlib import Path
 
 QUICK = (
     "--epochs", "1", "--inner-folds", "2", "--inner-epochs", "1", "--mixer-epochs", "1",
