@@ -9,7 +9,14 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.connectors.kafka.acl import acl_error
-from streamer.connectors.kafka.client import UNKNOWN, ClientErrors, ask, client_settings, passing
+from streamer.connectors.kafka.client import (
+    UNKNOWN,
+    ClientErrors,
+    ask,
+    client_settings,
+    error_kind,
+    passing,
+)
 from streamer.errors import FleetError
 from streamer.fleet.record import LogRecord
 
@@ -235,7 +242,7 @@ class ShotLog:
         if there is None:
             return (
                 f"{self._topic}: there is no such topic, or the login may not see it; after a "
-                "deletion `streamer topics create --fleet` makes it anew"
+                "deletion `streamer topics create --fleet` creates it again"
             )
         return f"{self._topic}: {error.str()} (it has {len(there.partitions)} partitions)"
 
@@ -252,8 +259,10 @@ class ShotLog:
             return ask(question, _ASK_SECONDS, self._client_errors, may_pass)
         except KafkaException as error:
             cause = error.args[0]
-            vague = cause.code() in _VAGUE
-            raise FleetError(self._words((self._refused if vague else None) or cause)) from error
+            if cause.code() in _VAGUE and self._refused is not None:
+                cause = self._refused
+                self._client_errors.counts[error_kind(cause)] += 1
+            raise FleetError(self._words(cause)) from error
 
 
 def partition_of(key: bytes, partitions: int) -> int:
