@@ -59,6 +59,11 @@ class Detector(Protocol):
         """Resume from a state; the next frame is the first one after ``state.start``."""
 
 
+MAX_REPEATED: Final = 4
+"""Damaged frames in a row that count as the one before shown again. Motion over a longer run would
+look like a cut, so from there on what the decoder made of them is taken."""
+
+
 class ThumbnailDetector:
     """Find shots with a `ShotSplitter` on the signatures of frames.
 
@@ -70,6 +75,7 @@ class ThumbnailDetector:
     def __init__(self, options: ShotOptions, frame_rate: Fraction | None) -> None:
         self._splitter = ShotSplitter(options, frame_rate)
         self._signer = Signer()
+        self._damaged = 0
 
     @property
     def latency_frames(self) -> int:
@@ -78,8 +84,9 @@ class ThumbnailDetector:
 
     def push(self, picture: Picture) -> Step:
         """Take the next frame in presentation order."""
-        doubtful = picture.frame.is_corrupt and self._splitter.begun
-        signature = None if doubtful else self._signer.sign(picture.frame)
+        self._damaged = self._damaged + 1 if picture.frame.is_corrupt else 0
+        repeats = 0 < self._damaged <= MAX_REPEATED and self._splitter.begun
+        signature = None if repeats else self._signer.sign(picture.frame)
         return self._splitter.push(picture.start, signature)
 
     def finish(self, end: Timestamp) -> tuple[Shot, ...]:
