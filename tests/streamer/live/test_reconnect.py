@@ -398,12 +398,12 @@ def leave_out(film: Path, out: Path, start: Fraction, end: Fraction) -> Fraction
     return max(b - a for a, b in itertools.pairwise(shown)) - Fraction(1, 25)
 
 
-@pytest.mark.parametrize("changed", ["sound", "picture"])
+@pytest.mark.parametrize("changed", ["audio", "video"])
 def test_a_programme_table_that_changes_is_read_by_a_new_connection(
     engine: Engine, film: Path, tmp_path: Path, changed: str
 ) -> None:
     other = tmp_path / "other.ts"
-    pids = {"picture": ["-streamid", "0:768", "-streamid", "1:257"]}.get(
+    pids = {"video": ["-streamid", "0:768", "-streamid", "1:257"]}.get(
         changed, ["-streamid", "0:256", "-streamid", "1:768"]
     )
     words = ["ffmpeg", "-loglevel", "error", "-i", film, "-c", "copy", *pids]
