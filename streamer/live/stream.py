@@ -366,7 +366,7 @@ class StreamRun:
         return True
 
     def _close(self, run: EpochRun, *, lost: bool) -> Iterator[EventData | Notice]:
-        yield from self._steps(run.finish(lost=lost))
+        yield from self._steps(run.finish(lost=lost, stopped=self._stopped))
         yield self._report(max(self._progress.position, self._base + run.elapsed))
 
     def _sleep(self, seconds: float) -> None:

@@ -179,18 +179,21 @@ class ShotEmbedder:
             self._marks.popleft()
         return self._marks[0][1] if self._marks and self._marks[0][0] == index else None
 
-    def finish(self, *, lost: bool = False) -> list[EmbeddedShot]:
+    def finish(self, *, lost: bool = False, stopped: bool = False) -> list[EmbeddedShot]:
         """Close the running shot at the end of the input.
 
         Args:
             lost: The input may come back: the shot is ended by a gap.
+            stopped: The input was left before its end. As where it was lost, frames may be missing
+                that belong to the latest audio, which then makes no windows of its own.
         """
         if self._end is None:
             return []
         done: list[EmbeddedShot] = []
         closed: tuple[Shot, ...] = ()
         heard = self._heard
-        if self._picture is not None and heard is not None:
+        whole = not (lost or stopped)
+        if whole and self._picture is not None and heard is not None:
             shown = min(self._end, _after(self._picture, self._longest))
             if heard.seconds - shown.seconds > self._shortest:
                 done = self._lose_pictures(shown, "cut" if shown == self._end else "forced")

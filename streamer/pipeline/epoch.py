@@ -186,13 +186,14 @@ class EpochRun:
             self._reached = max(start.seconds, item.start.seconds)
         yield from self._push(shots)
 
-    def finish(self, *, lost: bool) -> Iterator[Step]:
+    def finish(self, *, lost: bool, stopped: bool = False) -> Iterator[Step]:
         """Close the running shot.
 
         Args:
             lost: The input may come back.
+            stopped: The input was left before its end.
         """
-        shots = self._embedder.finish(lost=lost)
+        shots = self._embedder.finish(lost=lost, stopped=stopped)
         if self._embedder.start is not None:
             yield from self._begin(self._embedder.start)
         yield from self._push(shots)
